@@ -1,0 +1,122 @@
+use std::io;
+use std::path::Path;
+
+use compio::io::{AsyncReadAt, AsyncWriteAtExt};
+use compio_buf::{BufResult, IoBuf, IoBufMut};
+use rustix::fs::FlockOperation;
+
+use super::Compio;
+use crate::{Disk, Entry, File, OpenMode};
+
+impl Disk for Compio {
+    type File = CompioFile;
+    type Lock = std::fs::File;
+
+    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<CompioFile> {
+        let mut options = compio::fs::OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => &mut options,
+            OpenMode::Write => options.write(true),
+            OpenMode::CreateOrWrite => options.write(true).create(true),
+            OpenMode::CreateNew => options.write(true).create_new(true),
+        };
+        Ok(CompioFile(options.open(path).await?))
+    }
+
+    async fn create_folder(&self, path: &Path) -> io::Result<()> {
+        let mut missing = Vec::new();
+        let mut folder = path;
+        while !folder.as_os_str().is_empty() && !folder.is_dir() {
+            missing.push(folder);
+            let Some(parent) = folder.parent() else { break };
+            folder = parent;
+        }
+        for folder in missing.into_iter().rev() {
+            compio::fs::create_dir_all(folder).await?;
+            if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                self.sync_folder(parent).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        compio::fs::File::open(path).await?.sync_all().await
+    }
+
+    async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let path = path.to_owned();
+        let listing = compio::runtime::spawn_blocking(move || -> io::Result<Vec<Entry>> {
+            let mut entries = Vec::new();
+            for entry in std::fs::read_dir(path)? {
+                let entry = entry?;
+                let is_folder = entry.file_type()?.is_dir();
+                if let Ok(name) = entry.file_name().into_string() {
+                    entries.push(Entry { name, is_folder });
+                }
+            }
+            entries.sort();
+            Ok(entries)
+        });
+        listing.await.map_err(|_| io::Error::other("the thread that listed a folder has ended"))?
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        compio::fs::rename(from, to).await
+    }
+
+    async fn remove_file(&self, path: &Path) -> io::Result<()> {
+        compio::fs::remove_file(path).await
+    }
+
+    async fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        let removal = compio::runtime::spawn_blocking(move || std::fs::remove_dir_all(path));
+        removal.await.map_err(|_| io::Error::other("the thread that removed a folder has ended"))?
+    }
+
+    fn available_bytes(&self, path: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<std::fs::File> {
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(file)
+    }
+}
+
+/// A file of the [`Compio`] platform.
+#[derive(Clone, Debug)]
+pub struct CompioFile(compio::fs::File);
+
+impl File for CompioFile {
+    async fn read_at<B: IoBufMut>(&self, buffer: B, position: u64) -> BufResult<usize, B> {
+        // A regular file gives fewer bytes than asked for only at its end (or to a signal, which
+        // io_uring retries), so one read is enough.
+        self.0.read_at(buffer, position).await
+    }
+
+    async fn write_all_at<B: IoBuf>(&self, buffer: B, position: u64) -> BufResult<(), B> {
+        (&self.0).write_all_at(buffer, position).await
+    }
+
+    async fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data().await
+    }
+
+    async fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata().await?.len())
+    }
+
+    async fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len).await
+    }
+}

@@ -1,0 +1,123 @@
+use std::fmt;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// A request that was not done, or of which it is not known: why, and what to do.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Refusal {
+    /// For programs.
+    pub code: Code,
+    /// For people: names the thing and the remedy.
+    pub detail: String,
+    /// Where to ask instead, as `IP:PORT`, if the node knows.
+    pub instead: Option<String>,
+}
+
+/// The reasons of a [`Refusal`].
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The control operation went to a node that is not the primary.
+    NotPrimary,
+    /// The partition is led by another node, or its leader is not yet open.
+    NotLeader,
+    /// The partition lives on another shard of this node, or on another node.
+    WrongShard,
+    /// The append was under way when the leadership moved: it may or may not survive.
+    LeadershipLost,
+    /// Too much is under way: come back a little later.
+    Overloaded,
+    /// The control plane has no primary that can commit.
+    Unavailable,
+    /// The node is stopping.
+    Stopping,
+    /// No topic of that name.
+    UnknownTopic,
+    /// No such partition (any more).
+    UnknownPartition,
+    /// A topic of that name exists.
+    TopicExists,
+    /// The name may not name a topic.
+    InvalidTopicName,
+    /// More or fewer partitions than allowed.
+    InvalidPartitions,
+    /// More or fewer replicas than the cluster can hold.
+    InvalidReplication,
+    /// The session is unknown: never registered, or evicted since.
+    UnknownSession,
+    /// The request number is older than one already answered.
+    StaleRequest,
+    /// The offset is below the log's start or above its end.
+    OffsetOutOfRange,
+    /// A record batch over the limit.
+    BatchTooLarge,
+    /// A record batch that fails its checksum.
+    CorruptBatch,
+    /// A record batch that breaks a rule of its format.
+    InvalidBatch,
+    /// The producer's sequence has a gap before this batch.
+    OutOfOrderSequence,
+    /// A newer incarnation of the producer has written.
+    FencedProducer,
+    /// The disk is full.
+    DiskFull,
+    /// The request cannot be understood.
+    InvalidRequest,
+    /// The frame belongs to another cluster.
+    ForeignCluster,
+}
+
+impl Code {
+    /// Whether the same request may succeed later, here or elsewhere.
+    pub const fn is_retriable(self) -> bool {
+        matches!(
+            self,
+            Self::NotPrimary
+                | Self::NotLeader
+                | Self::WrongShard
+                | Self::LeadershipLost
+                | Self::Overloaded
+                | Self::Unavailable
+                | Self::Stopping
+                | Self::DiskFull
+        )
+    }
+
+    /// Whether it is certain that this try of the request had and will have no effect.
+    pub const fn is_definite(self) -> bool {
+        !matches!(self, Self::LeadershipLost | Self::Unavailable | Self::StaleRequest)
+    }
+}
+
+impl Refusal {
+    /// A refusal without an alternative address.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), instead: None }
+    }
+
+    /// There is no topic `name`.
+    pub fn unknown_topic(name: &str) -> Self {
+        let name = name.escape_debug();
+        Self::new(
+            Code::UnknownTopic,
+            format!("there is no topic \"{name}\": create it with `quorate topic create`"),
+        )
+    }
+
+    /// The topic `name` has no partition `index`.
+    pub fn unknown_partition(name: &str, index: u32, partitions: usize) -> Self {
+        Self::new(
+            Code::UnknownPartition,
+            format!(
+                "topic \"{name}\" has no partition {index}: it has {partitions}, counted from 0"
+            ),
+        )
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Refusal {}

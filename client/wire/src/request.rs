@@ -1,0 +1,110 @@
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// The longest name of a topic, in bytes.
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+/// The largest record batch, in bytes (Kafka's default of `max.message.bytes`).
+pub const BATCH_BYTES_MAX: usize = 1_048_588;
+
+/// Whether `name` may name a topic: 1 to 249 of `a-z A-Z 0-9 . _ -`, but not `.` or `..`.
+pub fn is_valid_topic_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=TOPIC_NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(allowed)
+        && name != "."
+        && name != ".."
+}
+
+/// What a client asks of a node.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Nodes and topics, as this node knows them. Any address of any node answers, with
+    /// [`Response::Metadata`](crate::Response::Metadata).
+    Metadata {
+        /// The topics to tell of: `None` for all, an empty list for none.
+        topics: Option<Vec<String>>,
+    },
+    /// How this node is. The control address answers, with
+    /// [`Response::Status`](crate::Response::Status).
+    Status,
+    /// Registers a session for the control operations of one client. The primary's control address
+    /// answers, with [`Response::Registered`](crate::Response::Registered). Registering the same
+    /// client again gives the same session.
+    Register {
+        /// Drawn at random by the client.
+        client: u128,
+    },
+    /// A change of the cluster, done at most once. The primary's control address answers, with
+    /// [`Response::Control`](crate::Response::Control).
+    Control {
+        /// The client that registered.
+        client: u128,
+        /// Its session.
+        session: u64,
+        /// 1 for the first operation of the session, then one more each; the same again for a
+        /// retry, which gets the first try's answer.
+        request_number: u64,
+        /// What to change.
+        operation: ControlOperation,
+    },
+    /// Appends the one record batch in the payload. The leader's shard answers, with
+    /// [`Response::Produced`](crate::Response::Produced), unless `acks` is [`Acks::None`].
+    Produce {
+        /// [`PartitionInfo::id`](crate::PartitionInfo::id).
+        partition: u64,
+        /// When to answer.
+        acks: Acks,
+    },
+    /// Reads record batches. The shard of a replica answers, with
+    /// [`Response::Fetched`](crate::Response::Fetched) and whole batches as payload, the first of
+    /// which contains `offset`.
+    Fetch {
+        /// [`PartitionInfo::id`](crate::PartitionInfo::id).
+        partition: u64,
+        /// The first offset wanted.
+        offset: u64,
+        /// Stop before the batch that would exceed this many bytes; the first batch always comes.
+        bytes_max: u32,
+        /// While there is nothing at `offset`: how long to hold the answer back, in milliseconds.
+        wait_ms: u32,
+        /// Whether a follower may answer, which may not have heard of the newest commits.
+        from_follower: bool,
+    },
+    /// How a partition is. The shard of a replica answers, with
+    /// [`Response::Partition`](crate::Response::Partition).
+    Describe {
+        /// [`PartitionInfo::id`](crate::PartitionInfo::id).
+        partition: u64,
+    },
+}
+
+/// When the leader answers a [`Request::Produce`].
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Acks {
+    /// Once a majority of the replicas has the batch on stable storage. It is never lost again.
+    #[default]
+    Quorum,
+    /// Once the leader alone has it on stable storage. Lost if the leader then fails.
+    Leader,
+    /// Never. Lost if anything fails.
+    None,
+}
+
+/// A change that the control plane replicates.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ControlOperation {
+    /// Creates a topic.
+    CreateTopic {
+        /// Its name, as in [`is_valid_topic_name`].
+        name: String,
+        /// How many partitions, from 1.
+        partitions: u32,
+        /// On how many nodes each is held, from 1.
+        replication: u16,
+    },
+    /// Deletes a topic and its records.
+    DeleteTopic {
+        /// Its name.
+        name: String,
+    },
+}
