@@ -1,0 +1,1 @@
+//! Partition replication: how records reach a majority inside an epoch.
