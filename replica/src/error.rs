@@ -1,1 +1,144 @@
-//! To be written.
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Why a node did not start, or had to end.
+#[derive(Debug)]
+pub enum NodeError {
+    /// The configuration cannot be used; the text names the key and what is allowed.
+    Config(String),
+    /// The data folder is not ours to use; the text says why and what to do.
+    Folder {
+        /// The data folder.
+        folder: PathBuf,
+        /// What is wrong with it, and the remedy.
+        problem: String,
+    },
+    /// An address cannot be listened on.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What for.
+        purpose: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A file or folder could not be read, written or made durable.
+    File {
+        /// What was tried, as in "write" or "make durable".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// The content of a file is not what we wrote.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and the remedy.
+        problem: String,
+    },
+    /// A partition's log failed; the error names the file.
+    Log(Box<dyn std::error::Error + Send + Sync>),
+    /// A thread of the node could not be started.
+    Thread {
+        /// Its name.
+        name: String,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// A thread of the node panicked: a bug.
+    Panicked {
+        /// Its name.
+        name: String,
+        /// What it said.
+        message: String,
+    },
+}
+
+impl NodeError {
+    /// A failed operation on a file or folder.
+    pub fn file(action: &'static str, path: &Path, error: io::Error) -> Self {
+        Self::File {
+            action,
+            path: path.to_owned(),
+            error,
+        }
+    }
+
+    /// A damaged file.
+    pub fn damaged(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            problem: problem.into(),
+        }
+    }
+
+    /// A failure of a partition's log.
+    pub fn log(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Log(Box::new(error))
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(problem) => f.write_str(problem),
+            Self::Folder { folder, problem } => {
+                write!(
+                    f,
+                    "the data folder {} cannot be used: {problem}",
+                    folder.display()
+                )
+            }
+            Self::Listen {
+                address,
+                purpose,
+                error,
+            } => {
+                write!(f, "cannot listen on {address} ({purpose}): {error}")?;
+                if error.kind() == io::ErrorKind::AddrInUse {
+                    f.write_str("; stop the process that uses this port, or configure another")?;
+                }
+                Ok(())
+            }
+            Self::File {
+                action,
+                path,
+                error,
+            } => {
+                write!(f, "cannot {action} {}: {error}", path.display())
+            }
+            Self::Damaged { path, problem } => {
+                write!(f, "{} is damaged: {problem}", path.display())
+            }
+            Self::Log(error) => error.fmt(f),
+            Self::Thread { name, error } => {
+                write!(f, "the thread \"{name}\" cannot be started: {error}")
+            }
+            Self::Panicked { name, message } => {
+                write!(
+                    f,
+                    "the thread \"{name}\" has failed, which is a bug: {message}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for NodeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Listen { error, .. } | Self::File { error, .. } | Self::Thread { error, .. } => {
+                Some(error)
+            }
+            Self::Log(error) => Some(error.as_ref()),
+            Self::Config(_)
+            | Self::Folder { .. }
+            | Self::Damaged { .. }
+            | Self::Panicked { .. } => None,
+        }
+    }
+}

@@ -1,1 +1,45 @@
-//! To be written.
+//! What the control plane decides: the nodes, the topics, and who leads which partition.
+//!
+//! The [`Catalog`] is the replicated state. Every node applies the same [`Operation`]s in the same
+//! order and so holds the same catalog; nothing in it depends on a clock, on chance or on the node
+//! that applies it. Where choices are to be made (which nodes hold a new partition, who takes over a
+//! dead node's leaderships) they are made by pure functions, in files of their own.
+//!
+//! [`Metadata`] is one immutable state of the catalog together with what a node knows about the
+//! group's view. The control thread publishes it, everybody else reads it without locks.
+
+mod catalog;
+mod published;
+
+use std::sync::Arc;
+
+use quorate_vsr::{NodeId, ViewNumber};
+use quorate_wire::ClusterId;
+
+pub use catalog::{Catalog, NodeRecord, PartitionRecord, TopicRecord};
+pub use published::Published;
+
+/// What a node knows of its cluster at one moment. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The view of the control-plane group, as far as this node knows.
+    pub view: ViewNumber,
+    /// The primary of that view.
+    pub primary: NodeId,
+    /// The replicated state, as far as this node has applied it.
+    pub catalog: Arc<Catalog>,
+}
+
+impl Metadata {
+    /// What a node knows before it has heard or read anything.
+    pub fn empty(cluster: ClusterId, primary: NodeId) -> Self {
+        Self {
+            cluster,
+            view: ViewNumber(0),
+            primary,
+            catalog: Arc::new(Catalog::default()),
+        }
+    }
+}
