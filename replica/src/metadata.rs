@@ -8,15 +8,27 @@
 //! [`Metadata`] is one immutable state of the catalog together with what a node knows about the
 //! group's view. The control thread publishes it, everybody else reads it without locks.
 
+mod apply;
+mod balance;
 mod catalog;
+mod operation;
+mod placement;
 mod published;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod told;
 
 use std::sync::Arc;
 
 use quorate_vsr::{NodeId, ViewNumber};
 use quorate_wire::ClusterId;
 
+pub use apply::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
+pub use balance::{MOVES_MAX, balance, fill_vacancies};
 pub use catalog::{Catalog, NodeRecord, PartitionRecord, TopicRecord};
+pub use operation::{Move, NotUnderstood, Operation};
+pub use placement::{Placement, place};
 pub use published::Published;
 
 /// What a node knows of its cluster at one moment. Cheap to clone.

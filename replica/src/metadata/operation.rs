@@ -1,0 +1,154 @@
+use std::fmt;
+
+use quorate_wire::ControlOperation;
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// The version of [`Operation`]'s shape; it stands before every encoded operation.
+const VERSION: u16 = 1;
+
+/// A change of the catalog, as the group replicates it.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A client creates a topic.
+    CreateTopic {
+        /// Its name.
+        name: String,
+        /// How many partitions.
+        partitions: u32,
+        /// On how many nodes each is held.
+        replication: u16,
+    },
+    /// A client deletes a topic.
+    DeleteTopic {
+        /// Its name.
+        name: String,
+    },
+    /// The primary has heard a node that is not registered, not with this incarnation or not as
+    /// alive.
+    NodeUp {
+        /// The node.
+        node: u16,
+        /// Which run of it.
+        incarnation: u64,
+        /// Where its control thread listens, as `IP:PORT`.
+        control_address: String,
+        /// Where each of its shards listens, as `IP:PORT`.
+        shard_addresses: Vec<String>,
+    },
+    /// The primary has not heard a node for too long, or the node said that it stops.
+    NodeDown {
+        /// The node.
+        node: u16,
+        /// Which run of it; nothing happens if it has come up again meanwhile.
+        incarnation: u64,
+    },
+    /// The primary spreads the leaderships more evenly.
+    MoveLeaders {
+        /// Which partitions get which leader.
+        moves: Vec<Move>,
+    },
+}
+
+/// Gives one partition another leader, in a new epoch.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The partition.
+    pub partition: u64,
+    /// The epoch on which the move was decided; in any other it does nothing.
+    pub epoch: u32,
+    /// The new leader.
+    pub leader: u16,
+}
+
+impl Operation {
+    /// The bytes that the group replicates.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = VERSION.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&quorate_wire::encode(self));
+        bytes
+    }
+
+    /// Reads the bytes that the group replicated.
+    pub fn decode(bytes: &[u8]) -> Result<Self, NotUnderstood> {
+        let (version, body) = bytes
+            .split_first_chunk()
+            .ok_or(NotUnderstood { version: None })?;
+        let version = u16::from_le_bytes(*version);
+        let not_understood = NotUnderstood {
+            version: Some(version),
+        };
+        if version != VERSION {
+            return Err(not_understood);
+        }
+        quorate_wire::decode(body).map_err(|_| not_understood)
+    }
+}
+
+impl From<ControlOperation> for Operation {
+    fn from(operation: ControlOperation) -> Self {
+        match operation {
+            ControlOperation::CreateTopic {
+                name,
+                partitions,
+                replication,
+            } => Self::CreateTopic {
+                name,
+                partitions,
+                replication,
+            },
+            ControlOperation::DeleteTopic { name } => Self::DeleteTopic { name },
+        }
+    }
+}
+
+/// Replicated bytes that this program cannot read. A node that meets them must not go on: it would
+/// hold another catalog than the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotUnderstood {
+    version: Option<u16>,
+}
+
+impl NotUnderstood {
+    pub(super) const fn of_version(version: Option<u16>) -> Self {
+        Self { version }
+    }
+}
+
+impl fmt::Display for NotUnderstood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(version) = self.version else {
+            return f.write_str("it is too short");
+        };
+        write!(
+            f,
+            "it is of version {version}, or damaged, and this program reads version {VERSION}: \
+             run the same release on all nodes"
+        )
+    }
+}
+
+impl std::error::Error for NotUnderstood {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_survive_their_encoding_and_foreign_versions_are_named() {
+        let operation = Operation::NodeDown {
+            node: 3,
+            incarnation: 7,
+        };
+        let mut bytes = operation.encode();
+        assert_eq!(Operation::decode(&bytes), Ok(operation));
+        bytes[0] = 9;
+        assert_eq!(
+            Operation::decode(&bytes),
+            Err(NotUnderstood { version: Some(9) })
+        );
+        assert_eq!(
+            Operation::decode(&[1]),
+            Err(NotUnderstood { version: None })
+        );
+    }
+}

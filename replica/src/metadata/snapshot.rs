@@ -1,0 +1,150 @@
+//! The catalog as bytes, for checkpoints and for nodes that lag behind.
+
+use std::net::SocketAddr;
+
+use quorate_vsr::{Epoch, NodeId};
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::operation::NotUnderstood;
+use super::{Catalog, NodeRecord, PartitionRecord, TopicRecord};
+
+/// The version of the snapshot's shape; it stands before the bytes.
+const VERSION: u16 = 1;
+
+#[derive(Archive, Serialize, Deserialize)]
+struct Snapshot {
+    version: u64,
+    next_partition: u64,
+    nodes: Vec<Node>,
+    topics: Vec<Topic>,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct Node {
+    id: u16,
+    incarnation: u64,
+    is_alive: bool,
+    control_address: String,
+    shard_addresses: Vec<String>,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct Topic {
+    name: String,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct Partition {
+    id: u64,
+    leader: u16,
+    epoch: u32,
+    voters: Vec<u16>,
+}
+
+impl Catalog {
+    /// The whole catalog as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let nodes = self.nodes.values().map(|node| Node {
+            id: node.id.0,
+            incarnation: node.incarnation,
+            is_alive: node.is_alive,
+            control_address: node.control_address.to_string(),
+            shard_addresses: node
+                .shard_addresses
+                .iter()
+                .map(SocketAddr::to_string)
+                .collect(),
+        });
+        let topics = self.topics.values().map(|topic| Topic {
+            name: topic.name.clone(),
+            partitions: topic
+                .partitions
+                .iter()
+                .map(|id| self.encode_partition(*id))
+                .collect(),
+        });
+        let snapshot = Snapshot {
+            version: self.version,
+            next_partition: self.next_partition,
+            nodes: nodes.collect(),
+            topics: topics.collect(),
+        };
+        let mut bytes = VERSION.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&quorate_wire::encode(&snapshot));
+        bytes
+    }
+
+    fn encode_partition(&self, id: u64) -> Partition {
+        let partition = &self.partitions[&id];
+        Partition {
+            id,
+            leader: partition.leader.0,
+            epoch: partition.epoch.0,
+            voters: partition.voters.iter().map(|voter| voter.0).collect(),
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, NotUnderstood> {
+        let (version, body) = bytes
+            .split_first_chunk()
+            .ok_or(NotUnderstood::of_version(None))?;
+        let version = u16::from_le_bytes(*version);
+        let not_understood = NotUnderstood::of_version(Some(version));
+        if version != VERSION {
+            return Err(not_understood);
+        }
+        let snapshot: Snapshot = quorate_wire::decode(body).map_err(|_| not_understood)?;
+        let mut catalog = Self {
+            version: snapshot.version,
+            next_partition: snapshot.next_partition,
+            ..Self::default()
+        };
+        for node in snapshot.nodes {
+            let record = node.decode().map_err(|_| not_understood)?;
+            catalog.nodes.insert(record.id, record);
+        }
+        for topic in snapshot.topics {
+            catalog.insert_topic(topic);
+        }
+        Ok(catalog)
+    }
+
+    fn insert_topic(&mut self, topic: Topic) {
+        let partitions = topic
+            .partitions
+            .iter()
+            .map(|partition| partition.id)
+            .collect();
+        for (index, partition) in (0..).zip(topic.partitions) {
+            let record = PartitionRecord {
+                id: partition.id,
+                topic: topic.name.clone(),
+                index,
+                leader: NodeId(partition.leader),
+                epoch: Epoch(partition.epoch),
+                voters: partition.voters.into_iter().map(NodeId).collect(),
+            };
+            self.partitions.insert(record.id, record);
+        }
+        let record = TopicRecord {
+            name: topic.name.clone(),
+            partitions,
+        };
+        self.topics.insert(topic.name, record);
+    }
+}
+
+impl Node {
+    fn decode(self) -> Result<NodeRecord, std::net::AddrParseError> {
+        let shards = self.shard_addresses.iter().map(|address| address.parse());
+        Ok(NodeRecord {
+            id: NodeId(self.id),
+            incarnation: self.incarnation,
+            is_alive: self.is_alive,
+            control_address: self.control_address.parse()?,
+            shard_addresses: shards.collect::<Result<_, _>>()?,
+        })
+    }
+}

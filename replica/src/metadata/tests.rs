@@ -1,0 +1,234 @@
+use super::*;
+use quorate_vsr::Epoch;
+use quorate_wire::{Code, ControlReply, TOPIC_NAME_BYTES_MAX};
+
+pub(super) fn node_up(node: u16, incarnation: u64) -> Operation {
+    Operation::NodeUp {
+        node,
+        incarnation,
+        control_address: format!("127.0.0.1:{}", 7000 + 10 * node),
+        shard_addresses: vec![format!("127.0.0.1:{}", 7001 + 10 * node)],
+    }
+}
+
+pub(super) fn catalog_of(nodes: u16) -> Catalog {
+    let mut catalog = Catalog::default();
+    for node in 1..=nodes {
+        catalog.apply(&node_up(node, 1));
+    }
+    catalog
+}
+
+fn create(name: &str, partitions: u32, replication: u16) -> Operation {
+    Operation::CreateTopic {
+        name: name.to_owned(),
+        partitions,
+        replication,
+    }
+}
+
+pub(super) fn with_topic(mut catalog: Catalog, partitions: u32, replication: u16) -> Catalog {
+    let reply = catalog.apply(&create("events", partitions, replication));
+    assert!(
+        matches!(reply, Some(ControlReply::TopicCreated(_))),
+        "{reply:?}"
+    );
+    catalog
+}
+
+fn refusal(catalog: &mut Catalog, operation: &Operation) -> Code {
+    let before = catalog.clone();
+    let Some(ControlReply::Refused(refusal)) = catalog.apply(operation) else {
+        panic!("{operation:?} was not refused");
+    };
+    assert_eq!(*catalog, before);
+    refusal.code
+}
+
+fn down(node: u16, incarnation: u64) -> Operation {
+    Operation::NodeDown { node, incarnation }
+}
+
+#[test]
+fn a_bad_topic_is_refused_and_changes_nothing() {
+    let mut catalog = with_topic(catalog_of(3), 1, 1);
+    let long = "x".repeat(TOPIC_NAME_BYTES_MAX + 1);
+    for name in ["", ".", "..", "a b", "ä", "a/b", long.as_str()] {
+        assert_eq!(
+            refusal(&mut catalog, &create(name, 1, 1)),
+            Code::InvalidTopicName
+        );
+    }
+    assert_eq!(
+        refusal(&mut catalog, &create("events", 1, 1)),
+        Code::TopicExists
+    );
+    assert_eq!(
+        refusal(&mut catalog, &create("t", 0, 1)),
+        Code::InvalidPartitions
+    );
+    assert_eq!(
+        refusal(&mut catalog, &create("t", 10_001, 1)),
+        Code::InvalidPartitions
+    );
+    assert_eq!(
+        refusal(&mut catalog, &create("t", 1, 0)),
+        Code::InvalidReplication
+    );
+    assert_eq!(
+        refusal(&mut catalog, &create("t", 1, 4)),
+        Code::InvalidReplication
+    );
+    let unknown = Operation::DeleteTopic {
+        name: "t".to_owned(),
+    };
+    assert_eq!(refusal(&mut catalog, &unknown), Code::UnknownTopic);
+}
+
+#[test]
+fn partitions_have_a_limit_in_all() {
+    let mut catalog = catalog_of(1);
+    for topic in 0..5 {
+        catalog.apply(&create(&format!("t{topic}"), 10_000, 1));
+    }
+    assert_eq!(catalog.partitions.len(), PARTITIONS_MAX);
+    assert_eq!(
+        refusal(&mut catalog, &create("more", 1, 1)),
+        Code::InvalidPartitions
+    );
+}
+
+#[test]
+fn ids_of_deleted_partitions_are_never_used_again() {
+    let mut catalog = with_topic(catalog_of(1), 2, 1);
+    catalog.apply(&Operation::DeleteTopic {
+        name: "events".to_owned(),
+    });
+    assert!(catalog.partitions.is_empty());
+    assert!(catalog.is_deleted(1) && catalog.is_deleted(2) && !catalog.is_deleted(3));
+    let catalog = with_topic(catalog, 1, 1);
+    assert_eq!(catalog.partitions.keys().copied().collect::<Vec<_>>(), [3]);
+}
+
+#[test]
+fn a_restarted_node_leads_nothing_in_an_epoch_from_before_its_restart() {
+    let mut catalog = with_topic(catalog_of(3), 6, 3);
+    let led: Vec<_> = catalog
+        .partitions
+        .values()
+        .filter(|p| p.leader == NodeId(2))
+        .map(|p| p.id)
+        .collect();
+    assert_eq!(led.len(), 2);
+    catalog.apply(&node_up(2, 99));
+    for partition in catalog.partitions.values() {
+        let expected = if led.contains(&partition.id) {
+            Epoch(2)
+        } else {
+            Epoch(1)
+        };
+        assert_eq!(partition.epoch, expected, "{partition:?}");
+    }
+}
+
+#[test]
+fn the_same_node_up_twice_changes_nothing() {
+    let mut catalog = with_topic(catalog_of(3), 6, 3);
+    let before = catalog.clone();
+    catalog.apply(&node_up(2, 1));
+    assert_eq!(catalog, before);
+}
+
+#[test]
+fn a_dead_node_leads_nothing_that_a_live_voter_can_lead() {
+    let mut catalog = with_topic(catalog_of(3), 9, 3);
+    catalog.apply(&down(1, 1));
+    assert!(
+        catalog
+            .partitions
+            .values()
+            .all(|partition| partition.leader != NodeId(1))
+    );
+    catalog.apply(&down(2, 1));
+    assert!(
+        catalog
+            .partitions
+            .values()
+            .all(|partition| partition.leader == NodeId(3))
+    );
+    catalog.apply(&down(3, 1));
+    catalog.apply(&node_up(1, 2));
+    assert!(
+        catalog
+            .partitions
+            .values()
+            .all(|partition| partition.leader == NodeId(1))
+    );
+}
+
+#[test]
+fn a_node_that_came_up_again_is_not_taken_down_by_an_old_suspicion() {
+    let mut catalog = catalog_of(3);
+    catalog.apply(&node_up(1, 2));
+    let before = catalog.clone();
+    catalog.apply(&down(1, 1));
+    assert_eq!(catalog, before);
+}
+
+#[test]
+fn a_move_decided_on_an_older_epoch_does_nothing() {
+    let mut catalog = with_topic(catalog_of(3), 1, 3);
+    let step = Move {
+        partition: 1,
+        epoch: 1,
+        leader: 2,
+    };
+    catalog.apply(&Operation::MoveLeaders { moves: vec![step] });
+    assert_eq!(
+        (catalog.partitions[&1].leader, catalog.partitions[&1].epoch),
+        (NodeId(2), Epoch(2))
+    );
+    let before = catalog.clone();
+    let stale = Move { leader: 3, ..step };
+    let foreign = Move {
+        epoch: 2,
+        leader: 9,
+        ..step
+    };
+    catalog.apply(&Operation::MoveLeaders {
+        moves: vec![stale, foreign],
+    });
+    assert_eq!(catalog, before);
+}
+
+#[test]
+fn a_snapshot_gives_back_the_same_catalog() {
+    let mut catalog = with_topic(catalog_of(3), 9, 2);
+    catalog.apply(&down(1, 1));
+    assert_eq!(Catalog::decode(&catalog.encode()), Ok(catalog));
+    assert!(Catalog::decode(b"").is_err());
+    assert!(Catalog::decode(b"\x01\x00nonsense").is_err());
+}
+
+#[test]
+fn clients_are_told_what_they_asked_for() {
+    let catalog = with_topic(catalog_of(2), 2, 2);
+    let metadata = Metadata {
+        catalog: Arc::new(catalog),
+        ..Metadata::empty(ClusterId(5), NodeId(1))
+    };
+    let all = metadata.tell(None);
+    assert_eq!(all.topics.len(), 1);
+    assert_eq!(all.nodes[1].address_of(1), Some("127.0.0.1:7021"));
+    assert_eq!(all.topics[0].partitions[1].voters, [1, 2]);
+    assert!(
+        metadata
+            .tell(Some(&["nothing".to_owned()]))
+            .topics
+            .is_empty()
+    );
+    assert_eq!(
+        metadata.tell(Some(&["events".to_owned(), "events".to_owned()])),
+        all
+    );
+}
