@@ -46,7 +46,10 @@ impl fmt::Display for Damaged {
             Self::Length => f.write_str("cut short, or longer than it says"),
             Self::Magic => f.write_str("not the kind of value that was expected here"),
             Self::Version(version) => {
-                write!(f, "written in format version {version}, which this program does not know")
+                write!(
+                    f,
+                    "written in format version {version}, which this program does not know"
+                )
             }
             Self::Checksum => f.write_str("the checksum does not fit the bytes"),
             Self::Body => f.write_str("the checksum fits, but the content makes no sense"),
@@ -93,7 +96,11 @@ impl Seal {
         if crc32c::crc32c_append(crc32c::crc32c(covered), body).to_le_bytes() != *checksum {
             let announced = u32::from_le_bytes([covered[8], covered[9], covered[10], covered[11]]);
             let fits = u32::try_from(body.len()) == Ok(announced);
-            return Err(if fits { Damaged::Checksum } else { Damaged::Length });
+            return Err(if fits {
+                Damaged::Checksum
+            } else {
+                Damaged::Length
+            });
         }
         let version = u16::from_le_bytes([covered[4], covered[5]]);
         if version != self.version {
@@ -107,7 +114,10 @@ impl Seal {
 mod tests {
     use super::*;
 
-    const SEAL: Seal = Seal { magic: *b"TEST", version: 3 };
+    const SEAL: Seal = Seal {
+        magic: *b"TEST",
+        version: 3,
+    };
 
     #[test]
     fn a_sealed_value_reads_back() {
@@ -124,7 +134,10 @@ mod tests {
             assert!(SEAL.decode::<Vec<u64>>(&damaged).is_err(), "bit {position}");
         }
         for length in 0..bytes.len() {
-            assert!(SEAL.decode::<Vec<u64>>(&bytes[..length]).is_err(), "length {length}");
+            assert!(
+                SEAL.decode::<Vec<u64>>(&bytes[..length]).is_err(),
+                "length {length}"
+            );
         }
     }
 

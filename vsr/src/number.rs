@@ -11,7 +11,6 @@ macro_rules! number {
             Archive, Serialize, Deserialize, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord,
             Hash,
         )]
-        #[rkyv(derive(Debug))]
         pub struct $name(pub $inner);
 
         impl $name {

@@ -1,0 +1,80 @@
+//! What can happen to a replica.
+
+use super::{Checksum, Message, Timer};
+use crate::{NodeId, OpNumber};
+
+/// Something that happened, for [`Replica::step`](super::Replica::step).
+///
+/// Any event is allowed in any state; one that does not fit is ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A message arrived. Messages may be lost, repeated and reordered.
+    Message {
+        /// The member that sent it. The driver knows that from the connection, not from the bytes.
+        from: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// An armed timer ran out.
+    Timeout(Timer),
+    /// A client that has no session asks for one.
+    ///
+    /// `client` is a number that no other client has and that a client does not use again after it
+    /// has lost count of its requests, in practice drawn at random at each start.
+    Register {
+        /// The client.
+        client: u128,
+    },
+    /// A client asks for an operation.
+    Request {
+        /// The client.
+        client: u128,
+        /// Its session, from [`Effect::ReplyRegistered`](super::Effect::ReplyRegistered).
+        session: u64,
+        /// Counts the client's requests from 1; a repetition carries the same number.
+        request_number: u64,
+        /// What to do, opaque to the group.
+        operation: Vec<u8>,
+    },
+    /// The node itself asks for an operation, without a session and so without at-most-once.
+    ///
+    /// Dropped when the replica is not the primary or has no room (see
+    /// [`Replica::has_room`](super::Replica::has_room)), and lost if the view ends before it is committed: the
+    /// driver proposes again what its state still calls for.
+    Propose {
+        /// What to do, opaque to the group.
+        operation: Vec<u8>,
+    },
+    /// What [`Effect::Append`](super::Effect::Append) asked for is on stable storage. One for each, in
+    /// the same order.
+    PrepareDurable {
+        /// The number of the prepare.
+        op: OpNumber,
+        /// Its checksum.
+        checksum: Checksum,
+    },
+    /// The superblock with this sequence number, and so every earlier one, is on stable storage.
+    SuperblockDurable {
+        /// From [`Superblock::sequence`](super::Superblock::sequence).
+        sequence: u64,
+    },
+    /// What [`Effect::PersistCheckpoint`](super::Effect::PersistCheckpoint) asked for is on stable storage.
+    CheckpointDurable {
+        /// The last operation that the checkpoint covers.
+        op: OpNumber,
+    },
+    /// The answer to [`Effect::Execute`](super::Effect::Execute).
+    Executed {
+        /// The operation that was executed.
+        op: OpNumber,
+        /// Its result, the same on every member.
+        reply: Vec<u8>,
+    },
+    /// The answer to [`Effect::TakeSnapshot`](super::Effect::TakeSnapshot).
+    Snapshot {
+        /// The last operation that went into the state.
+        op: OpNumber,
+        /// The state machine's state, the same on every member.
+        state: Vec<u8>,
+    },
+}

@@ -1,0 +1,150 @@
+//! What members say to each other.
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::{Checkpoint, Head, Prepare};
+use crate::format::{Damaged, Seal};
+use crate::{OpNumber, ViewNumber};
+
+const SEAL: Seal = Seal {
+    magic: *b"QGMS",
+    version: 1,
+};
+
+/// A message between members of a group.
+///
+/// The names are the paper's. Requests and replies are not among them: they are events and effects,
+/// because clients speak to the driver.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// Primary to all: put this into your journal.
+    Prepare {
+        /// The view of the sender, which may be later than the view of the prepare.
+        view: ViewNumber,
+        /// How far the primary has committed.
+        commit_number: OpNumber,
+        /// The entry.
+        prepare: Prepare,
+    },
+    /// Backup to primary: the journal of this view is on my stable storage up to `op`.
+    PrepareOk {
+        /// The view.
+        view: ViewNumber,
+        /// The last prepare of the durable part.
+        op: OpNumber,
+    },
+    /// Primary to all, now and then: I am here, and this is how far I am.
+    ///
+    /// Who missed the [`StartView`](Self::StartView) finds in this message all that was in it.
+    Commit {
+        /// The view.
+        view: ViewNumber,
+        /// How far the primary has committed.
+        commit_number: OpNumber,
+        /// The end of the primary's journal.
+        head: Head,
+    },
+    /// Voter to voters: I would leave for `view`, if a majority would.
+    ///
+    /// It promises nothing, other than that `promised` is on stable storage.
+    StartViewChange {
+        /// The view that is asked for.
+        view: ViewNumber,
+        /// The view in which the sender is. It got there with the consent of a majority, and does
+        /// not go back: whoever is in an earlier one follows.
+        promised: ViewNumber,
+    },
+    /// Voter to the primary of `view`: I take no part in earlier views any more, and this is my log.
+    DoViewChange {
+        /// The view, on stable storage.
+        view: ViewNumber,
+        /// The last view whose log the sender's journal is.
+        log_view: ViewNumber,
+        /// The end of the sender's journal, all of it on stable storage.
+        head: Head,
+        /// How far the sender knows it to be committed.
+        commit_number: OpNumber,
+    },
+    /// Primary to all: the view has begun, with the log that ends here.
+    StartView {
+        /// The view.
+        view: ViewNumber,
+        /// How far the primary has committed.
+        commit_number: OpNumber,
+        /// The end of the primary's journal.
+        head: Head,
+    },
+    /// Send me the part of your journal that I lack.
+    GetState {
+        /// The view of the sender; only who is in the same one answers.
+        view: ViewNumber,
+        /// Places in the sender's journal, the last one first. The answer begins after the
+        /// first of them that the receiver's journal has too.
+        known: Vec<Head>,
+    },
+    /// The answer: the prepares that follow a place that you know.
+    NewState {
+        /// The view.
+        view: ViewNumber,
+        /// The place after which they follow.
+        after: Head,
+        /// As many as fit; ask again for the rest.
+        prepares: Vec<Prepare>,
+    },
+    /// The answer when the journal no longer reaches back to a place that you know: the state.
+    NewCheckpoint {
+        /// The view.
+        view: ViewNumber,
+        /// The latest checkpoint of the sender.
+        checkpoint: Checkpoint,
+    },
+}
+
+impl Message {
+    /// The view in which it was sent.
+    #[must_use]
+    pub fn view(&self) -> ViewNumber {
+        match self {
+            Self::Prepare { view, .. }
+            | Self::PrepareOk { view, .. }
+            | Self::Commit { view, .. }
+            | Self::StartViewChange { view, .. }
+            | Self::DoViewChange { view, .. }
+            | Self::StartView { view, .. }
+            | Self::GetState { view, .. }
+            | Self::NewState { view, .. }
+            | Self::NewCheckpoint { view, .. } => *view,
+        }
+    }
+
+    /// The bytes for the wire.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        SEAL.encode(self)
+    }
+
+    /// Reads back what [`encode`](Self::encode) gave.
+    ///
+    /// # Errors
+    ///
+    /// Says in which way the bytes are not a message.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        let message: Self = SEAL.decode(bytes)?;
+        let is_sound = match &message {
+            Self::Prepare { prepare, .. } => prepare.is_sound(),
+            Self::NewState { prepares, .. } => prepares.iter().all(Prepare::is_sound),
+            Self::PrepareOk { .. }
+            | Self::Commit { .. }
+            | Self::StartViewChange { .. }
+            | Self::DoViewChange { .. }
+            | Self::StartView { .. }
+            | Self::GetState { .. }
+            | Self::NewCheckpoint { .. } => true,
+        };
+        if is_sound {
+            Ok(message)
+        } else {
+            Err(Damaged::Body)
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The promises of a replica, on stable storage.
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::Head;
+use crate::format::{Damaged, Seal};
+use crate::{OpNumber, ViewNumber};
+
+const SEAL: Seal = Seal {
+    magic: *b"QGSB",
+    version: 1,
+};
+
+/// What a replica must not forget, besides its journal and its checkpoint.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Superblock {
+    /// Counts the superblocks of this replica; of two whole copies the greater one is valid.
+    pub sequence: u64,
+    /// The view that was promised: the replica takes no part in any earlier one.
+    pub view: ViewNumber,
+    /// The last view whose log the journal is (the paper's last normal view).
+    pub log_view: ViewNumber,
+    /// How far the log of `log_view` reached when the journal became it.
+    ///
+    /// What follows in that log was prepared in `log_view` or later. A prepare above this number
+    /// from an earlier view is therefore no part of the log: it stood in the journal before, and is cut.
+    pub log_view_op: OpNumber,
+    /// An operation up to which everything in the journal is known to be committed.
+    pub commit_number: OpNumber,
+    /// The checkpoint that is valid; its number is 0 if there is none.
+    pub checkpoint: Head,
+    /// Whether the journal lost prepares that this replica may have acknowledged.
+    ///
+    /// Such a replica neither acknowledges nor says in a view change what its log is, until it has
+    /// brought its journal to the log of a primary.
+    pub is_damaged: bool,
+}
+
+impl Superblock {
+    /// The bytes for the disk.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        SEAL.encode(self)
+    }
+
+    /// Reads back what [`encode`](Self::encode) gave.
+    ///
+    /// # Errors
+    ///
+    /// Says in which way the bytes are not a superblock.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        SEAL.decode(bytes)
+    }
+}

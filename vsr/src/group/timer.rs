@@ -1,0 +1,43 @@
+//! The only notion of time in the group: timers with names.
+
+/// A named timer; the driver owns its duration and its jitter.
+///
+/// [`Effect::Arm`](super::Effect::Arm) starts one (or starts it afresh), `Disarm` stops it, and when it
+/// runs out it is stopped and answered by [`Event::Timeout`](super::Event::Timeout). A timer that fires late,
+/// early or superfluously costs messages or a view change, never safety.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// The primary has operations that are not committed yet and sends them again to the backups
+    /// that have not acknowledged them. A few round trips.
+    Prepare,
+    /// The primary tells everyone how far it has committed, and that it is there. Several times
+    /// shorter than [`Timer::PrimarySilent`].
+    Commit,
+    /// The primary has not heard from a majority and stops claiming to be there. About as long as
+    /// [`Timer::PrimarySilent`].
+    QuorumSilent,
+    /// A backup has heard nothing from the primary of its view and asks for a view change. This is
+    /// the time in which a dead primary is noticed; give it jitter.
+    PrimarySilent,
+    /// A view change has not come to its end and the next view is asked for. Longer than a view
+    /// change takes; give it jitter.
+    ViewChangeStalled,
+    /// A message of a view change may have been lost and is sent again. A few round trips.
+    ViewChangeResend,
+    /// State was asked for and has not come; it is asked for again. A few round trips, and longer
+    /// than the transfer of a chunk takes.
+    GetState,
+}
+
+impl Timer {
+    /// All of them, for drivers that keep a table of deadlines.
+    pub const ALL: [Self; 7] = [
+        Self::Prepare,
+        Self::Commit,
+        Self::QuorumSilent,
+        Self::PrimarySilent,
+        Self::ViewChangeStalled,
+        Self::ViewChangeResend,
+        Self::GetState,
+    ];
+}
