@@ -1,0 +1,127 @@
+//! What the clients saw.
+//!
+//! All nodes and all clients share the harness's machine, so one monotonic clock orders
+//! everything. A moment *before* sending and one *after* the answer bracket the time at which an
+//! operation took effect; nothing finer is known or needed.
+
+use std::time::Instant;
+
+use crate::{Damage, FaultEvent, Value};
+
+/// Nanoseconds of the monotonic clock since the trial began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// Now, in a trial that began at `origin`.
+    pub fn since(origin: Instant) -> Self {
+        Self(u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// How an append ended. Only what certainly did not happen is `Fail`; every doubt is `Info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Acknowledged, at this offset.
+    Ok {
+        /// Where the acknowledgement says that the record stands.
+        offset: u64,
+    },
+    /// Refused: it must never be seen.
+    Fail,
+    /// Unknown: it may be there or not, now or later.
+    Info,
+}
+
+/// One record that a writer sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// What was sent, where to and by whom.
+    pub value: Value,
+    /// Before it was handed to the producer.
+    pub invoked: Moment,
+    /// After the outcome was known.
+    pub completed: Moment,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// The bytes of a record that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// Whole.
+    Value(Value),
+    /// Not what any writer sends.
+    Damaged(Damage),
+}
+
+/// One record that a reader got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it stands.
+    pub offset: u64,
+    /// What it is.
+    pub payload: Payload,
+}
+
+/// One reading of a partition, from an offset to the end that was known at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The partition.
+    pub partition: u32,
+    /// The first offset asked for.
+    pub from: u64,
+    /// Before the reader was started.
+    pub invoked: Moment,
+    /// After it ended.
+    pub completed: Moment,
+    /// Whether it ended well. What it returned before it failed counts all the same.
+    pub finished: bool,
+    /// Whether it is one of the last readings, from the beginning, with all faults healed: what
+    /// such a reading lacks is lost.
+    pub is_final: bool,
+    /// What it returned, in that order.
+    pub records: Vec<Record>,
+}
+
+impl Read {
+    /// The offsets and values of the whole records.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (u64, Value)> + '_ {
+        self.records
+            .iter()
+            .filter_map(|record| match record.payload {
+                Payload::Value(value) => Some((record.offset, value)),
+                Payload::Damaged(_) => None,
+            })
+    }
+}
+
+/// Everything that the clients of a trial did and saw, and what was done to the nodes meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The appends, in any order.
+    pub appends: Vec<Append>,
+    /// The readings, in any order.
+    pub reads: Vec<Read>,
+    /// Producers that claimed success without acknowledging everything, or acknowledged more
+    /// than they were given: in words.
+    pub broken_promises: Vec<String>,
+    /// What was done to the nodes.
+    pub faults: Vec<FaultEvent>,
+}
+
+impl History {
+    /// How many appends were acknowledged.
+    pub fn acknowledged(&self) -> usize {
+        let is_ok = |append: &&Append| matches!(append.outcome, Outcome::Ok { .. });
+        self.appends.iter().filter(is_ok).count()
+    }
+
+    /// How many appends ended in doubt.
+    pub fn indeterminate(&self) -> usize {
+        self.appends
+            .iter()
+            .filter(|append| append.outcome == Outcome::Info)
+            .count()
+    }
+}
