@@ -320,7 +320,7 @@ impl Cluster {
 
     /// The node that is the primary of the control plane, as the cluster says.
     pub fn primary(&self) -> Result<u16, Failure> {
-        Ok(self.command_line().status()?.primary)
+        self.command_line().status()?.primary()
     }
 
     /// The log files of all nodes, by node.

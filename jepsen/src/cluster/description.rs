@@ -27,8 +27,6 @@ pub struct NodeDescription {
 /// What `quorate cluster status` says.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ClusterStatus {
-    /// The primary of the control plane.
-    pub primary: u16,
     /// The nodes.
     pub nodes: Vec<NodeStatus>,
 }
@@ -40,6 +38,26 @@ pub struct NodeStatus {
     pub id: u16,
     /// Whether the control plane holds it to be alive.
     pub alive: bool,
+    /// What it takes itself for, if it could be asked.
+    pub role: Option<String>,
+    /// The view that it is in, if it could be asked.
+    pub view: Option<u64>,
+}
+
+impl ClusterStatus {
+    /// The primary of the newest view that has one. A node that slept through a view change may
+    /// still take itself for the primary of an older one.
+    pub fn primary(&self) -> Result<u16, Failure> {
+        let is_primary = |node: &&NodeStatus| node.role.as_deref() == Some("primary");
+        let newest = self
+            .nodes
+            .iter()
+            .filter(is_primary)
+            .max_by_key(|node| node.view);
+        newest
+            .map(|node| node.id)
+            .ok_or_else(|| Failure::new("no node says it is the primary"))
+    }
 }
 
 /// A topic, as `quorate topic list` has it.
@@ -58,12 +76,14 @@ pub(super) struct TopicDetails {
 #[derive(Clone, Debug, Deserialize)]
 pub struct PartitionDescription {
     /// Its place in the topic.
-    #[serde(alias = "partition")]
+    #[serde(rename = "partition")]
     pub index: u32,
     /// The node that leads it.
     pub leader: u16,
     /// The leader's epoch.
     pub epoch: u32,
+    /// Whether the leader takes appends.
+    pub open: bool,
     /// The first offset that is not committed, if the leader could be asked.
     pub high_watermark: Option<u64>,
     /// Its replicas.
@@ -77,20 +97,24 @@ pub struct ReplicaDescription {
     pub node: u16,
     /// One past its last durable record, as the leader knows.
     pub next_offset: Option<u64>,
-    /// Whether it follows the leader of this epoch.
-    pub in_sync: bool,
+    /// Whether it follows the leader of this epoch, if the leader could be asked.
+    pub in_sync: Option<bool>,
 }
 
 impl PartitionDescription {
     /// Whether a leader is open and every replica follows it.
     pub fn check_whole(&self) -> Result<(), Failure> {
         let index = self.index;
-        if self.high_watermark.is_none() {
+        if !self.open {
             return Err(Failure::new(format!(
                 "partition {index} has no open leader"
             )));
         }
-        match self.replicas.iter().find(|replica| !replica.in_sync) {
+        match self
+            .replicas
+            .iter()
+            .find(|replica| replica.in_sync != Some(true))
+        {
             Some(replica) => {
                 let node = replica.node;
                 Err(Failure::new(format!(

@@ -28,7 +28,8 @@ pub(super) struct Session<'a> {
 #[derive(Debug, Deserialize)]
 struct Batch {
     partition: u32,
-    base_offset: u64,
+    /// Absent where nothing is acknowledged, with `--acks none`.
+    base_offset: Option<u64>,
     count: u64,
 }
 
@@ -156,11 +157,19 @@ impl Writer {
         now: Moment,
     ) -> (Vec<Append>, u64) {
         let (process, partition) = (self.number, self.partition);
-        let records = acknowledgements.iter().flat_map(|acknowledgement| {
-            let base = acknowledgement.batch.base_offset;
-            let offsets = base..base + acknowledgement.batch.count;
-            offsets.map(|offset| (Outcome::Ok { offset }, acknowledgement.at))
-        });
+        let records = acknowledgements
+            .iter()
+            .flat_map(|Acknowledgement { batch, at }| {
+                (0..batch.count).map(|place| match batch.base_offset {
+                    Some(base) => (
+                        Outcome::Ok {
+                            offset: base + place,
+                        },
+                        *at,
+                    ),
+                    None => (Outcome::Info, *at),
+                })
+            });
         let doubt = std::iter::repeat((Outcome::Info, now));
         let outcomes = records.chain(doubt);
         let appends = (0..)
@@ -245,7 +254,7 @@ mod tests {
     fn acknowledgement(base_offset: u64, count: u64) -> Acknowledgement {
         let batch = Batch {
             partition: 1,
-            base_offset,
+            base_offset: Some(base_offset),
             count,
         };
         Acknowledgement {
