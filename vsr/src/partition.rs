@@ -1,1 +1,376 @@
 //! Partition replication: how records reach a majority inside an epoch.
+//!
+//! The control plane says who leads a partition in which epoch, and never gives out an epoch twice.
+//! That is all it says. Everything else, so that a record once acknowledged is never lost, is
+//! settled among the replicas themselves by this protocol. Its normal case and its choice of a log
+//! are those of Viewstamped Replication; only the election is missing.
+//!
+//! # One epoch, from its beginning
+//!
+//! 1. **Promise.** The leader makes the epoch its own durable promise and asks the voters for
+//!    theirs. Who has promised obeys no older leader any more. A promise tells what log the voter
+//!    has, and leaves only when all of it is on stable storage.
+//! 2. **Choose.** From a majority of promises the leader takes the log with the greatest
+//!    (`log_epoch`, `next_offset`).
+//! 3. **Adopt.** It makes its own log equal to that one, durably, then makes `log_epoch` this epoch,
+//!    durably, and opens. Followers likewise: they cut what parts from the leader's log, catch up to
+//!    where it was when it opened, and only then set their `log_epoch`.
+//! 4. **Replicate.** Records go to all followers at once and to the own disk at the same time, as
+//!    many messages in flight as the pipeline allows. Followers answer when they have them on stable
+//!    storage.
+//! 5. **Commit.** A record is committed when a majority of the voters, each with `log_epoch` of this
+//!    epoch, hold it durably. The high watermark is the first offset that is not.
+//!
+//! The replica keeps no records. A log is known here by its epoch history and its next offset (see
+//! [`EpochHistory`]); the bytes pass the driver by, on [`Effect::Accept`] and
+//! [`Effect::SendRecords`].
+//!
+//! # Why nothing committed is lost
+//!
+//! Three invariants, each kept where the code that could break it stands:
+//!
+//! * **Log matching.** If two replicas hold a record of the same epoch at the same offset, their logs
+//!   are equal up to there. In an epoch one leader writes, at the end of its own log, and only
+//!   before it is restarted; followers append only what continues a log that they have cut to a
+//!   prefix of the sender's.
+//! * **Completeness.** Every chosen log contains every record that was committed in an older epoch,
+//!   and `log_epoch` = e on stable storage says that the log contains, on stable storage, the whole
+//!   log that e's leader opened with. The choice proves the first by induction from the second:
+//!   that argument stands at `choose`.
+//! * **Fencing.** `promised` never falls, not by a crash either, and nothing is said or done in an
+//!   epoch before the promise to it is durable. So what a majority said to a new leader stays true:
+//!   no older leader can commit anything behind its back, since each majority that could let it
+//!   shares a voter with the one that has promised.
+//!
+//! It follows that the logs of any two replicas are equal below both their high watermarks, that a
+//! cut never reaches below one (asserted), and that an acknowledged record is in the log of every
+//! later leader.
+//!
+//! # What may go wrong around it
+//!
+//! Messages may be lost, repeated, delayed and overtake each other; replicas may crash and forget
+//! all that was not reported durable, or remember some of it. Assumed is that disks keep what they
+//! confirmed. Time plays no part in safety: timers only repeat what may have been lost.
+
+use crate::{Epoch, NodeId, Offset};
+
+mod assignment;
+mod choice;
+mod effect;
+mod epoch_history;
+mod event;
+mod facts;
+mod follower;
+mod following;
+mod message;
+mod opening;
+mod replication;
+mod role;
+mod storage;
+
+pub use effect::Effect;
+pub use epoch_history::EpochHistory;
+pub use event::{Event, Timer};
+pub use facts::Facts;
+pub use message::{Ack, Adopt, Message, Promise, RecordsHead};
+pub use replication::{NotLeader, VoterStatus};
+pub use role::Role;
+
+use follower::Follower;
+use role::{Duty, Leading, Phase, Stage};
+
+/// One replica of one partition, without its records.
+///
+/// The driver tells it what happens ([`Replica::step`], [`Replica::append`]) and carries out the
+/// [`Effect`]s.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Replica {
+    me: NodeId,
+    /// As decided; on their way to stable storage. `promised` is also the current epoch.
+    facts: Facts,
+    /// As known to be on stable storage.
+    durable_facts: Facts,
+    history: EpochHistory,
+    next_offset: Offset,
+    durable_offset: Offset,
+    high_watermark: Offset,
+    /// Where a cut in progress will end.
+    truncating: Option<Offset>,
+    /// The leader of the current epoch, once heard of since the start.
+    leader: Option<NodeId>,
+    /// The voters of the current epoch; empty until it was assigned here.
+    voters: Vec<NodeId>,
+    duty: Duty,
+    save_armed: bool,
+}
+
+/// What was found on disk cannot be what was written there.
+///
+/// Records or facts are lost, and with them promises to other replicas. The replica must not take
+/// part as if nothing had happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsound {
+    /// The log ends below a high watermark that had been durable.
+    LogTooShort {
+        /// One past the last record found.
+        next_offset: Offset,
+        /// The lower bound of the high watermark that was found.
+        high_watermark: Offset,
+    },
+    /// The log holds records of an epoch that was never promised to, so the facts are too old.
+    FactsTooOld {
+        /// The epoch of the last record found.
+        last_epoch: Epoch,
+        /// The greatest promise that was found.
+        promised: Epoch,
+    },
+}
+
+impl std::fmt::Display for Unsound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::LogTooShort {
+                next_offset,
+                high_watermark,
+            } => write!(
+                f,
+                "the log ends at offset {next_offset}, but everything below {high_watermark} had \
+                 been committed: records are missing from the disk"
+            ),
+            Self::FactsTooOld {
+                last_epoch,
+                promised,
+            } => write!(
+                f,
+                "the log holds records of epoch {last_epoch}, but the newest promise found is to \
+                 epoch {promised}: the file with the facts is older than the log"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Unsound {}
+
+impl Replica {
+    /// A replica as it comes from disk: its facts, its log's next offset and epoch history.
+    ///
+    /// It takes part in nothing before it hears of an epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsound`] if log and facts cannot belong together.
+    pub fn new(
+        me: NodeId,
+        facts: Facts,
+        next_offset: Offset,
+        history: EpochHistory,
+    ) -> Result<Self, Unsound> {
+        let high_watermark = facts.high_watermark;
+        if next_offset < high_watermark {
+            return Err(Unsound::LogTooShort {
+                next_offset,
+                high_watermark,
+            });
+        }
+        let (last_epoch, promised) = (history.last_epoch(), facts.promised);
+        if last_epoch > promised {
+            return Err(Unsound::FactsTooOld {
+                last_epoch,
+                promised,
+            });
+        }
+        Ok(Self {
+            me,
+            facts,
+            durable_facts: facts,
+            history,
+            next_offset,
+            durable_offset: next_offset,
+            high_watermark,
+            truncating: None,
+            leader: None,
+            voters: Vec::new(),
+            duty: Duty::Idle,
+            save_armed: false,
+        })
+    }
+
+    /// Takes an event in and tells what shall be done about it.
+    ///
+    /// Every event is taken in every state; what is out of date changes nothing.
+    ///
+    /// # Panics
+    ///
+    /// If the driver reports what cannot have happened (see [`Effect`]), or if the protocol itself
+    /// is broken and would drop a committed record.
+    pub fn step(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Assign {
+                epoch,
+                leader,
+                voters,
+            } => {
+                self.on_assign(epoch, leader, voters, effects);
+            }
+            Event::Message { from, message } => self.on_message(from, message, effects),
+            Event::Records {
+                from,
+                head,
+                next_offset,
+                epochs,
+            } => {
+                self.on_records(from, head, next_offset, &epochs, effects);
+            }
+            Event::FactsDurable(facts) => self.on_facts_durable(facts, effects),
+            Event::LogDurable { next_offset } => self.on_log_durable(next_offset, effects),
+            Event::Truncated { next_offset } => self.on_truncated(next_offset),
+            Event::RecordsSent {
+                to,
+                head,
+                next_offset,
+            } => {
+                self.on_records_sent(to, head, next_offset);
+            }
+            Event::Timeout(Timer::Resend) => self.on_resend(effects),
+            Event::Timeout(Timer::Commit) => self.on_commit_timeout(effects),
+            Event::Timeout(Timer::SaveWatermark) => self.on_save_watermark(effects),
+        }
+        self.advance_following(effects);
+        self.advance_leading(effects);
+        self.assert_invariants();
+    }
+
+    fn on_message(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
+        // Fencing: what was said in an older epoch was not said. What is said in a newer one counts
+        // only if it comes from its leader and stands at its beginning.
+        if message.epoch() < self.facts.promised {
+            return;
+        }
+        let is_current = message.epoch() == self.facts.promised;
+        match message {
+            Message::RequestPromise { epoch } => self.on_request_promise(from, epoch, effects),
+            Message::Adopt(adopt) => self.on_adopt(from, adopt, effects),
+            Message::Promise(promise) if is_current => self.on_promise(from, promise),
+            Message::Pull { from: base, .. } if is_current => self.on_pull(from, base, effects),
+            Message::Ack(ack) if is_current => self.on_ack(from, &ack),
+            Message::Commit {
+                sent,
+                high_watermark,
+                ..
+            } if is_current => {
+                self.on_commit(from, sent, high_watermark, effects);
+            }
+            Message::Promise(_)
+            | Message::Pull { .. }
+            | Message::Ack(_)
+            | Message::Commit { .. } => {}
+        }
+    }
+
+    fn on_records(
+        &mut self,
+        from: NodeId,
+        head: RecordsHead,
+        next_offset: Offset,
+        epochs: &[(Epoch, Offset)],
+        effects: &mut Vec<Effect>,
+    ) {
+        // The same fence. Nothing is appended during a cut either: what is sent anew afterwards is
+        // what belongs there.
+        if head.epoch != self.facts.promised || self.truncating.is_some() {
+            return;
+        }
+        if self.leader == Some(from) {
+            self.on_leader_records(head, next_offset, epochs, effects);
+        } else {
+            self.on_pulled_records(from, head, next_offset, epochs, effects);
+        }
+    }
+
+    /// What this replica is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self.duty {
+            Duty::Idle => Role::Idle,
+            Duty::Following(_) => Role::Follower,
+            Duty::Leading(_) => Role::Leader,
+        }
+    }
+
+    /// Whether this replica leads and takes appends.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase(), Some(Phase::Open { .. }))
+    }
+
+    /// The newest epoch that this replica has heard of; it has promised to it, or is about to.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.facts.promised
+    }
+
+    /// The leader of that epoch; `None` from the start until it is heard of.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        self.leader
+    }
+
+    /// The first offset that is not known to be committed.
+    ///
+    /// Readers see only what is below. It never moves back while the process lives.
+    #[must_use]
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// One past the last record of the log; during a cut, of the log before it.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    /// One past the last record that is known to be on stable storage.
+    #[must_use]
+    pub fn durable_offset(&self) -> Offset {
+        self.durable_offset
+    }
+
+    /// Which epochs wrote the log.
+    #[must_use]
+    pub fn history(&self) -> &EpochHistory {
+        &self.history
+    }
+
+    /// The facts as decided; they may still be on their way to stable storage.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        self.facts
+    }
+
+    fn assert_invariants(&self) {
+        assert!(
+            self.high_watermark <= self.next_offset,
+            "committed records are missing"
+        );
+        assert!(
+            self.durable_offset <= self.next_offset,
+            "records are durable that are not there"
+        );
+        assert!(
+            self.facts.log_epoch <= self.facts.promised,
+            "an epoch was adopted unpromised"
+        );
+        assert!(
+            self.durable_facts.promised <= self.facts.promised,
+            "a promise was forgotten"
+        );
+        assert!(
+            self.durable_facts.log_epoch <= self.facts.log_epoch,
+            "an adoption was forgotten"
+        );
+        assert!(
+            self.history.last_epoch() <= self.facts.promised,
+            "a record of a future epoch"
+        );
+    }
+}

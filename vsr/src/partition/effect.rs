@@ -1,0 +1,79 @@
+use super::{Facts, Message, Timer};
+use crate::{Epoch, NodeId, Offset};
+
+/// What the driver shall do, in the order in which it is told.
+///
+/// The driver has no decisions to make. What depends on stable storage is held back by the replica
+/// until the completion has come in as an event, so a `Send` may leave at once.
+///
+/// # What the driver owes
+///
+/// * **Order.** Effects are begun in order, and all effects of one step before the next step.
+/// * **Log writes.** Appended records ([`Effect::Accept`], and those of a successful
+///   [`Replica::append`](super::Replica::append)) are made durable by the driver on its own accord, in
+///   order and soon, and reported by [`Event::LogDurable`](super::Event::LogDurable) in that order.
+/// * **Cuts.** [`Effect::Truncate`] is told only when every appended record has been reported
+///   durable, so no flush is in flight, and until [`Event::Truncated`](super::Event::Truncated)
+///   nothing is appended, so none begins. Reads may be in flight: below the high watermark they are
+///   not touched, and above it they can only have been made for [`Effect::SendRecords`], whose
+///   sending is then refused by [`Replica::records_head`](super::Replica::records_head).
+/// * **Facts.** Later facts include earlier ones. The driver may skip facts that were overtaken
+///   before their write began, and may write many partitions' facts at once; it must not write
+///   earlier facts over later ones.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Send a message to a peer; it may get lost, and is then said again by a timer.
+    ///
+    /// While there is no connection it is best dropped.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// Make these facts durable, then report [`Event::FactsDurable`](super::Event::FactsDurable).
+    PersistFacts(Facts),
+    /// Append the records that came with the event of this step.
+    Accept,
+    /// Cut the log so that it ends at `to`, make that durable, then report
+    /// [`Event::Truncated`](super::Event::Truncated). `to` is a boundary between two batches.
+    Truncate {
+        /// The next offset after the cut.
+        to: Offset,
+    },
+    /// Send records to a peer as soon as the link has room.
+    ///
+    /// The driver reads whole batches from `from` on, as many as fit into a frame and durable here
+    /// or not, asks [`Replica::records_head`](super::Replica::records_head) for what goes before
+    /// them, sends both and reports [`Event::RecordsSent`](super::Event::RecordsSent). If there is
+    /// no head, the wish is out of date and is dropped. There is at most one wish for each peer: a
+    /// newer one takes the place of an older one.
+    SendRecords {
+        /// To whom.
+        to: NodeId,
+        /// The epoch in which this is wished.
+        epoch: Epoch,
+        /// The first offset.
+        from: Offset,
+    },
+    /// This replica leads, and takes appends from now on.
+    Opened {
+        /// The epoch that it leads.
+        epoch: Epoch,
+    },
+    /// This replica led, open or not yet, and does not any more. What was appended and is not
+    /// committed may or may not survive: whoever waits for it must be told that the outcome is
+    /// unknown.
+    SteppedDown,
+    /// Everything below is committed: acknowledgements and readers that wait for it are released.
+    ///
+    /// Followers say it as well.
+    Committed {
+        /// The first offset that is not committed; it never moves back.
+        high_watermark: Offset,
+    },
+    /// (Re)start a timer from its full length.
+    Arm(Timer),
+    /// Stop a timer.
+    Disarm(Timer),
+}

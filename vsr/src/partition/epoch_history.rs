@@ -1,0 +1,177 @@
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::{Epoch, Offset};
+
+/// Which epoch wrote which part of a log: for every epoch that left records, its first offset.
+///
+/// Together with the log's next offset this is the identity of its content. Within an epoch only
+/// one leader writes, and only at the end of its log; so two logs that hold the same epoch at the
+/// same offset are equal up to and including it. An epoch that left no record does not appear.
+///
+/// The history is always that of the records that are really there: it grows with every accepted
+/// batch and shrinks with every cut, never ahead of either.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct EpochHistory {
+    starts: Vec<(Epoch, Offset)>,
+}
+
+impl EpochHistory {
+    /// The history with these starts; `None` unless both epochs and offsets strictly increase.
+    #[must_use]
+    pub fn from_starts(starts: Vec<(Epoch, Offset)>) -> Option<Self> {
+        let increases = starts.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1);
+        increases.then_some(Self { starts })
+    }
+
+    /// Every epoch that left records, with its first offset, oldest first.
+    #[must_use]
+    pub fn starts(&self) -> &[(Epoch, Offset)] {
+        &self.starts
+    }
+
+    /// The epoch of the last record, or `Epoch(0)` for an empty log.
+    #[must_use]
+    pub fn last_epoch(&self) -> Epoch {
+        self.starts.last().map_or(Epoch(0), |start| start.0)
+    }
+
+    /// Whether records of these epochs may follow at `base_offset`.
+    ///
+    /// `epochs` lists, in the order of the records, an epoch and where it begins; the same epoch
+    /// may be listed again for every batch. It comes from batch headers that a peer sent.
+    pub(crate) fn may_continue(&self, base_offset: Offset, epochs: &[(Epoch, Offset)]) -> bool {
+        let Some(first) = epochs.first() else {
+            return false;
+        };
+        first.1 == base_offset
+            && first.0 >= self.last_epoch()
+            && epochs.is_sorted_by(|a, b| a.0 <= b.0 && a.1 < b.1)
+    }
+
+    /// Notes that records of `epoch` follow at `offset`.
+    pub(crate) fn extend(&mut self, epoch: Epoch, offset: Offset) {
+        if epoch == self.last_epoch() {
+            return;
+        }
+        if let Some(last) = self.starts.last() {
+            assert!(last.0 < epoch, "{epoch:?} cannot write after {:?}", last.0);
+            assert!(
+                last.1 < offset,
+                "{epoch:?} begins at {offset:?}, inside {:?}",
+                last.0
+            );
+        }
+        self.starts.push((epoch, offset));
+    }
+
+    /// Forgets everything at `to` and above.
+    pub(crate) fn truncate(&mut self, to: Offset) {
+        let kept = self.starts.partition_point(|start| start.1 < to);
+        self.starts.truncate(kept);
+    }
+
+    /// The first offset at which two logs part; each is given by its history and its next offset.
+    ///
+    /// Below the result they are equal. Where one merely ends before the other, that end is the
+    /// result.
+    #[must_use]
+    pub fn parting(&self, next: Offset, other: &Self, other_next: Offset) -> Offset {
+        let shorter = next.min(other_next);
+        let pairs = self.starts.iter().zip(&other.starts);
+        let equal = pairs.take_while(|(a, b)| a == b).count();
+        // The runs before are the same in both. The next run of one begins where the other still
+        // goes on with the run before it, or begins another, or has already ended.
+        let ours = self.starts.get(equal).map_or(shorter, |start| start.1);
+        let theirs = other.starts.get(equal).map_or(shorter, |start| start.1);
+        shorter.min(ours).min(theirs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(starts: &[(u32, u64)]) -> EpochHistory {
+        let starts = starts
+            .iter()
+            .map(|&(epoch, offset)| (Epoch(epoch), Offset(offset)));
+        EpochHistory::from_starts(starts.collect()).unwrap()
+    }
+
+    fn parting(a: &[(u32, u64)], a_next: u64, b: &[(u32, u64)], b_next: u64) -> u64 {
+        let (a, b) = (history(a), history(b));
+        let there = a.parting(Offset(a_next), &b, Offset(b_next));
+        assert_eq!(
+            there,
+            b.parting(Offset(b_next), &a, Offset(a_next)),
+            "must not depend on sides"
+        );
+        there.0
+    }
+
+    #[test]
+    fn equal_logs_part_at_their_end() {
+        assert_eq!(parting(&[], 0, &[], 0), 0);
+        assert_eq!(parting(&[(1, 0), (4, 7)], 9, &[(1, 0), (4, 7)], 9), 9);
+    }
+
+    #[test]
+    fn a_prefix_parts_at_its_end() {
+        assert_eq!(parting(&[(1, 0)], 5, &[(1, 0)], 9), 5);
+        assert_eq!(parting(&[(1, 0)], 5, &[(1, 0), (2, 5)], 9), 5);
+        assert_eq!(parting(&[(1, 0)], 3, &[(1, 0), (2, 5)], 9), 3);
+        assert_eq!(parting(&[], 0, &[(1, 0)], 9), 0);
+    }
+
+    #[test]
+    fn diverged_logs_part_where_the_first_of_them_changes_epoch() {
+        assert_eq!(parting(&[(1, 0)], 10, &[(1, 0), (2, 5)], 8), 5);
+        assert_eq!(parting(&[(1, 0), (2, 6)], 10, &[(1, 0), (3, 4)], 10), 4);
+        assert_eq!(parting(&[(1, 0), (2, 6)], 10, &[(1, 0), (3, 6)], 10), 6);
+        assert_eq!(parting(&[(2, 0)], 10, &[(3, 0)], 10), 0);
+        assert_eq!(
+            parting(&[(1, 0), (3, 4), (4, 6)], 9, &[(1, 0), (4, 6)], 9),
+            4
+        );
+    }
+
+    #[test]
+    fn the_history_follows_what_is_appended_and_cut() {
+        let mut log = EpochHistory::default();
+        log.extend(Epoch(1), Offset(0));
+        log.extend(Epoch(1), Offset(3));
+        log.extend(Epoch(4), Offset(7));
+        assert_eq!(log, history(&[(1, 0), (4, 7)]));
+        log.truncate(Offset(8));
+        assert_eq!(log.last_epoch(), Epoch(4));
+        log.truncate(Offset(7));
+        assert_eq!(log, history(&[(1, 0)]));
+        log.truncate(Offset(0));
+        assert_eq!(log, EpochHistory::default());
+    }
+
+    #[test]
+    fn starts_that_do_not_increase_are_refused() {
+        let refused = |starts: &[(Epoch, Offset)]| EpochHistory::from_starts(starts.to_vec());
+        assert_eq!(
+            refused(&[(Epoch(2), Offset(0)), (Epoch(1), Offset(5))]),
+            None
+        );
+        assert_eq!(
+            refused(&[(Epoch(1), Offset(5)), (Epoch(2), Offset(5))]),
+            None
+        );
+    }
+
+    #[test]
+    fn only_later_epochs_may_continue_a_log() {
+        let log = history(&[(2, 0)]);
+        let at = |epoch, offset| (Epoch(epoch), Offset(offset));
+        assert!(log.may_continue(Offset(9), &[at(2, 9), at(2, 11), at(5, 12)]));
+        assert!(!log.may_continue(Offset(9), &[at(1, 9)]));
+        assert!(!log.may_continue(Offset(9), &[at(3, 10)]));
+        assert!(!log.may_continue(Offset(9), &[at(3, 9), at(2, 10)]));
+        assert!(!log.may_continue(Offset(9), &[at(3, 9), at(4, 9)]));
+        assert!(!log.may_continue(Offset(9), &[]));
+    }
+}

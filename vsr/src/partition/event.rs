@@ -1,0 +1,83 @@
+use super::{Facts, Message, RecordsHead};
+use crate::{Epoch, NodeId, Offset};
+
+/// Everything that can happen to a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The control plane has decided who leads the partition.
+    ///
+    /// It may come late, or again; an epoch older than one already heard of changes nothing.
+    Assign {
+        /// The epoch; never given out twice.
+        epoch: Epoch,
+        /// The only node that may write in it.
+        leader: NodeId,
+        /// The replicas whose majority commits.
+        voters: Vec<NodeId>,
+    },
+    /// A peer said something.
+    Message {
+        /// Who.
+        from: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// A peer sent records.
+    ///
+    /// The driver has checked them: whole batches, right checksums, contiguous offsets. It keeps
+    /// them at hand while it steps, and appends them if the effects say
+    /// [`Effect::Accept`](super::Effect::Accept); otherwise it drops them.
+    Records {
+        /// Who sent them.
+        from: NodeId,
+        /// What stood before them.
+        head: RecordsHead,
+        /// One past the last of them.
+        next_offset: Offset,
+        /// The epoch and base offset of each batch, in order.
+        epochs: Vec<(Epoch, Offset)>,
+    },
+    /// These facts, as given with [`Effect::PersistFacts`](super::Effect::PersistFacts), are on
+    /// stable storage.
+    FactsDurable(Facts),
+    /// Every record below `next_offset` is on stable storage.
+    LogDurable {
+        /// One past the last durable record.
+        next_offset: Offset,
+    },
+    /// The cut is done and on stable storage.
+    Truncated {
+        /// Where the log ends now: the offset of [`Effect::Truncate`](super::Effect::Truncate).
+        next_offset: Offset,
+    },
+    /// Records went out, as [`Effect::SendRecords`](super::Effect::SendRecords) had asked.
+    RecordsSent {
+        /// To whom.
+        to: NodeId,
+        /// The head that went before them.
+        head: RecordsHead,
+        /// One past the last of them.
+        next_offset: Offset,
+    },
+    /// A timer that was armed has run out; it is disarmed now.
+    Timeout(Timer),
+}
+
+/// The timers of a replica; the driver owns how long each is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// Armed on a leader while it waits for an answer, so that lost messages are said again.
+    ///
+    /// Well above a round trip with a sync; in the order of half a second.
+    Resend,
+    /// Armed on an open leader when followers do not know of the latest commits and no records are
+    /// on their way that would tell them.
+    ///
+    /// The delay that a follower's readers may see on a partition that falls idle; some
+    /// milliseconds.
+    Commit,
+    /// Armed when the high watermark has outrun its durable lower bound.
+    ///
+    /// Only recovery profits from it; some seconds.
+    SaveWatermark,
+}

@@ -1,0 +1,134 @@
+use std::collections::VecDeque;
+
+use super::Ack;
+use crate::Offset;
+
+/// How many messages with records may be on their way to one follower.
+///
+/// Each holds at most a frame, so this bounds what a follower that stands still can make anybody
+/// keep. When it is reached, what is appended meanwhile goes out together in the next message: the
+/// slower the follower, the larger the messages.
+pub(super) const PIPELINE_MAX: usize = 16;
+
+/// What an open leader knows of one follower.
+///
+/// It holds offsets only, never records, so a dead follower costs nothing that grows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Follower {
+    /// The follower has said in this epoch that its log is a prefix of ours.
+    pub(super) matched: bool,
+    /// Its `log_epoch` is our epoch, on its stable storage.
+    pub(super) adopted: bool,
+    /// It has everything below on stable storage. Within an epoch this cannot shrink: a matched
+    /// log is not cut before the next epoch.
+    pub(super) durable: Offset,
+    /// It knows of everything below that it is committed.
+    pub(super) high_watermark: Offset,
+    /// What it has been told by a `Commit`, perhaps in vain.
+    announced: Offset,
+    /// Everything below has been sent.
+    pub(super) sent: Offset,
+    /// Where the outstanding `SendRecords` begins.
+    pub(super) wished: Option<Offset>,
+    /// The ends of the messages that are on their way.
+    in_flight: VecDeque<Offset>,
+    /// Where sending last started over. All messages after a lost one are complained of; only the
+    /// first complaint counts.
+    rewound_to: Option<Offset>,
+    /// It has answered since the last `Timer::Resend`.
+    heard: bool,
+    /// The high watermark as it was at the last `Timer::Resend`.
+    mark: Offset,
+}
+
+impl Follower {
+    /// Takes an answer in. What it says may be old: all that counts towards a commit is a maximum.
+    pub(super) fn on_ack(&mut self, ack: &Ack) {
+        self.heard = true;
+        self.adopted |= ack.adopted;
+        self.durable = self.durable.max(ack.durable);
+        self.high_watermark = self.high_watermark.max(ack.high_watermark);
+        while self
+            .in_flight
+            .front()
+            .is_some_and(|end| *end <= ack.durable)
+        {
+            self.in_flight.pop_front();
+        }
+        if !self.matched {
+            self.matched = true;
+            self.send_from(ack.received);
+        } else if ack.received > self.sent {
+            self.send_from(ack.received);
+        } else if ack.rewind && ack.received < self.sent {
+            self.rewind(ack.received);
+        }
+    }
+
+    fn rewind(&mut self, to: Offset) {
+        if self.rewound_to == Some(to) {
+            return;
+        }
+        self.send_from(to);
+        self.rewound_to = Some(to);
+    }
+
+    /// Forgets what was sent from `from` on; a wish that begins elsewhere is out of date.
+    fn send_from(&mut self, from: Offset) {
+        self.sent = from;
+        self.wished = None;
+        self.in_flight.clear();
+        self.rewound_to = None;
+    }
+
+    /// Where the next message with records shall begin, if one may be sent now.
+    pub(super) fn wish(&mut self, next: Offset) -> Option<Offset> {
+        let may = self.matched && self.wished.is_none() && self.in_flight.len() < PIPELINE_MAX;
+        (may && self.sent < next).then(|| {
+            self.wished = Some(self.sent);
+            self.sent
+        })
+    }
+
+    /// The wish that began at `base` went out, up to `end`.
+    pub(super) fn on_sent(&mut self, base: Offset, end: Offset) {
+        if self.wished == Some(base) {
+            self.wished = None;
+            self.sent = end;
+            self.in_flight.push_back(end);
+        }
+    }
+
+    /// Nothing is on its way that would carry the high watermark to it.
+    fn is_idle(&self, next: Offset) -> bool {
+        self.matched && self.in_flight.is_empty() && self.sent == next
+    }
+
+    /// Whether it should be told the high watermark by a message of its own.
+    pub(super) fn is_uninformed(&self, next: Offset, high_watermark: Offset) -> bool {
+        self.is_idle(next) && self.high_watermark.max(self.announced) < high_watermark
+    }
+
+    /// A `Commit` goes out.
+    pub(super) fn announce(&mut self, high_watermark: Offset) {
+        self.announced = high_watermark;
+    }
+
+    /// Whether anything is awaited of it.
+    pub(super) fn is_behind(&self, next: Offset, high_watermark: Offset) -> bool {
+        !self.adopted || self.durable < next || self.high_watermark < high_watermark
+    }
+
+    /// `Timer::Resend` has run out. True if the follower has said nothing for the whole time, so
+    /// that it should be spoken to again.
+    pub(super) fn on_resend(&mut self, high_watermark: Offset) -> bool {
+        self.mark = high_watermark;
+        self.rewound_to = None;
+        !std::mem::take(&mut self.heard)
+    }
+
+    /// Whether it has all that was committed when the leader last looked.
+    pub(super) fn is_in_sync(&self) -> bool {
+        self.adopted && self.durable >= self.mark
+    }
+}

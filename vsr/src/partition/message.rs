@@ -1,0 +1,119 @@
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::EpochHistory;
+use crate::{Epoch, Offset};
+
+/// What the replicas of a partition say to each other, apart from the records themselves.
+///
+/// Any message may be lost, repeated, delayed and overtaken. Every message carries the epoch in
+/// which it was said, and an older epoch than the receiver has promised to is not listened to.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// The leader of `epoch` asks a voter to obey no older leader any more.
+    RequestPromise {
+        /// The leader's epoch.
+        epoch: Epoch,
+    },
+    /// A voter obeys no leader older than this, and says what log it has.
+    Promise(Promise),
+    /// The leader, not yet open, lacks records that the receiver has promised to have.
+    Pull {
+        /// The leader's epoch.
+        epoch: Epoch,
+        /// The first offset that it lacks.
+        from: Offset,
+    },
+    /// The leader is open; the receiver shall make the leader's log its own.
+    Adopt(Adopt),
+    /// How far a follower has come.
+    Ack(Ack),
+    /// The leader tells its high watermark where no records carry it. A follower answers with an
+    /// [`Ack`], so this also finds out what was lost on the way.
+    Commit {
+        /// The leader's epoch.
+        epoch: Epoch,
+        /// The leader has sent everything below this.
+        sent: Offset,
+        /// The first offset that is not committed.
+        high_watermark: Offset,
+    },
+}
+
+impl Message {
+    /// The epoch in which this was said.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::RequestPromise { epoch }
+            | Self::Pull { epoch, .. }
+            | Self::Commit { epoch, .. }
+            | Self::Promise(Promise { epoch, .. })
+            | Self::Adopt(Adopt { epoch, .. })
+            | Self::Ack(Ack { epoch, .. }) => *epoch,
+        }
+    }
+}
+
+/// A voter's promise, and the log on which the new leader may build.
+///
+/// When it leaves, the promise and every record below `next_offset` are on stable storage.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Promise {
+    /// The epoch that is promised to.
+    pub epoch: Epoch,
+    /// The epoch whose leader's log the voter has completely adopted.
+    pub log_epoch: Epoch,
+    /// One past the voter's last record.
+    pub next_offset: Offset,
+    /// Below this the voter knows everything to be committed.
+    pub high_watermark: Offset,
+    /// Which epochs wrote the voter's log.
+    pub history: EpochHistory,
+}
+
+/// The log of a leader as it was when the leader opened.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Adopt {
+    /// The leader's epoch.
+    pub epoch: Epoch,
+    /// One past the leader's last record when it opened.
+    pub opening_offset: Offset,
+    /// The leader's high watermark.
+    pub high_watermark: Offset,
+    /// Which epochs wrote the leader's log below `opening_offset`.
+    pub history: EpochHistory,
+}
+
+/// How far a follower has come with the leader's log.
+///
+/// It is only sent once the follower's log is a prefix of the leader's.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ack {
+    /// The leader's epoch.
+    pub epoch: Epoch,
+    /// One past the last record that the follower has received.
+    pub received: Offset,
+    /// One past the last record that the follower has on stable storage.
+    pub durable: Offset,
+    /// The follower's high watermark.
+    pub high_watermark: Offset,
+    /// Whether `log_epoch` is this epoch on stable storage; only then does `durable` count towards
+    /// a commit.
+    pub adopted: bool,
+    /// Whether the leader should go on from `received`, because something did not arrive.
+    pub rewind: bool,
+}
+
+/// What stands before records on the wire.
+///
+/// The driver gets it from [`Replica::records_head`](super::Replica::records_head) at the moment
+/// it sends, and the receiving driver turns it into [`Event::Records`](super::Event::Records).
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RecordsHead {
+    /// The leader's epoch.
+    pub epoch: Epoch,
+    /// The first offset of the records.
+    pub base_offset: Offset,
+    /// The sender's high watermark.
+    pub high_watermark: Offset,
+}

@@ -1,0 +1,231 @@
+//! A leader on its way to being open: promises, choice, reconciling, adopting.
+
+use std::collections::BTreeMap;
+
+use super::choice::{Choice, choose};
+use super::{
+    Adopt, Duty, Effect, Follower, Leading, Message, Phase, Promise, RecordsHead, Replica, Timer,
+};
+use crate::{Epoch, NodeId, Offset};
+
+impl Replica {
+    /// Goes as far as the disk and the voters allow.
+    pub(super) fn advance_leading(&mut self, effects: &mut Vec<Effect>) {
+        // Nothing is said or done in an epoch before the own promise to it is durable.
+        if !self.has_promised() {
+            return;
+        }
+        if let Some(Phase::Promising { .. }) = self.phase() {
+            self.advance_promising(effects);
+        }
+        if let Some(Phase::Reconciling { choice, .. }) = self.phase() {
+            let choice = choice.clone();
+            self.advance_reconciling(&choice, effects);
+        }
+        if let Some(&Phase::Adopting { high_watermark }) = self.phase()
+            && self.has_adopted()
+        {
+            self.enter_open(high_watermark, effects);
+        }
+        if let Some(Phase::Open { .. }) = self.phase() {
+            self.advance_open(effects);
+        }
+    }
+
+    pub(super) fn phase(&self) -> Option<&Phase> {
+        match &self.duty {
+            Duty::Leading(leading) => Some(&leading.phase),
+            Duty::Idle | Duty::Following(_) => None,
+        }
+    }
+
+    fn set_phase(&mut self, next: Phase) {
+        if let Duty::Leading(leading) = &mut self.duty {
+            leading.phase = next;
+        }
+    }
+
+    fn advance_promising(&mut self, effects: &mut Vec<Effect>) {
+        let own = self.is_settled().then(|| self.promise());
+        let Duty::Leading(Leading {
+            phase: Phase::Promising { asked, promises },
+            ..
+        }) = &mut self.duty
+        else {
+            return;
+        };
+        let must_ask = !std::mem::replace(asked, true);
+        if let Some(own) = own {
+            // The own promise counts like any other: only when facts and log are durable.
+            promises.entry(self.me).or_insert(own);
+        }
+        let choice = choose(promises, self.voters.len(), self.me);
+        if let Some(choice) = choice {
+            self.enter_reconciling(choice, effects);
+        } else if must_ask {
+            self.request_promises(effects);
+        }
+    }
+
+    fn request_promises(&mut self, effects: &mut Vec<Effect>) {
+        let Some(Phase::Promising { promises, .. }) = self.phase() else {
+            return;
+        };
+        let message = Message::RequestPromise {
+            epoch: self.facts.promised,
+        };
+        for &to in self
+            .voters
+            .iter()
+            .filter(|voter| !promises.contains_key(voter))
+        {
+            if to != self.me {
+                effects.push(Effect::Send {
+                    to,
+                    message: message.clone(),
+                });
+            }
+        }
+        self.arm_resend(effects);
+    }
+
+    pub(super) fn on_promise(&mut self, from: NodeId, promise: Promise) {
+        let is_voter = self.voters.contains(&from) && from != self.me;
+        if let Duty::Leading(Leading {
+            phase: Phase::Promising { promises, .. },
+            ..
+        }) = &mut self.duty
+            && is_voter
+        {
+            promises.insert(from, promise);
+        }
+    }
+
+    fn enter_reconciling(&mut self, choice: Choice, effects: &mut Vec<Effect>) {
+        self.set_phase(Phase::Reconciling {
+            choice: choice.clone(),
+            pulling: false,
+        });
+        self.advance_reconciling(&choice, effects);
+    }
+
+    /// Makes the own log equal to the chosen one: cuts what differs, then fetches what is missing.
+    ///
+    /// Meanwhile `log_epoch` stays what it was. Should this fail half-way, the log has lost nothing
+    /// that was committed, and has gained only what was chosen.
+    fn advance_reconciling(&mut self, choice: &Choice, effects: &mut Vec<Effect>) {
+        if !self.cut_to_prefix_of(&choice.history, choice.next_offset, effects) {
+            return;
+        }
+        if self.next_offset < choice.next_offset {
+            self.pull(choice.source, effects);
+        } else if self.durable_offset == self.next_offset {
+            // Only now, with every chosen record on the own stable storage, may this log be called
+            // that of the epoch.
+            self.facts.log_epoch = self.facts.promised;
+            self.persist_facts(effects);
+            self.set_phase(Phase::Adopting {
+                high_watermark: choice.high_watermark,
+            });
+        }
+    }
+
+    fn pull(&mut self, source: NodeId, effects: &mut Vec<Effect>) {
+        if let Duty::Leading(Leading {
+            phase: Phase::Reconciling { pulling, .. },
+            ..
+        }) = &mut self.duty
+            && !std::mem::replace(pulling, true)
+        {
+            let message = Message::Pull {
+                epoch: self.facts.promised,
+                from: self.next_offset,
+            };
+            effects.push(Effect::Send {
+                to: source,
+                message,
+            });
+            self.arm_resend(effects);
+        }
+    }
+
+    /// Records that were pulled. They are asked for one message after the other: what two voters
+    /// differ by is what was in flight when a leader fell, and that is little.
+    pub(super) fn on_pulled_records(
+        &mut self,
+        from: NodeId,
+        head: RecordsHead,
+        next_offset: Offset,
+        epochs: &[(Epoch, Offset)],
+        effects: &mut Vec<Effect>,
+    ) {
+        let may_accept = self.may_accept(next_offset, epochs);
+        if let Duty::Leading(Leading {
+            phase: Phase::Reconciling { choice, pulling },
+            ..
+        }) = &mut self.duty
+            && may_accept
+            && *pulling
+            && choice.source == from
+            && head.base_offset == self.next_offset
+            && next_offset <= choice.next_offset
+        {
+            *pulling = false;
+            self.accept(next_offset, epochs, effects);
+        }
+    }
+
+    fn enter_open(&mut self, high_watermark: Offset, effects: &mut Vec<Effect>) {
+        let others = self.voters.iter().filter(|voter| **voter != self.me);
+        let followers: BTreeMap<NodeId, Follower> =
+            others.map(|voter| (*voter, Follower::default())).collect();
+        let targets: Vec<NodeId> = followers.keys().copied().collect();
+        effects.push(Effect::Opened {
+            epoch: self.facts.promised,
+        });
+        self.raise_high_watermark(high_watermark, effects);
+        let adopt = self.adopt_message(self.next_offset);
+        self.set_phase(Phase::Open {
+            opening_offset: self.next_offset,
+            followers,
+        });
+        for to in targets {
+            effects.push(Effect::Send {
+                to,
+                message: adopt.clone(),
+            });
+        }
+    }
+
+    /// What followers are to adopt. The epoch's own records come after the opening and are no part
+    /// of it.
+    pub(super) fn adopt_message(&self, opening_offset: Offset) -> Message {
+        let mut history = self.history.clone();
+        history.truncate(opening_offset);
+        Message::Adopt(Adopt {
+            epoch: self.facts.promised,
+            opening_offset,
+            high_watermark: self.high_watermark,
+            history,
+        })
+    }
+
+    pub(super) fn arm_resend(&mut self, effects: &mut Vec<Effect>) {
+        if let Duty::Leading(leading) = &mut self.duty {
+            leading.resend_armed = true;
+            effects.push(Effect::Arm(Timer::Resend));
+        }
+    }
+
+    /// Whoever was asked has not answered, or not with enough.
+    pub(super) fn on_resend_unopened(&mut self, effects: &mut Vec<Effect>) {
+        match self.phase() {
+            Some(Phase::Promising { .. }) => self.request_promises(effects),
+            // The voter with the better log may have died. The choice is made anew, as a new epoch
+            // would make it: nothing has been done in this one. If that voter lives, it is chosen
+            // again, and the pull goes on from where it is.
+            Some(Phase::Reconciling { .. }) => self.set_phase(Phase::promising()),
+            Some(Phase::Adopting { .. } | Phase::Open { .. }) | None => {}
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! An open leader: takes appends, sends them to all followers at once, commits, repeats what was
+//! lost.
+
+use super::{Ack, Duty, Effect, Leading, Message, Phase, RecordsHead, Replica, Timer};
+use crate::quorum::reached;
+use crate::{Epoch, NodeId, Offset};
+
+/// This replica does not take appends: it does not lead, or is not open yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotLeader;
+
+impl std::fmt::Display for NotLeader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("this replica does not lead the partition, or is not open for appends yet")
+    }
+}
+
+impl std::error::Error for NotLeader {}
+
+/// How a voter stands, in the eyes of the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoterStatus {
+    /// The voter; the leader itself is one.
+    pub node: NodeId,
+    /// One past the last record that it is known to have on stable storage.
+    pub next_offset: Offset,
+    /// Whether it has adopted the epoch and had, when last looked, all that was committed.
+    pub in_sync: bool,
+}
+
+impl Replica {
+    /// Takes `count` records, one batch, into the log of an open leader and returns the offset of
+    /// the first.
+    ///
+    /// The driver stamps the batch with that offset and [`Replica::epoch`] and appends it to its
+    /// log before it carries the effects out. They send the batch to all followers, in parallel
+    /// with the own disk.
+    ///
+    /// # Errors
+    ///
+    /// [`NotLeader`] unless this replica [is open](Replica::is_open); nothing has happened then.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is zero: a batch without records is refused where batches are checked.
+    pub fn append(&mut self, count: u32, effects: &mut Vec<Effect>) -> Result<Offset, NotLeader> {
+        assert!(count > 0, "a batch holds at least one record");
+        if !self.is_open() {
+            return Err(NotLeader);
+        }
+        let base = self.next_offset;
+        let end = base.0.checked_add(u64::from(count));
+        self.next_offset = Offset(end.expect("no partition lives to its last offset"));
+        self.history.extend(self.facts.promised, base);
+        self.advance_open(effects);
+        Ok(base)
+    }
+
+    /// What goes before records that are about to be sent, as [`Effect::SendRecords`] asked.
+    ///
+    /// `None` if that wish is out of date; then nothing must be sent. The records were read from
+    /// the log between the wish and now, and as long as there is a head they are the right ones:
+    /// within an epoch, a log that serves others only grows.
+    #[must_use]
+    pub fn records_head(&self, to: NodeId, epoch: Epoch, from: Offset) -> Option<RecordsHead> {
+        if epoch != self.facts.promised {
+            return None;
+        }
+        let is_wished = match self.phase() {
+            Some(Phase::Open { followers, .. }) => followers
+                .get(&to)
+                .is_some_and(|follower| follower.wished == Some(from)),
+            Some(_) => false,
+            None => self.may_serve(to, from),
+        };
+        let high_watermark = self.high_watermark;
+        is_wished.then_some(RecordsHead {
+            epoch,
+            base_offset: from,
+            high_watermark,
+        })
+    }
+
+    /// The voters of the epoch as an open leader sees them; empty on any other replica.
+    #[must_use]
+    pub fn voter_statuses(&self) -> Vec<VoterStatus> {
+        let Some(Phase::Open { followers, .. }) = self.phase() else {
+            return Vec::new();
+        };
+        let status = |node: &NodeId| match followers.get(node) {
+            Some(follower) => VoterStatus {
+                node: *node,
+                next_offset: follower.durable,
+                in_sync: follower.is_in_sync(),
+            },
+            None => VoterStatus {
+                node: *node,
+                next_offset: self.durable_offset,
+                in_sync: true,
+            },
+        };
+        self.voters.iter().map(status).collect()
+    }
+
+    /// The voters that an open leader cannot count on right now.
+    ///
+    /// Empty on any other replica: only a leader knows.
+    pub fn lagging(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let followers = match self.phase() {
+            Some(Phase::Open { followers, .. }) => Some(followers),
+            Some(_) | None => None,
+        };
+        let all = followers.into_iter().flatten();
+        all.filter(|(_, follower)| !follower.is_in_sync())
+            .map(|(node, _)| *node)
+    }
+
+    pub(super) fn on_ack(&mut self, from: NodeId, ack: &Ack) {
+        // A follower's log is a prefix of this one, so an answer beyond the end is no answer.
+        let is_possible = ack.durable <= ack.received && ack.received <= self.next_offset;
+        if let Duty::Leading(Leading {
+            phase: Phase::Open { followers, .. },
+            ..
+        }) = &mut self.duty
+            && let Some(follower) = followers.get_mut(&from)
+            && is_possible
+        {
+            follower.on_ack(ack);
+        }
+    }
+
+    pub(super) fn on_records_sent(&mut self, to: NodeId, head: RecordsHead, end: Offset) {
+        if head.epoch != self.facts.promised {
+            return;
+        }
+        if let Duty::Leading(Leading {
+            phase: Phase::Open { followers, .. },
+            ..
+        }) = &mut self.duty
+            && let Some(follower) = followers.get_mut(&to)
+        {
+            assert!(
+                end > head.base_offset,
+                "a message with records holds records"
+            );
+            assert!(
+                end <= self.next_offset,
+                "records were sent that were never appended"
+            );
+            follower.on_sent(head.base_offset, end);
+        }
+    }
+
+    /// Commits what a majority has, wishes for what followers lack, and arms what is needed.
+    pub(super) fn advance_open(&mut self, effects: &mut Vec<Effect>) {
+        self.advance_commit(effects);
+        let (next, high_watermark) = (self.next_offset, self.high_watermark);
+        let epoch = self.facts.promised;
+        let Duty::Leading(leading) = &mut self.duty else {
+            return;
+        };
+        let Phase::Open { followers, .. } = &mut leading.phase else {
+            return;
+        };
+        let mut is_behind = false;
+        let mut is_uninformed = false;
+        for (&to, follower) in followers {
+            if let Some(from) = follower.wish(next) {
+                effects.push(Effect::SendRecords { to, epoch, from });
+            }
+            is_behind |= follower.is_behind(next, high_watermark);
+            is_uninformed |= follower.is_uninformed(next, high_watermark);
+        }
+        // Neither is disarmed when its reason goes: that would cost two timer operations for each
+        // record, where running out once in vain costs nothing.
+        if is_behind && !leading.resend_armed {
+            leading.resend_armed = true;
+            effects.push(Effect::Arm(Timer::Resend));
+        }
+        if is_uninformed && !leading.commit_armed {
+            leading.commit_armed = true;
+            effects.push(Effect::Arm(Timer::Commit));
+        }
+    }
+
+    /// The commit rule: what a majority of the voters hold durably, having adopted this epoch.
+    ///
+    /// A voter that has not adopted counts as having nothing, however long its log is. In a later
+    /// choice it would speak for an older epoch, and a log without these records might beat it.
+    /// With the rule as it is, records of older epochs are committed like any others: a voter that
+    /// counts them has `log_epoch` e, and no choice prefers a log that is older than that.
+    ///
+    /// The leader counts itself only with what is on its own disk, and may be outrun: two followers
+    /// of three commit without it.
+    fn advance_commit(&mut self, effects: &mut Vec<Effect>) {
+        let Some(Phase::Open { followers, .. }) = self.phase() else {
+            return;
+        };
+        let durable = |voter: &NodeId| match followers.get(voter) {
+            Some(follower) if follower.adopted => follower.durable,
+            Some(_) => Offset(0),
+            None => self.durable_offset,
+        };
+        let committed = reached(self.voters.iter().map(durable).collect());
+        if let Some(committed) = committed {
+            self.raise_high_watermark(committed, effects);
+        }
+    }
+
+    pub(super) fn on_resend(&mut self, effects: &mut Vec<Effect>) {
+        if let Duty::Leading(leading) = &mut self.duty {
+            leading.resend_armed = false;
+        }
+        let (next, high_watermark) = (self.next_offset, self.high_watermark);
+        let epoch = self.facts.promised;
+        let mut unmatched = Vec::new();
+        let Duty::Leading(Leading {
+            phase:
+                Phase::Open {
+                    opening_offset,
+                    followers,
+                },
+            ..
+        }) = &mut self.duty
+        else {
+            self.on_resend_unopened(effects);
+            return;
+        };
+        let opening_offset = *opening_offset;
+        for (&to, follower) in followers.iter_mut() {
+            let is_silent = follower.on_resend(high_watermark);
+            if !is_silent || !follower.is_behind(next, high_watermark) {
+                continue;
+            }
+            // A follower that was restarted before it had adopted must be told again what to
+            // adopt. Any other may only have lost records, and says which when it is asked.
+            if follower.adopted {
+                follower.announce(high_watermark);
+                let message = Message::Commit {
+                    epoch,
+                    sent: follower.sent,
+                    high_watermark,
+                };
+                effects.push(Effect::Send { to, message });
+            } else {
+                unmatched.push(to);
+            }
+        }
+        for to in unmatched {
+            effects.push(Effect::Send {
+                to,
+                message: self.adopt_message(opening_offset),
+            });
+        }
+    }
+
+    pub(super) fn on_commit_timeout(&mut self, effects: &mut Vec<Effect>) {
+        let (next, high_watermark) = (self.next_offset, self.high_watermark);
+        let epoch = self.facts.promised;
+        let Duty::Leading(leading) = &mut self.duty else {
+            return;
+        };
+        leading.commit_armed = false;
+        let Phase::Open { followers, .. } = &mut leading.phase else {
+            return;
+        };
+        for (&to, follower) in followers {
+            if follower.is_uninformed(next, high_watermark) {
+                follower.announce(high_watermark);
+                let message = Message::Commit {
+                    epoch,
+                    sent: follower.sent,
+                    high_watermark,
+                };
+                effects.push(Effect::Send { to, message });
+            }
+        }
+    }
+}

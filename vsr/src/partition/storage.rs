@@ -1,0 +1,129 @@
+//! What the replica knows of its own disk: which facts and records have reached it, and cuts.
+
+use super::{Duty, Effect, EpochHistory, Facts, Replica, Stage, Timer};
+use crate::Offset;
+
+impl Replica {
+    /// The high watermark that the own log bears out after a crash.
+    pub(super) fn watermark_on_disk(&self) -> Offset {
+        self.high_watermark.min(self.durable_offset)
+    }
+
+    pub(super) fn persist_facts(&mut self, effects: &mut Vec<Effect>) {
+        self.facts.high_watermark = self.facts.high_watermark.max(self.watermark_on_disk());
+        effects.push(Effect::PersistFacts(self.facts));
+    }
+
+    pub(super) fn on_facts_durable(&mut self, facts: Facts, effects: &mut Vec<Effect>) {
+        let had_adopted = self.has_adopted();
+        // Facts only grow, so a completion from an older epoch takes nothing back.
+        self.durable_facts.promised = self.durable_facts.promised.max(facts.promised);
+        self.durable_facts.log_epoch = self.durable_facts.log_epoch.max(facts.log_epoch);
+        if self.has_adopted() && !had_adopted {
+            self.send_ack(false, effects);
+        }
+    }
+
+    pub(super) fn on_log_durable(&mut self, next_offset: Offset, effects: &mut Vec<Effect>) {
+        assert!(
+            next_offset <= self.next_offset,
+            "a record is durable that was never appended"
+        );
+        // Cuts wait for all flushes, so a late completion speaks of records that are still there.
+        if next_offset <= self.durable_offset {
+            return;
+        }
+        self.durable_offset = next_offset;
+        if let Duty::Following(Stage::Matched { .. }) = self.duty {
+            self.follow_high_watermark(effects);
+            self.send_ack(false, effects);
+        }
+    }
+
+    /// Whether the promise to the current epoch is on stable storage. Before it is, the epoch is
+    /// only heard of: nothing is said in it, and nothing done to the log because of it.
+    pub(super) fn has_promised(&self) -> bool {
+        self.durable_facts.promised == self.facts.promised
+    }
+
+    /// Whether it is on stable storage that the log is that of the current epoch.
+    pub(super) fn has_adopted(&self) -> bool {
+        self.durable_facts.log_epoch == self.facts.promised
+    }
+
+    /// Whether facts and log are on stable storage just as they are in memory, so that a promise
+    /// may say what they are.
+    ///
+    /// A promise that counted records which a crash then takes away would let a leader build on
+    /// records that nobody has.
+    pub(super) fn is_settled(&self) -> bool {
+        self.has_promised()
+            && self.durable_facts.log_epoch == self.facts.log_epoch
+            && self.durable_offset == self.next_offset
+            && self.truncating.is_none()
+    }
+
+    /// Cuts the log to where it is a prefix of `other`; true when it is.
+    ///
+    /// What is cut away was never committed, since `other` was chosen by a majority and so holds
+    /// all that was. The assertion is the last line of defence: it stops the node before it drops
+    /// a record that it knows to be committed.
+    pub(super) fn cut_to_prefix_of(
+        &mut self,
+        other: &EpochHistory,
+        other_next: Offset,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        if self.truncating.is_some() || !self.has_promised() {
+            return false;
+        }
+        let parting = self.history.parting(self.next_offset, other, other_next);
+        if parting == self.next_offset {
+            return true;
+        }
+        assert!(
+            parting >= self.high_watermark,
+            "the chosen log lacks records below the high watermark {}: it parts at {parting}",
+            self.high_watermark,
+        );
+        // A flush in flight could otherwise write behind the cut, or report a record durable that
+        // the cut has replaced.
+        if self.durable_offset == self.next_offset {
+            self.truncating = Some(parting);
+            effects.push(Effect::Truncate { to: parting });
+        }
+        false
+    }
+
+    pub(super) fn on_truncated(&mut self, next_offset: Offset) {
+        let asked = self.truncating.take();
+        assert_eq!(
+            asked,
+            Some(next_offset),
+            "the log was cut where nobody had asked for it"
+        );
+        self.next_offset = next_offset;
+        self.durable_offset = next_offset;
+        self.history.truncate(next_offset);
+    }
+
+    /// The high watermark rises to `to`, if that is higher.
+    pub(super) fn raise_high_watermark(&mut self, to: Offset, effects: &mut Vec<Effect>) {
+        if to <= self.high_watermark {
+            return;
+        }
+        self.high_watermark = to;
+        effects.push(Effect::Committed { high_watermark: to });
+        if !self.save_armed && self.watermark_on_disk() > self.facts.high_watermark {
+            self.save_armed = true;
+            effects.push(Effect::Arm(Timer::SaveWatermark));
+        }
+    }
+
+    pub(super) fn on_save_watermark(&mut self, effects: &mut Vec<Effect>) {
+        self.save_armed = false;
+        if self.watermark_on_disk() > self.facts.high_watermark {
+            self.persist_facts(effects);
+        }
+    }
+}
