@@ -1,1 +1,65 @@
-//! Room.
+//! The log of a partition on disk: append, make durable, read, cut, and come back after a crash.
+//!
+//! A partition is a folder of *segments*. A segment is a file named by the offset of its first
+//! record, and holds nothing but batches, byte for byte as producers sent them and leaders stamped
+//! them. Only the last segment grows. Beside a segment lies its index file, a checkpoint of all
+//! that can be derived from the batches up to some place: where which offset and which time is,
+//! which epoch wrote from where, which producers are at which sequence number. Index files may be
+//! deleted at any time: they are derived again.
+//!
+//! ```text
+//! partitions/17/00000000000000000000.log      batches from offset 0
+//!               00000000000000000000.index
+//!               00000000000000531000.log      batches from offset 531000; grows
+//! ```
+//!
+//! # Decisions are immediate, work is a job
+//!
+//! [`PartitionLog`] changes its state only in plain functions that return at once. What takes time
+//! is a *job* that owns everything it needs: `begin_…` hands it out, its `run` is awaited wherever
+//! the caller likes, and `finish_…` takes its outcome. So the log can be borrowed for a moment,
+//! never across an await.
+//!
+//! Appending is immediate: the batch can be read at once, from memory. It is durable when the flush
+//! that includes it has finished. One flush takes everything that is pending, and what arrives
+//! while it runs joins the next one (group commit).
+//!
+//! # After a crash
+//!
+//! Opening walks the last segment from its checkpoint, and checks that each batch is whole,
+//! undamaged and joined to the one before it. Behind the last good batch there may be the remains
+//! of a write that a crash interrupted: it was never acknowledged and is cut off. But if a good
+//! batch follows, or a durable byte is missing, then what was durable has been damaged; that is
+//! [`LogError::Damaged`], and nothing is cut.
+//!
+//! A failed write or sync poisons the log: what is on disk is unknown from then on, nothing more is
+//! written and nothing more is acknowledged.
+//!
+//! Besides partitions, [`FactStore`] keeps small facts about all of them in one file, so that
+//! changing many costs one write.
+//!
+//! This crate knows batches, files and folders. It knows neither replication nor the network.
+
+#![deny(missing_docs)]
+
+mod chain;
+mod epoch_history;
+mod error;
+mod fact_store;
+mod frontier;
+mod partition_log;
+mod producer_table;
+mod segment;
+mod segment_index;
+mod tail;
+mod window;
+
+pub use chain::Flaw;
+pub use epoch_history::EpochHistory;
+pub use error::LogError;
+pub use fact_store::{FactJob, FactStore, FactsFlushed};
+pub use partition_log::{
+    FlushJob, Flushed, Found, Lookup, LookupJob, PartitionLog, Read, ReadJob, Recovery, Settings,
+    TruncateJob, Truncated,
+};
+pub use producer_table::{ProducerTable, Verdict};

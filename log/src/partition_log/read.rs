@@ -1,0 +1,153 @@
+use std::cell::Cell;
+use std::fmt;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use quorate_batch::{BatchHeader, HEADER_BYTES};
+use quorate_platform::{Disk, OpenMode};
+
+use super::PartitionLog;
+use crate::chain::{Chain, Flaw};
+use crate::epoch_history::EpochHistory;
+use crate::error::LogError;
+use crate::segment::batches_path;
+use crate::window::Window;
+
+/// The most that is read from disk at once, whatever the caller would take.
+const PIECE_BYTES_MAX: usize = 8 << 20;
+
+/// The answer to [`PartitionLog::begin_read`].
+#[derive(Debug)]
+pub enum Read<D: Disk> {
+    /// The batches were in memory, or there is nothing to read yet.
+    Ready(Vec<Bytes>),
+    /// The batches are on disk: run the job.
+    Job(ReadJob<D>),
+    /// The offset lies before the start of the log or behind its end.
+    OutOfRange,
+}
+
+/// Reads batches from disk; see [`PartitionLog::begin_read`].
+///
+/// Every batch is checked before it is given out. A damaged one is an error, never an answer.
+#[must_use = "nothing is read before the job has run"]
+pub struct ReadJob<D: Disk> {
+    disk: D,
+    /// The file, if it is the one that is open.
+    file: Option<D::File>,
+    path: PathBuf,
+    /// The bytes of the file that may be read.
+    end: u64,
+    /// Where to begin: at or before `from`.
+    position: u64,
+    chain: Chain,
+    from: u64,
+    bytes_max: usize,
+    until: u64,
+    piece_bytes: usize,
+    epochs: EpochHistory,
+    generation: Rc<Cell<u64>>,
+    generation_at_begin: u64,
+}
+
+impl<D: Disk> ReadJob<D> {
+    pub(super) fn new(log: &PartitionLog<D>, from: u64, bytes_max: usize, until: u64) -> Self {
+        let segment = log.segment_of(from);
+        let stretch = segment.index.stretch_of(from);
+        let stretch = stretch.expect("an offset below the end lies in a stretch of its segment");
+        let is_open = segment.base_offset == log.written.base_offset;
+        let step_bytes = usize::try_from(log.settings.index_step_bytes).unwrap_or(usize::MAX);
+        Self {
+            disk: log.disk.clone(),
+            file: is_open.then(|| log.written.file.clone()),
+            path: batches_path(&log.folder, segment.base_offset),
+            end: log.written_bytes(segment),
+            position: stretch.position,
+            chain: Chain {
+                next_offset: stretch.offset,
+                epoch: 0,
+            },
+            from,
+            bytes_max,
+            until: until.min(log.durable_offset()),
+            piece_bytes: bytes_max.saturating_add(step_bytes).min(PIECE_BYTES_MAX),
+            epochs: log.end.epochs.clone(),
+            generation: log.generation.clone(),
+            generation_at_begin: log.generation.get(),
+        }
+    }
+
+    /// Reads and checks. [`LogError::Superseded`] if the log was cut meanwhile.
+    pub async fn run(self) -> Result<Vec<Bytes>, LogError> {
+        let generation = self.generation.clone();
+        let generation_at_begin = self.generation_at_begin;
+        let result = self.read().await;
+        if generation.get() != generation_at_begin {
+            return Err(LogError::Superseded);
+        }
+        result
+    }
+
+    async fn read(mut self) -> Result<Vec<Bytes>, LogError> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let opened = self.disk.open(&self.path, OpenMode::Read).await;
+                opened.map_err(|source| LogError::io("open", &self.path, source))?
+            }
+        };
+        let mut window = Window::new(file, self.path.clone(), self.end, self.piece_bytes);
+        let mut batches = Vec::new();
+        let mut bytes = 0usize;
+        while self.position < self.end && self.chain.next_offset < self.until {
+            let head = window.bytes(self.position, HEADER_BYTES).await?;
+            let header = self.check_header(&head)?;
+            if header.next_offset() > self.from {
+                bytes = bytes.saturating_add(header.batch_bytes);
+                let is_over = bytes > self.bytes_max && !batches.is_empty();
+                if is_over || header.next_offset() > self.until {
+                    break;
+                }
+                let batch = window.bytes(self.position, header.batch_bytes).await?;
+                BatchHeader::validate(&batch).map_err(|error| self.damaged(Flaw::Batch(error)))?;
+                batches.push(batch);
+            }
+            self.chain.follow(&header);
+            self.position += header.batch_bytes as u64;
+        }
+        Ok(batches)
+    }
+
+    fn check_header(&self, head: &[u8]) -> Result<BatchHeader, LogError> {
+        let header = self.chain.check_header(head, self.end - self.position);
+        let header = header.map_err(|flaw| self.damaged(flaw))?;
+        // The checksum does not cover the epoch, but the history knows it.
+        match self.epochs.epoch_at(header.base_offset) {
+            Some(epoch) if epoch != header.leader_epoch => Err(self.damaged(Flaw::Epoch {
+                expected: epoch,
+                got: header.leader_epoch,
+            })),
+            _ => Ok(header),
+        }
+    }
+
+    fn damaged(&self, flaw: Flaw) -> LogError {
+        LogError::Damaged {
+            path: self.path.clone(),
+            position: self.position,
+            offset: self.chain.next_offset,
+            flaw,
+        }
+    }
+}
+
+impl<D: Disk> fmt::Debug for ReadJob<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadJob")
+            .field("path", &self.path)
+            .field("from", &self.from)
+            .field("until", &self.until)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+use std::path::{Path, PathBuf};
+
+use crate::segment_index::SegmentIndex;
+
+/// A run of batches that is one file of a partition's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// The offset of the first record, and so the file's name.
+    pub(crate) base_offset: u64,
+    /// The bytes of all batches in it, whether written yet or not.
+    pub(crate) bytes: u64,
+    pub(crate) index: SegmentIndex,
+}
+
+impl Segment {
+    pub(crate) fn new(base_offset: u64) -> Self {
+        Self {
+            base_offset,
+            bytes: 0,
+            index: SegmentIndex::default(),
+        }
+    }
+}
+
+/// What a name in a partition's folder stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// The batches of the segment with this base offset.
+    Batches(u64),
+    /// The checkpoint of the segment with this base offset.
+    Checkpoint(u64),
+    /// Not a name that the log gives to anything that lasts.
+    Other,
+}
+
+impl Name {
+    pub(crate) fn parse(name: &str) -> Self {
+        let Some((stem, extension)) = name.split_once('.') else {
+            return Self::Other;
+        };
+        if stem.len() != 20 || !stem.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Self::Other;
+        }
+        match (stem.parse(), extension) {
+            (Ok(base_offset), "log") => Self::Batches(base_offset),
+            (Ok(base_offset), "index") => Self::Checkpoint(base_offset),
+            _ => Self::Other,
+        }
+    }
+}
+
+pub(crate) fn batches_path(folder: &Path, base_offset: u64) -> PathBuf {
+    folder.join(format!("{base_offset:020}.log"))
+}
+
+pub(crate) fn checkpoint_path(folder: &Path, base_offset: u64) -> PathBuf {
+    folder.join(format!("{base_offset:020}.index"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_understood_only_as_they_are_given() {
+        let folder = Path::new("");
+        let name = batches_path(folder, 42);
+        assert_eq!(name, Path::new("00000000000000000042.log"));
+        assert_eq!(Name::parse("00000000000000000042.log"), Name::Batches(42));
+        let name = checkpoint_path(folder, 42);
+        assert_eq!(name, Path::new("00000000000000000042.index"));
+        assert_eq!(
+            Name::parse("00000000000000000042.index"),
+            Name::Checkpoint(42)
+        );
+        for other in [
+            "42.log",
+            "00000000000000000042.index.new",
+            "",
+            "99999999999999999999.log",
+        ] {
+            assert_eq!(Name::parse(other), Name::Other, "{other}");
+        }
+        assert_eq!(Name::parse("+0000000000000000042.log"), Name::Other);
+    }
+}

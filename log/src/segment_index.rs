@@ -1,0 +1,67 @@
+//! Where in a segment to begin to look for an offset or a time.
+//!
+//! An entry stands for a stretch of batches: it says where the stretch begins, and the greatest
+//! timestamp in it. The index is derived from the batches and can be rebuilt from them at any time.
+
+use quorate_batch::BatchHeader;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SegmentIndex {
+    entries: Vec<Entry>,
+}
+
+/// A stretch of batches that begins at `position` with the batch that begins at `offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) offset: u64,
+    pub(crate) position: u64,
+    pub(crate) max_timestamp: i64,
+}
+
+impl SegmentIndex {
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Notes the batch at `position`, behind all others; a stretch has at least `step_bytes`.
+    pub(crate) fn observe(&mut self, header: &BatchHeader, position: u64, step_bytes: u64) {
+        match self.entries.last_mut() {
+            Some(last) if position - last.position < step_bytes => {
+                last.max_timestamp = last.max_timestamp.max(header.max_timestamp);
+            }
+            _ => self.entries.push(Entry {
+                offset: header.base_offset,
+                position,
+                max_timestamp: header.max_timestamp,
+            }),
+        }
+    }
+
+    /// The stretch that holds `offset`, if the segment begins at or before it.
+    pub(crate) fn stretch_of(&self, offset: u64) -> Option<Entry> {
+        let behind = self.entries.partition_point(|entry| entry.offset <= offset);
+        self.entries[..behind].last().copied()
+    }
+
+    /// The offset at which the stretch around `position` begins.
+    pub(crate) fn offset_near(&self, position: u64) -> Option<u64> {
+        let behind = self
+            .entries
+            .partition_point(|entry| entry.position <= position);
+        self.entries[..behind].last().map(|entry| entry.offset)
+    }
+
+    /// The first stretch with a record of `timestamp` or later, and the one behind it.
+    pub(crate) fn stretch_since(&self, timestamp: i64) -> Option<(Entry, Option<Entry>)> {
+        let since = |entry: &Entry| entry.max_timestamp >= timestamp;
+        let first = self.entries.iter().position(since)?;
+        Some((self.entries[first], self.entries.get(first + 1).copied()))
+    }
+
+    /// The index with these entries; `None` if they do not ascend.
+    pub(crate) fn from_entries(entries: Vec<Entry>) -> Option<Self> {
+        let ascends =
+            |pair: &[Entry]| pair[0].offset < pair[1].offset && pair[0].position < pair[1].position;
+        entries.windows(2).all(ascends).then_some(Self { entries })
+    }
+}
