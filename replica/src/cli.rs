@@ -1,1 +1,159 @@
-//! To be written.
+//! The command line of `quorate`: one file per command.
+//!
+//! What people and scripts may rely on: results go to stdout, everything else to stderr; listings
+//! are tables, or JSON with `--output json`; the exit codes are those of [`Failure`].
+
+mod bench;
+mod bootstrap;
+mod cluster;
+mod connection;
+mod consume;
+mod duration;
+mod failure;
+mod latency;
+mod line;
+mod logging;
+mod node;
+mod output;
+mod produce;
+mod signals;
+mod topic;
+mod up;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use bootstrap::Bootstrap;
+use failure::Failure;
+use logging::LogFormat;
+use output::Output;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: a file, the network, a deadline; certainly not (or not wholly) done
+  2  the command line or a configuration is wrong
+  3  refused by the cluster: an unknown topic, a name that is taken, ...
+  4  it is not known whether it was done";
+
+/// A replicated, durable, append-only log service.
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, propagate_version = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+struct Global {
+    /// Addresses of one or more nodes to start from, HOST:PORT[,HOST:PORT...]
+    #[arg(
+        long,
+        global = true,
+        env = "QUORATE_BOOTSTRAP",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:7400"
+    )]
+    bootstrap: Bootstrap,
+    /// How results are printed
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
+    output: Output,
+    /// What is logged: error, warn, info, debug, trace, off, or a filter such as
+    /// "info,quorate_client=debug" [default: info for nodes, warn otherwise]
+    #[arg(long, global = true, env = "QUORATE_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// How log lines look
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "human"
+    )]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a local cluster of real processes, with a live status
+    Up(up::Up),
+    /// Run one node
+    Node(node::Node),
+    /// Create, list, describe and delete topics
+    #[command(subcommand)]
+    Topic(topic::Topic),
+    /// Append lines to a topic
+    Produce(produce::Produce),
+    /// Print a topic's records
+    Consume(consume::Consume),
+    /// Ask how the cluster is
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
+    /// Measure the cluster
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed terminal leaves nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match cli.command.run(&cli.global) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+impl Command {
+    fn run(self, global: &Global) -> Result<(), Failure> {
+        match self {
+            Self::Up(up) => up.run(global),
+            Self::Node(node) => node.run(global),
+            Self::Topic(topic) => topic.run(global),
+            Self::Produce(produce) => produce.run(global),
+            Self::Consume(consume) => consume.run(global),
+            Self::Cluster(cluster) => cluster.run(global),
+            Self::Bench(bench) => bench.run(global),
+        }
+    }
+}
+
+/// Runs `command` on a runtime of its own, on this thread.
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = compio::runtime::Runtime::new().map_err(|error| {
+        Failure::failed(format!(
+            "io_uring cannot be used: {error}; Quorate needs Linux 5.19 or newer, with io_uring \
+             allowed for this process"
+        ))
+    })?;
+    runtime.block_on(command)
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,14 +6,15 @@
 //! data_dir = "data"                        # from the folder of this file, unless absolute
 //! control_address = "127.0.0.1:7400"
 //! shard_addresses = ["127.0.0.1:7401"]     # one per shard
-//! pin = false                              # whether shard i runs on core i alone
+//! pin = false                              # whether each shard is bound to a core of its own
+//! first_core = 0                           # shard i to core first_core + i
 //!
 //! [[nodes]]                                # every node of the cluster, this one too
 //! id = 1
 //! control_address = "127.0.0.1:7400"
 //! ```
 //!
-//! Every key but `pin` must be there and no other may be. An error names the key, the value that it
+//! Every key but `pin` and `first_core` must be there and no other may be. An error names the key, the value that it
 //! met and the values that are allowed.
 
 use std::collections::BTreeSet;
@@ -29,6 +30,8 @@ use toml::{Table, Value};
 pub const NODES_MAX: usize = 64;
 /// The most shards of a node.
 pub const SHARDS_MAX: usize = 128;
+/// The most cores of a machine.
+const CORES_MAX: u16 = 1_024;
 
 /// What a node must know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +46,10 @@ pub struct Config {
     pub control_address: SocketAddr,
     /// Where each shard listens; their number is the number of shards.
     pub shard_addresses: Vec<SocketAddr>,
-    /// Whether shard `i` is bound to core `i`.
+    /// Whether shard `i` is bound to core `first_core + i`.
     pub pin: bool,
+    /// The first of the cores that the shards are bound to.
+    pub first_core: u16,
     /// Every node of the cluster, this one too, sorted by id.
     pub nodes: Vec<Member>,
 }
@@ -90,12 +95,19 @@ impl Config {
             control_address: keys.address("control_address")?,
             shard_addresses: keys.shard_addresses()?,
             pin: keys.pin()?,
+            first_core: keys.first_core()?,
             nodes: keys.nodes()?,
         };
-        let allowed = "cluster_id, node_id, data_dir, control_address, shard_addresses, pin, nodes";
+        let allowed = "cluster_id, node_id, data_dir, control_address, shard_addresses, pin, \
+                       first_core, nodes";
         keys.end(allowed)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// The core that shard `shard` is bound to, if it is to be bound.
+    pub fn core_of(&self, shard: usize) -> Option<usize> {
+        self.pin.then(|| usize::from(self.first_core) + shard)
     }
 
     /// The text of a file that [`Config::parse`] reads as this configuration.
@@ -107,6 +119,7 @@ impl Config {
             control_address: self.control_address,
             shard_addresses: &self.shard_addresses,
             pin: self.pin,
+            first_core: self.first_core,
             nodes: self
                 .nodes
                 .iter()
@@ -160,6 +173,7 @@ struct FileText<'a> {
     control_address: SocketAddr,
     shard_addresses: &'a [SocketAddr],
     pin: bool,
+    first_core: u16,
     nodes: Vec<MemberText>,
 }
 
@@ -242,6 +256,19 @@ impl Keys {
             None => Ok(false),
             Some(Value::Boolean(pin)) => Ok(pin),
             Some(value) => Err(Reason::value("pin", value, "true, false")),
+        }
+    }
+
+    fn first_core(&mut self) -> Result<u16, Reason> {
+        let Some(value) = self.table.remove("first_core") else {
+            return Ok(0);
+        };
+        match value.as_integer().map(u16::try_from) {
+            Some(Ok(core)) if core < CORES_MAX => Ok(core),
+            _ => {
+                let allowed = format!("a whole number from 0 to {}", CORES_MAX - 1);
+                Err(Reason::value("first_core", value, allowed))
+            }
         }
     }
 

@@ -7,6 +7,7 @@ data_dir = "data"
 control_address = "127.0.0.1:7402"
 shard_addresses = ["127.0.0.1:7403"]
 pin = true
+first_core = 3
 
 [[nodes]]
 id = 2
@@ -34,7 +35,10 @@ fn a_good_file_is_read_with_its_nodes_in_order() {
         0x0123_4567_89ab_cdef_0123_4567_89ab_cdef
     );
     assert_eq!(config.node_id, 2);
-    assert_eq!(config.shard_addresses, ["127.0.0.1:7403".parse::<SocketAddr>().unwrap()]);
+    assert_eq!(
+        config.shard_addresses,
+        ["127.0.0.1:7403".parse::<SocketAddr>().unwrap()]
+    );
     assert!(config.pin);
     assert_eq!(
         config.nodes.iter().map(|node| node.id).collect::<Vec<_>>(),
@@ -196,5 +200,19 @@ fn too_many_shards_are_refused() {
     assert!(
         error.contains("`shard_addresses`") && error.contains("1 to 128"),
         "{error}"
+    );
+}
+
+#[test]
+fn shards_are_bound_to_neighbouring_cores_only_if_asked_to() {
+    let config = Config::parse(GOOD).unwrap();
+    assert_eq!((config.core_of(0), config.core_of(2)), (Some(3), Some(5)));
+    assert_eq!(
+        Config {
+            pin: false,
+            ..config
+        }
+        .core_of(0),
+        None
     );
 }

@@ -1,0 +1,20 @@
+use std::time::Duration;
+
+use quorate_client::{Client, ClientConfig, Compio};
+
+use super::{Bootstrap, Failure};
+
+/// A client of the cluster at `bootstrap`.
+pub(crate) async fn connect(bootstrap: &Bootstrap) -> Result<Client<Compio>, Failure> {
+    Ok(Client::connect(Compio, ClientConfig::new(bootstrap.hosts())).await?)
+}
+
+/// Like [`connect`], for a command that asks once and would rather say soon who is silent.
+pub(crate) async fn connect_briefly(bootstrap: &Bootstrap) -> Result<Client<Compio>, Failure> {
+    let config = ClientConfig {
+        connect_timeout: Duration::from_secs(1),
+        request_timeout: Duration::from_secs(2),
+        ..ClientConfig::new(bootstrap.hosts())
+    };
+    Ok(Client::connect(Compio, config).await?)
+}
