@@ -116,20 +116,26 @@ impl Cluster {
             self.end();
             return Err(failure);
         }
-        self.read_nodes()
+        self.find_processes()
     }
 
-    fn read_nodes(&mut self) -> Result<(), Failure> {
-        self.nodes.clear();
+    /// Looks up in `cluster.json` which processes `quorate up` has started.
+    pub fn find_processes(&mut self) -> Result<(), Failure> {
+        let mut nodes = BTreeMap::new();
         for description in description::read_cluster_file(&self.cluster_file())? {
-            let process = Process::find(description.pid)?;
+            let id = description.id;
+            let pid = description.pid.ok_or_else(|| {
+                Failure::new(format!("cluster.json has no process for node {id}"))
+            })?;
+            let process = Process::find(pid)?;
             let node = Node {
                 process,
                 child: None,
                 description,
             };
-            self.nodes.insert(node.description.id, node);
+            nodes.insert(id, node);
         }
+        self.nodes = nodes;
         Ok(())
     }
 
@@ -166,13 +172,6 @@ impl Cluster {
     /// The description of the cluster that `quorate up` writes.
     pub fn cluster_file(&self) -> PathBuf {
         self.data_dir().join("cluster.json")
-    }
-
-    /// The configuration of a node that `quorate up` writes.
-    pub fn config_file(&self, id: u16) -> PathBuf {
-        self.data_dir()
-            .join(format!("node-{id}"))
-            .join("quorate.toml")
     }
 
     /// The first port of the cluster.
@@ -220,11 +219,27 @@ impl Cluster {
         CommandLine::new(self.binary.clone(), addresses.join(","))
     }
 
+    /// Runs the command line against this cluster; `id` alone is the bootstrap address.
+    pub fn command_line_of(&self, id: u16) -> CommandLine {
+        let address = &self.node(id).description.control_address;
+        CommandLine::new(self.binary.clone(), address.clone())
+    }
+
     /// Ends a node as a crash does: nothing is told, nothing is flushed.
     pub fn kill(&mut self, id: u16) -> Result<(), Failure> {
         let process = self.node(id).process;
         process.kill()?;
         self.wait_ended(id)
+    }
+
+    /// Ends all nodes at once, as a power failure does.
+    pub fn kill_all(&mut self) -> Result<(), Failure> {
+        for node in self.nodes.values() {
+            node.process.kill()?;
+        }
+        self.node_ids()
+            .into_iter()
+            .try_for_each(|id| self.wait_ended(id))
     }
 
     /// Asks a node to stop in order, and waits until it has.
@@ -245,10 +260,13 @@ impl Cluster {
 
     /// Starts a node that has ended, as a user does by hand.
     pub fn restart(&mut self, id: u16) -> Result<(), Failure> {
-        let config = self.config_file(id);
+        let NodeDescription {
+            config_file,
+            log_file: log,
+            ..
+        } = &self.node(id).description;
         let mut command = Command::new(&self.binary);
-        command.arg("node").arg("--config").arg(config);
-        let log = &self.node(id).description.log_file;
+        command.arg("node").arg("--config").arg(config_file);
         let opened = OpenOptions::new().append(true).create(true).open(log);
         let log = opened.map_err(Failure::of(format_args!("opening {}", log.display())))?;
         let errors = log
@@ -366,9 +384,8 @@ impl Cluster {
         }
         // When the start failed half-way, only the file knows of the nodes.
         for node in description::read_cluster_file(&self.cluster_file()).unwrap_or_default() {
-            let runs_our_file = |process: &Process| process.runs(&self.config_file(node.id));
-            if let Ok(process) = Process::find(node.pid)
-                && runs_our_file(&process)
+            if let Some(Ok(process)) = node.pid.map(Process::find)
+                && process.runs(&node.config_file)
             {
                 let _ = process.kill();
             }

@@ -37,6 +37,8 @@ pub struct Shape {
     pub value_bytes: usize,
     /// Whether to read along while writing.
     pub reads: bool,
+    /// The number of the first writing process; two workloads of one trial must not share any.
+    pub first_process: u32,
     /// More arguments for `quorate produce`.
     pub produce: Vec<String>,
 }
@@ -51,6 +53,7 @@ impl Shape {
             rate: 1000,
             value_bytes: 100,
             reads: true,
+            first_process: 0,
             produce: Vec::new(),
         }
     }
@@ -81,10 +84,10 @@ impl Workload {
     pub fn start(line: CommandLine, shape: Shape, origin: Instant) -> Self {
         let shared = Arc::new(Shared {
             line,
-            shape,
             origin,
             stop: AtomicBool::new(false),
-            processes: AtomicU32::new(0),
+            processes: AtomicU32::new(shape.first_process),
+            shape,
             acknowledged: Arc::default(),
             history: Mutex::default(),
             clients: Mutex::default(),

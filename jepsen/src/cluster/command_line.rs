@@ -1,4 +1,4 @@
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -53,6 +53,24 @@ impl CommandLine {
     /// Runs a command to its end, whichever that is. One that hangs is a failure.
     pub fn finish(&self, arguments: &[&str]) -> Result<Finished, Failure> {
         finish(self.command(arguments), PATIENCE)
+    }
+
+    /// Runs a command to its end, with `input` on its stdin.
+    pub fn feed(&self, arguments: &[&str], input: Vec<u8>) -> Result<Finished, Failure> {
+        let mut command = self.command(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .map_err(Failure::of(format_args!("{command:?}")))?;
+        let mut stdin = child.stdin.take().expect("it was asked for just above");
+        // A command that ends early does not read it all: that is seen from how it ends.
+        let feeder = thread::spawn(move || stdin.write_all(&input).is_ok());
+        let finished = collect(child, PATIENCE);
+        let _ = feeder.join();
+        finished
     }
 
     /// Runs a command that must succeed, and returns what it printed.

@@ -12,14 +12,16 @@ use crate::Failure;
 pub struct NodeDescription {
     /// Its id.
     pub id: u16,
-    /// Its process, as `quorate up` started it.
-    pub pid: u32,
+    /// Its process, while one runs that `quorate up` has started.
+    pub pid: Option<u32>,
     /// Where its control thread listens.
     pub control_address: String,
     /// Where its shards listen.
     pub shard_addresses: Vec<String>,
     /// The folder of everything that it stores.
     pub data_dir: PathBuf,
+    /// How it is started again by hand.
+    pub config_file: PathBuf,
     /// What it prints.
     pub log_file: PathBuf,
 }
