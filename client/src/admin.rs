@@ -1,9 +1,16 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
 use quorate_platform::Platform;
 use quorate_wire::{
-    ClusterMetadata, NodeInfo, NodeStatus, PartitionInfo, PartitionStatus, TopicInfo,
+    ClusterMetadata, ControlOperation, ControlReply, NodeInfo, NodeStatus, PartitionInfo,
+    PartitionStatus, Request, Response, TopicInfo,
 };
 
-use crate::{Client, Error};
+use crate::backoff::Backoff;
+use crate::client::Inner;
+use crate::{Certainty, Client, Error};
 
 /// A topic, and how its partitions are.
 #[derive(Clone, Debug)]
@@ -19,7 +26,7 @@ pub struct TopicDescription {
 pub struct PartitionDescription {
     /// Where it is and who leads it.
     pub info: PartitionInfo,
-    /// How it is: told by the leader, or by a follower if the leader is silent.
+    /// How it is: told by the leader, or by a follower if the leader does not answer.
     pub status: Result<PartitionStatus, Error>,
 }
 
@@ -50,46 +57,201 @@ impl<P: Platform> Client<P> {
         partitions: u32,
         replication: u16,
     ) -> Result<TopicInfo, Error> {
-        let _ = (name, partitions, replication);
-        todo!()
+        let what = format!("creating topic \"{}\"", name.escape_debug());
+        let name = name.to_owned();
+        let operation = ControlOperation::CreateTopic {
+            name,
+            partitions,
+            replication,
+        };
+        match self.inner.control(operation, &what).await? {
+            ControlReply::TopicCreated(topic) => Ok(topic),
+            other => Err(self.inner.unexpected_reply(&other)),
+        }
     }
 
     /// Deletes a topic and its records. Done at most once.
     pub async fn delete_topic(&self, name: &str) -> Result<(), Error> {
-        let _ = name;
-        todo!()
+        let what = format!("deleting topic \"{}\"", name.escape_debug());
+        let operation = ControlOperation::DeleteTopic {
+            name: name.to_owned(),
+        };
+        match self.inner.control(operation, &what).await? {
+            ControlReply::TopicDeleted => Ok(()),
+            other => Err(self.inner.unexpected_reply(&other)),
+        }
     }
 
     /// All topics, by name.
     pub async fn list_topics(&self) -> Result<Vec<TopicInfo>, Error> {
-        todo!()
+        Ok(self.cluster_metadata().await?.topics)
     }
 
     /// A topic and the state of its partitions, asked of their leaders, all at the same time.
     pub async fn describe_topic(&self, name: &str) -> Result<TopicDescription, Error> {
-        let _ = name;
-        todo!()
+        let topic = self.inner.metadata.topic_at_primary(name).await?;
+        let describe = async |info: &PartitionInfo| {
+            let status = self.inner.describe_once(info).await;
+            PartitionDescription {
+                info: info.clone(),
+                status,
+            }
+        };
+        let partitions = join_all(topic.partitions.iter().map(describe)).await;
+        Ok(TopicDescription {
+            name: name.to_owned(),
+            partitions,
+        })
     }
 
-    /// Nodes and all topics, fresh from a node that answers.
+    /// Nodes and all topics: from the primary, or from another node if the primary is silent.
     pub async fn cluster_metadata(&self) -> Result<ClusterMetadata, Error> {
-        todo!()
+        self.inner.metadata.all_at_primary().await
     }
 
     /// All nodes and what each says of itself, asked at the same time.
     pub async fn describe_nodes(&self) -> Result<Vec<NodeDescription>, Error> {
-        todo!()
-    }
-
-    /// How node `node` sees itself.
-    pub async fn node_status(&self, node: u16) -> Result<NodeStatus, Error> {
-        let _ = node;
-        todo!()
+        let metadata = self.inner.metadata.ask_around(Some(Vec::new())).await?;
+        let describe = async |info: NodeInfo| {
+            let status = self.inner.status(&info).await;
+            NodeDescription { info, status }
+        };
+        Ok(join_all(metadata.nodes.into_iter().map(describe)).await)
     }
 
     /// What can be read of a partition now.
+    ///
+    /// Asks the leader, and waits for one that has settled. While there is none, a follower
+    /// answers after [`operation_timeout`](crate::ClientConfig::operation_timeout) has half
+    /// passed; its high watermark may be a little behind.
     pub async fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, Error> {
-        let _ = (topic, partition);
-        todo!()
+        let patience = self.inner.config.operation_timeout / 2;
+        self.inner.offsets(topic, partition, patience).await
     }
+}
+
+impl<P: Platform> Inner<P> {
+    pub(crate) async fn offsets(
+        &self,
+        topic: &str,
+        index: u32,
+        leader_patience: std::time::Duration,
+    ) -> Result<Offsets, Error> {
+        let started = self.platform.now();
+        let after = self.config.operation_timeout;
+        let mut backoff = Backoff::new();
+        loop {
+            let known = self.metadata.topic(topic).await?;
+            let info = known.partition(index).map_err(|refusal| Error::Refused {
+                what: format!("topic \"{}\" partition {index}", topic.escape_debug()),
+                refusal,
+            })?;
+            let is_patient = self.platform.now().since(started) < leader_patience;
+            let status = if is_patient {
+                self.describe_at(info.leader, info.id).await
+            } else {
+                self.describe_once(info).await
+            };
+            let failure = match status {
+                Ok(status) if is_settled(&status) || !is_patient => {
+                    let (log_start, high_watermark) =
+                        (status.log_start_offset, status.high_watermark);
+                    return Ok(Offsets {
+                        log_start,
+                        high_watermark,
+                    });
+                }
+                Ok(_) => None,
+                Err(failure) => Some(failure),
+            };
+            if self.platform.now().since(started) >= after {
+                let what = format!("asking for the offsets of topic \"{topic}\" partition {index}");
+                let (certainty, last) = (Certainty::Definite, failure.map(Box::new));
+                return Err(Error::Deadline {
+                    what,
+                    after,
+                    certainty,
+                    last,
+                });
+            }
+            self.platform
+                .sleep(backoff.next_pause(&self.platform))
+                .await;
+            // If nobody answers, the next round says so.
+            let _ = self.metadata.refresh().await;
+        }
+    }
+
+    /// The state of a partition as its leader tells it, or else any other replica; no retry.
+    async fn describe_once(&self, info: &PartitionInfo) -> Result<PartitionStatus, Error> {
+        let failure = match self.describe_at(info.leader, info.id).await {
+            Ok(status) => return Ok(status),
+            Err(failure) => failure,
+        };
+        for voter in info.voters.iter().filter(|voter| **voter != info.leader) {
+            if let Ok(status) = self.describe_at(*voter, info.id).await {
+                return Ok(status);
+            }
+        }
+        Err(failure)
+    }
+
+    async fn describe_at(&self, node: u16, partition: u64) -> Result<PartitionStatus, Error> {
+        let address = self.metadata.shard_address(node, partition)?;
+        let answer = self
+            .call(address, &Request::Describe { partition }, Bytes::new())
+            .await?;
+        let what = || format!("asking node-{node} for the state of partition {partition}");
+        match answer.response {
+            Response::Partition(status) => Ok(status),
+            Response::Refused(refusal) => Err(Error::Refused {
+                what: what(),
+                refusal,
+            }),
+            other => Err(Error::unexpected(address, &other)),
+        }
+    }
+
+    pub(crate) async fn status(&self, info: &NodeInfo) -> Result<NodeStatus, Error> {
+        let what = || format!("asking node-{} for its status", info.id);
+        let address: SocketAddr = info.control_address.parse().map_err(|_| {
+            let reason = format!("it has no control address: {:?}", info.control_address);
+            Error::Resolve {
+                host: format!("node-{}", info.id),
+                reason,
+            }
+        })?;
+        match self
+            .call(address, &Request::Status, Bytes::new())
+            .await?
+            .response
+        {
+            Response::Status(status) => Ok(status),
+            Response::Refused(refusal) => Err(Error::Refused {
+                what: what(),
+                refusal,
+            }),
+            other => Err(Error::unexpected(address, &other)),
+        }
+    }
+
+    fn unexpected_reply(&self, reply: &ControlReply) -> Error {
+        let address = self.metadata.primary_address();
+        let address = address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        Error::Protocol {
+            address,
+            reason: format!("an answer to another operation: {reply:?}"),
+        }
+    }
+}
+
+/// Whether the leader knows how far the log is committed: it is open, and a majority has adopted
+/// its log. Before that its high watermark may lie below what earlier leaders have acknowledged.
+fn is_settled(status: &PartitionStatus) -> bool {
+    let adopted = status
+        .replicas
+        .iter()
+        .filter(|replica| replica.in_sync)
+        .count();
+    status.is_open && adopted > status.replicas.len() / 2
 }

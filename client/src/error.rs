@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_wire::{ClusterId, Refusal};
+use quorate_wire::{ClusterId, Refusal, Response};
 
 /// What went wrong, where, and what can be done.
 ///
@@ -43,6 +43,13 @@ pub enum Error {
         reason: String,
         /// Whether any byte of the request may have left: if not, it certainly had no effect.
         sent: bool,
+    },
+    /// A node took a request and did not answer it in time. The connection may live on.
+    Silent {
+        /// The node.
+        address: SocketAddr,
+        /// How long it was waited for.
+        after: Duration,
     },
     /// What came is not an answer of a Quorate node to this request.
     Protocol {
@@ -152,7 +159,7 @@ impl Error {
             | Self::CorruptRecords { .. }
             | Self::ForeignCluster { .. } => true,
             Self::Disconnected { sent, .. } => !sent,
-            Self::Protocol { .. } => false,
+            Self::Protocol { .. } | Self::Silent { .. } => false,
             Self::Refused { refusal, .. } => refusal.code.is_definite(),
             Self::Deadline { certainty, .. } => *certainty == Certainty::Definite,
             Self::Produce(error) => error.certainty == Certainty::Definite,
@@ -162,6 +169,44 @@ impl Error {
         } else {
             Certainty::Indefinite
         }
+    }
+}
+
+impl Error {
+    /// Whether the same may succeed a little later, or elsewhere.
+    pub(crate) fn is_retriable(&self) -> bool {
+        match self {
+            Self::Bootstrap { .. }
+            | Self::Connect { .. }
+            | Self::Disconnected { .. }
+            | Self::Silent { .. }
+            | Self::Protocol { .. }
+            | Self::Deadline { .. } => true,
+            Self::Refused { refusal, .. } => refusal.code.is_retriable(),
+            Self::Config { .. }
+            | Self::Resolve { .. }
+            | Self::ForeignCluster { .. }
+            | Self::Produce(_)
+            | Self::RecordTooLarge { .. }
+            | Self::OffsetOutOfRange { .. }
+            | Self::CorruptRecords { .. } => false,
+        }
+    }
+
+    /// The node at `address` answered with something that does not fit the question.
+    pub(crate) fn unexpected(address: SocketAddr, response: &Response) -> Self {
+        let name = match response {
+            Response::Refused(_) => "a refusal",
+            Response::Metadata(_) => "metadata",
+            Response::Status(_) => "its status",
+            Response::Registered { .. } => "a session",
+            Response::Control(_) => "the outcome of a control operation",
+            Response::Produced { .. } => "the acknowledgement of a batch",
+            Response::Fetched { .. } => "records",
+            Response::Partition(_) => "the state of a partition",
+        };
+        let reason = format!("it answered with {name}, which was not asked for");
+        Self::Protocol { address, reason }
     }
 }
 
@@ -193,6 +238,12 @@ impl fmt::Display for Error {
                 } else {
                     " (the request had not been sent)"
                 })
+            }
+            Self::Silent { address, after } => {
+                write!(
+                    f,
+                    "{address} took the request and did not answer within {after:?}"
+                )
             }
             Self::Protocol { address, reason } => {
                 write!(f, "{address} does not answer like a Quorate node: {reason}")

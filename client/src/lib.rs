@@ -40,11 +40,17 @@
 #![deny(missing_docs)]
 
 mod admin;
+mod backoff;
 mod client;
+mod connection;
 mod consumer;
 mod error;
+mod metadata;
+mod pool;
 mod producer;
 mod record;
+mod session;
+mod signal;
 
 pub use admin::{NodeDescription, Offsets, PartitionDescription, TopicDescription};
 pub use client::{Client, ClientConfig};

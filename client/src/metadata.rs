@@ -1,0 +1,353 @@
+//! What the client knows of the cluster, and how it learns more.
+//!
+//! Any node answers a metadata request, and nodes hear of changes at different times. So answers
+//! are merged by version and never taken back: a partition's leader is only ever replaced by that
+//! of a later epoch. A question goes to one node; if that one is silent for a moment it goes to the
+//! next as well, and the first answer counts, so that a frozen node holds nobody up.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, select_biased};
+use quorate_platform::{Instant, Platform};
+use quorate_wire::{ClusterId, ClusterMetadata, Code, NodeInfo, Refusal, Request, Response};
+use quorate_wire::{PartitionInfo, TopicInfo};
+
+use crate::pool::{Pool, Use};
+use crate::signal::{Signal, Slot};
+use crate::{ClientConfig, Error};
+
+/// The shortest time between two refreshes that nobody waits for.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The client's picture of the cluster.
+pub(crate) struct Metadata<P> {
+    platform: P,
+    pool: Rc<Pool<P>>,
+    cluster: Rc<Cell<ClusterId>>,
+    request_timeout: Duration,
+    suspicion_timeout: Duration,
+    bootstrap: Vec<SocketAddr>,
+    known: RefCell<Known>,
+    refreshing: RefCell<Option<Rc<Slot<Result<(), Error>>>>>,
+    refreshed_at: Cell<Option<Instant>>,
+    changed: Signal,
+}
+
+#[derive(Default)]
+struct Known {
+    version: u64,
+    primary: u16,
+    nodes: Vec<NodeInfo>,
+    /// The topics that this client uses.
+    topics: BTreeMap<String, Rc<TopicInfo>>,
+    /// Whom to ask first: it answered last, or it was named as the one who knows.
+    preferred: Option<SocketAddr>,
+}
+
+/// Who leads a partition, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Leader {
+    pub(crate) partition: u64,
+    pub(crate) node: u16,
+    pub(crate) epoch: u32,
+}
+
+impl<P: Platform> Metadata<P> {
+    pub(crate) fn new(
+        platform: P,
+        pool: Rc<Pool<P>>,
+        cluster: Rc<Cell<ClusterId>>,
+        config: &ClientConfig,
+        bootstrap: Vec<SocketAddr>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            platform,
+            pool,
+            cluster,
+            request_timeout: config.request_timeout,
+            suspicion_timeout: config.suspicion_timeout,
+            bootstrap,
+            known: RefCell::default(),
+            refreshing: RefCell::default(),
+            refreshed_at: Cell::default(),
+            changed: Signal::default(),
+        })
+    }
+
+    /// Asks one address, and keeps what it says.
+    pub(crate) async fn ask(
+        &self,
+        address: SocketAddr,
+        topics: Option<Vec<String>>,
+    ) -> Result<ClusterMetadata, Error> {
+        let connection = self.pool.get(address, Use::Call).await?;
+        let deadline = self.platform.now() + self.request_timeout;
+        let request = Request::Metadata {
+            topics: topics.clone(),
+        };
+        let answer = connection.request(&request, Bytes::new(), deadline).await?;
+        let metadata = match answer.response {
+            Response::Metadata(metadata) => metadata,
+            Response::Refused(refusal) => {
+                return Err(Error::Refused {
+                    what: "reading the metadata".to_owned(),
+                    refusal,
+                });
+            }
+            other => return Err(Error::unexpected(address, &other)),
+        };
+        let found = metadata.cluster_id();
+        match self.cluster.get() {
+            ClusterId::UNKNOWN => self.cluster.set(found),
+            expected if expected != found => {
+                return Err(Error::ForeignCluster {
+                    address,
+                    expected,
+                    found,
+                });
+            }
+            _ => {}
+        }
+        self.merge(address, topics.as_deref(), &metadata);
+        Ok(metadata)
+    }
+
+    /// Asks the nodes, one and then others, until the first answer.
+    pub(crate) async fn ask_around(
+        &self,
+        topics: Option<Vec<String>>,
+    ) -> Result<ClusterMetadata, Error> {
+        let mut candidates = self.candidates().into_iter().peekable();
+        let mut asked = FuturesUnordered::new();
+        let mut failures = Vec::new();
+        loop {
+            if let Some(address) = candidates.next() {
+                let answer = self.ask(address, topics.clone());
+                asked.push(answer.map(move |answer| (address, answer)));
+            } else if asked.is_empty() {
+                return Err(Error::Bootstrap { failures });
+            }
+            let patience = match candidates.peek() {
+                Some(_) => self.suspicion_timeout,
+                None => self.request_timeout,
+            };
+            let mut silence = std::pin::pin!(self.platform.sleep(patience).fuse());
+            select_biased! {
+                (address, answer) = asked.select_next_some() => match answer {
+                    Ok(metadata) => return Ok(metadata),
+                    Err(error) => failures.push((address.to_string(), error)),
+                },
+                () = silence => {}
+            }
+        }
+    }
+
+    /// Asks for the topics in use. All who call this meanwhile share one answer.
+    pub(crate) async fn refresh(self: &Rc<Self>) -> Result<(), Error> {
+        self.start_refresh().share().await
+    }
+
+    /// Like [`Metadata::refresh`], without waiting, and not more often than is useful.
+    pub(crate) fn refresh_soon(self: &Rc<Self>) {
+        let now = self.platform.now();
+        let is_recent = |at: Instant| now.since(at) < REFRESH_INTERVAL;
+        if !self.refreshed_at.get().is_some_and(is_recent) {
+            self.start_refresh();
+        }
+    }
+
+    fn start_refresh(self: &Rc<Self>) -> Rc<Slot<Result<(), Error>>> {
+        if let Some(refreshing) = &*self.refreshing.borrow() {
+            return refreshing.clone();
+        }
+        self.refreshed_at.set(Some(self.platform.now()));
+        let slot = Rc::new(Slot::new());
+        *self.refreshing.borrow_mut() = Some(slot.clone());
+        let (metadata, result) = (self.clone(), slot.clone());
+        self.platform.spawn(async move {
+            let topics = metadata.known.borrow().topics.keys().cloned().collect();
+            let answer = metadata.ask_around(Some(topics)).await;
+            *metadata.refreshing.borrow_mut() = None;
+            result.fill(answer.map(|_| ()));
+        });
+        slot
+    }
+
+    /// The topic of that name, known already or asked for.
+    pub(crate) async fn topic(&self, name: &str) -> Result<Rc<TopicInfo>, Error> {
+        if let Some(topic) = self.known_topic(name) {
+            return Ok(topic);
+        }
+        let metadata = self.ask_around(Some(vec![name.to_owned()])).await?;
+        if metadata.topic(name).is_err() {
+            // A node that has not yet heard of a new topic is not the one to deny it.
+            return self.topic_at_primary(name).await;
+        }
+        self.use_topic(&metadata, name)
+    }
+
+    /// The topic as the primary knows it; whoever answers stands in if the primary does not.
+    pub(crate) async fn topic_at_primary(&self, name: &str) -> Result<Rc<TopicInfo>, Error> {
+        let metadata = self.ask_primary(Some(vec![name.to_owned()])).await?;
+        self.use_topic(&metadata, name)
+    }
+
+    /// Everything, as the primary knows it; whoever answers stands in if the primary does not.
+    pub(crate) async fn all_at_primary(&self) -> Result<ClusterMetadata, Error> {
+        self.ask_primary(None).await
+    }
+
+    async fn ask_primary(&self, topics: Option<Vec<String>>) -> Result<ClusterMetadata, Error> {
+        if let Some(primary) = self.primary_address() {
+            let answer = self.ask(primary, topics.clone());
+            if let Ok(Ok(metadata)) = self.platform.timeout(self.suspicion_timeout, answer).await {
+                return Ok(metadata);
+            }
+        }
+        self.ask_around(topics).await
+    }
+
+    pub(crate) fn known_topic(&self, name: &str) -> Option<Rc<TopicInfo>> {
+        self.known.borrow().topics.get(name).cloned()
+    }
+
+    /// Who leads the partition, as far as this client knows.
+    pub(crate) fn leader(&self, topic: &str, index: u32) -> Option<Leader> {
+        let topic = self.known_topic(topic)?;
+        let partition = topic.partition(index).ok()?;
+        let (partition, node, epoch) = (partition.id, partition.leader, partition.epoch);
+        Some(Leader {
+            partition,
+            node,
+            epoch,
+        })
+    }
+
+    /// Waits until somebody else than `leader` is known to lead, or the partition is gone.
+    pub(crate) async fn leader_other_than(&self, topic: &str, index: u32, leader: &Leader) {
+        let is_other = || (self.leader(topic, index).as_ref() != Some(leader)).then_some(());
+        self.changed.wait_until(is_other).await;
+    }
+
+    /// Where `node` serves that partition.
+    pub(crate) fn shard_address(&self, node: u16, partition: u64) -> Result<SocketAddr, Error> {
+        let known = self.known.borrow();
+        let info = known.nodes.iter().find(|info| info.id == node);
+        let address = info.and_then(|info| info.address_of(partition));
+        address
+            .and_then(|address| address.parse().ok())
+            .ok_or_else(|| {
+                let detail = format!("the addresses of node-{node} are not known yet");
+                let refusal = Refusal::new(Code::Unavailable, detail);
+                Error::Refused {
+                    what: format!("looking for partition {partition}"),
+                    refusal,
+                }
+            })
+    }
+
+    /// The control address of the primary, as far as this client knows.
+    pub(crate) fn primary_address(&self) -> Option<SocketAddr> {
+        let known = self.known.borrow();
+        let primary = known.nodes.iter().find(|node| node.id == known.primary)?;
+        primary.control_address.parse().ok()
+    }
+
+    /// Asks `address` first from now on: it was named as the one who knows more.
+    pub(crate) fn prefer(&self, address: Option<&str>) {
+        if let Some(address) = address.and_then(|address| address.parse().ok()) {
+            self.known.borrow_mut().preferred = Some(address);
+        }
+    }
+
+    fn use_topic(&self, metadata: &ClusterMetadata, name: &str) -> Result<Rc<TopicInfo>, Error> {
+        let told = metadata.topic(name).map_err(|refusal| {
+            let what = format!("topic \"{}\"", name.escape_debug());
+            Error::Refused { what, refusal }
+        })?;
+        let mut known = self.known.borrow_mut();
+        let topic = known.topics.entry(name.to_owned());
+        Ok(topic.or_insert_with(|| Rc::new(told.clone())).clone())
+    }
+
+    fn merge(&self, address: SocketAddr, asked: Option<&[String]>, metadata: &ClusterMetadata) {
+        let mut known = self.known.borrow_mut();
+        if metadata.version < known.version {
+            known.preferred = known.preferred.filter(|preferred| *preferred != address);
+            return;
+        }
+        known.version = metadata.version;
+        known.preferred = Some(address);
+        known.primary = metadata.primary;
+        known.nodes.clone_from(&metadata.nodes);
+        // A node that knows at least as much as this client and does not name a topic that it was
+        // asked for says by that that the topic is gone.
+        known.topics.retain(|name, topic| {
+            let was_asked_for = asked.is_none_or(|asked| asked.contains(name));
+            match metadata.topic(name) {
+                Ok(told) => *topic = Rc::new(merge_topic(topic, told)),
+                Err(_) if was_asked_for => return false,
+                Err(_) => {}
+            }
+            true
+        });
+        drop(known);
+        self.changed.notify();
+    }
+
+    /// All addresses to ask: the preferred one, then those of the nodes that are held to be alive,
+    /// beginning at a random one, then the rest.
+    fn candidates(&self) -> Vec<SocketAddr> {
+        let known = self.known.borrow();
+        let control = |alive: bool| {
+            let nodes = known.nodes.iter().filter(move |node| node.alive == alive);
+            nodes
+                .filter_map(|node| node.control_address.parse().ok())
+                .collect::<Vec<_>>()
+        };
+        let mut alive = control(true);
+        if !alive.is_empty() {
+            let start = self.platform.random() % alive.len() as u64;
+            alive.rotate_left(start as usize);
+        }
+        let mut seen = BTreeSet::new();
+        let all = known
+            .preferred
+            .into_iter()
+            .chain(alive)
+            .chain(control(false));
+        all.chain(self.bootstrap.iter().copied())
+            .filter(|address| seen.insert(*address))
+            .collect()
+    }
+}
+
+/// What is told of a topic, except where an earlier answer knew a later epoch.
+fn merge_topic(known: &TopicInfo, told: &TopicInfo) -> TopicInfo {
+    let newer = |told: &PartitionInfo| {
+        let known = known.partitions.iter().find(|known| known.id == told.id);
+        known
+            .filter(|known| known.epoch > told.epoch)
+            .unwrap_or(told)
+            .clone()
+    };
+    let partitions = told.partitions.iter().map(newer).collect();
+    TopicInfo {
+        name: told.name.clone(),
+        partitions,
+    }
+}
+
+impl<P> std::fmt::Debug for Metadata<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metadata")
+            .field("version", &self.known.borrow().version)
+            .finish()
+    }
+}
