@@ -105,85 +105,88 @@ fn a_missing_key_is_named_with_its_allowed_values() {
     );
 }
 
+const SHARDS: &str = "shard_addresses = [\"127.0.0.1:7403\"]";
+
+/// Part of `GOOD`, what it becomes, and what the refusal tells.
+const BAD_VALUES: &[(&str, &str, &[&str])] = &[
+    (
+        "0123456789abcdef0123456789abcdef",
+        "12",
+        &["cluster_id", "\"12\"", "32 hexadecimal"],
+    ),
+    (
+        "0123456789abcdef0123456789abcdef",
+        "+123456789abcdef0123456789abcdef",
+        &["cluster_id"],
+    ),
+    (
+        "node_id = 2",
+        "node_id = 0",
+        &["`node_id`", " 0;", "1 to 65535"],
+    ),
+    (
+        "node_id = 2",
+        "node_id = 65536",
+        &["`node_id`", "65536", "1 to 65535"],
+    ),
+    (
+        "node_id = 2",
+        "node_id = \"2\"",
+        &["`node_id`", "\"2\"", "whole number"],
+    ),
+    ("node_id = 2", "node_id = 3", &["`node_id`", " 3;", "1, 2"]),
+    (
+        "node_id = 2",
+        "node_id = 1",
+        &["`control_address`", "7402", "7400"],
+    ),
+    ("\"data\"", "\"\"", &["`data_dir`", "a folder"]),
+    (
+        "\"127.0.0.1:7402\"\nshard",
+        "\"localhost\"\nshard",
+        &["`control_address`", "IP:PORT"],
+    ),
+    (
+        "\"127.0.0.1:7402\"\nshard",
+        "\"0.0.0.0:7\"\nshard",
+        &["`control_address`", "dial"],
+    ),
+    (
+        SHARDS,
+        "shard_addresses = []",
+        &["`shard_addresses`", "[]", "1 to 128"],
+    ),
+    (
+        SHARDS,
+        "shard_addresses = [5]",
+        &["`shard_addresses[0]`", " 5;", "IP:PORT"],
+    ),
+    (
+        SHARDS,
+        "shard_addresses = [\"127.0.0.1:0\"]",
+        &["`shard_addresses[0]`", ":0"],
+    ),
+    (
+        SHARDS,
+        "shard_addresses = [\"127.0.0.1:7400\"]",
+        &["`shard_addresses[0]`", "7400"],
+    ),
+    ("pin = true", "pin = 1", &["`pin`", " 1;", "true, false"]),
+    (
+        "id = 1",
+        "id = 2",
+        &["`nodes[1].id`", " 2;", "no other node"],
+    ),
+    (
+        "127.0.0.1:7400",
+        "127.0.0.1:7402",
+        &["`nodes[1].control_address`", "no other node"],
+    ),
+];
+
 #[test]
 fn every_bad_value_is_named_with_its_key_and_the_allowed_values() {
-    let address = "shard_addresses = [\"127.0.0.1:7403\"]";
-    let cases: &[(&str, &str, &[&str])] = &[
-        (
-            "0123456789abcdef0123456789abcdef",
-            "12",
-            &["cluster_id", "\"12\"", "32 hexadecimal"],
-        ),
-        (
-            "0123456789abcdef0123456789abcdef",
-            "+123456789abcdef0123456789abcdef",
-            &["cluster_id"],
-        ),
-        (
-            "node_id = 2",
-            "node_id = 0",
-            &["`node_id`", " 0;", "1 to 65535"],
-        ),
-        (
-            "node_id = 2",
-            "node_id = 65536",
-            &["`node_id`", "65536", "1 to 65535"],
-        ),
-        (
-            "node_id = 2",
-            "node_id = \"2\"",
-            &["`node_id`", "\"2\"", "whole number"],
-        ),
-        ("node_id = 2", "node_id = 3", &["`node_id`", " 3;", "1, 2"]),
-        (
-            "node_id = 2",
-            "node_id = 1",
-            &["`control_address`", "7402", "7400"],
-        ),
-        ("\"data\"", "\"\"", &["`data_dir`", "a folder"]),
-        (
-            "\"127.0.0.1:7402\"\nshard",
-            "\"localhost\"\nshard",
-            &["`control_address`", "IP:PORT"],
-        ),
-        (
-            "\"127.0.0.1:7402\"\nshard",
-            "\"0.0.0.0:7\"\nshard",
-            &["`control_address`", "dial"],
-        ),
-        (
-            address,
-            "shard_addresses = []",
-            &["`shard_addresses`", "[]", "1 to 128"],
-        ),
-        (
-            address,
-            "shard_addresses = [5]",
-            &["`shard_addresses[0]`", " 5;", "IP:PORT"],
-        ),
-        (
-            address,
-            "shard_addresses = [\"127.0.0.1:0\"]",
-            &["`shard_addresses[0]`", ":0"],
-        ),
-        (
-            address,
-            "shard_addresses = [\"127.0.0.1:7400\"]",
-            &["`shard_addresses[0]`", "7400"],
-        ),
-        ("pin = true", "pin = 1", &["`pin`", " 1;", "true, false"]),
-        (
-            "id = 1",
-            "id = 2",
-            &["`nodes[1].id`", " 2;", "no other node"],
-        ),
-        (
-            "127.0.0.1:7400",
-            "127.0.0.1:7402",
-            &["`nodes[1].control_address`", "no other node"],
-        ),
-    ];
-    for (line, changed, parts) in cases {
+    for (line, changed, parts) in BAD_VALUES {
         let error = refusal(line, changed);
         for part in *parts {
             assert!(error.contains(part), "\"{part}\" is in: {error}");
