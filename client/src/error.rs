@@ -214,13 +214,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config { setting, reason } => write!(f, "{setting}: {reason}"),
-            Self::Bootstrap { failures } => {
-                f.write_str("no node of the cluster could be reached:")?;
-                for (address, error) in failures {
-                    write!(f, "\n  {address}: {error}")?;
-                }
-                f.write_str("\nis the cluster running? `quorate up` starts one on this machine")
-            }
+            Self::Bootstrap { failures } => fmt_bootstrap(f, failures),
             Self::Resolve { host, reason } => {
                 write!(f, "\"{}\" has no address: {reason}", host.escape_debug())
             }
@@ -263,22 +257,12 @@ impl fmt::Display for Error {
                 after,
                 certainty,
                 last,
-            } => {
-                write!(f, "{what}: gave up after {after:?}")?;
-                f.write_str(match certainty {
-                    Certainty::Definite => "; nothing has changed",
-                    Certainty::Indefinite => "; it may or may not have happened",
-                })?;
-                match last {
-                    Some(last) => write!(f, ". The last try failed: {last}"),
-                    None => Ok(()),
-                }
-            }
+            } => fmt_deadline(f, what, *after, *certainty, last.as_deref()),
             Self::Produce(error) => error.fmt(f),
             Self::RecordTooLarge { bytes, bytes_max } => write!(
                 f,
-                "a record of {bytes} bytes is over the limit of {bytes_max}: split it, or store \
-                 it elsewhere and send a reference"
+                "a record makes a batch of {bytes} bytes, over the limit of {bytes_max}: split \
+                 it, or store it elsewhere and send a reference"
             ),
             Self::OffsetOutOfRange {
                 topic,
@@ -306,6 +290,32 @@ impl fmt::Display for Error {
                  offset {offset}: {reason}"
             ),
         }
+    }
+}
+
+fn fmt_bootstrap(f: &mut fmt::Formatter<'_>, failures: &[(String, Error)]) -> fmt::Result {
+    f.write_str("no node of the cluster could be reached:")?;
+    for (address, error) in failures {
+        write!(f, "\n  {address}: {error}")?;
+    }
+    f.write_str("\nis the cluster running? `quorate up` starts one on this machine")
+}
+
+fn fmt_deadline(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    after: Duration,
+    certainty: Certainty,
+    last: Option<&Error>,
+) -> fmt::Result {
+    write!(f, "{what}: gave up after {after:?}")?;
+    f.write_str(match certainty {
+        Certainty::Definite => "; nothing has changed",
+        Certainty::Indefinite => "; it may or may not have happened",
+    })?;
+    match last {
+        Some(last) => write!(f, ". The last try failed: {last}"),
+        None => Ok(()),
     }
 }
 

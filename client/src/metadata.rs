@@ -25,6 +25,9 @@ use crate::{ClientConfig, Error};
 /// The shortest time between two refreshes that nobody waits for.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(100);
 
+/// A refresh under way, and what comes of it.
+type Refresh = Rc<Slot<Result<(), Error>>>;
+
 /// The client's picture of the cluster.
 pub(crate) struct Metadata<P> {
     platform: P,
@@ -34,7 +37,7 @@ pub(crate) struct Metadata<P> {
     suspicion_timeout: Duration,
     bootstrap: Vec<SocketAddr>,
     known: RefCell<Known>,
-    refreshing: RefCell<Option<Rc<Slot<Result<(), Error>>>>>,
+    refreshing: RefCell<Option<Refresh>>,
     refreshed_at: Cell<Option<Instant>>,
     changed: Signal,
 }
@@ -162,7 +165,7 @@ impl<P: Platform> Metadata<P> {
         }
     }
 
-    fn start_refresh(self: &Rc<Self>) -> Rc<Slot<Result<(), Error>>> {
+    fn start_refresh(self: &Rc<Self>) -> Refresh {
         if let Some(refreshing) = &*self.refreshing.borrow() {
             return refreshing.clone();
         }

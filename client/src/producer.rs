@@ -116,6 +116,8 @@ pub struct Producer<P: Platform> {
 /// The producer as the application holds it; the tasks hold only what is [`Shared`].
 struct Handle<P: Platform>(Rc<Shared<P>>);
 
+type Listener = Box<dyn FnMut(Acknowledged)>;
+
 struct Shared<P: Platform> {
     client: Client<P>,
     config: ProducerConfig,
@@ -124,7 +126,7 @@ struct Shared<P: Platform> {
     buffered_bytes: Cell<usize>,
     room: Signal,
     first_failure: RefCell<Option<ProduceError>>,
-    listener: RefCell<Option<Box<dyn FnMut(Acknowledged)>>>,
+    listener: RefCell<Option<Listener>>,
     is_dropped: Cell<bool>,
 }
 

@@ -57,13 +57,16 @@ enum Trouble {
     Expired,
 }
 
+/// A batch on its way, by its sequence; it comes back with an offset if there is one.
+type Try = LocalBoxFuture<'static, (i32, Result<Option<u64>, Error>)>;
+
 /// One round with one leader.
 struct Round {
     /// How many of the sealed batches are sent in this round and not yet settled.
     sent: usize,
     /// How many may be under way.
     window: usize,
-    tries: FuturesUnordered<LocalBoxFuture<'static, (i32, Result<Option<u64>, Error>)>>,
+    tries: FuturesUnordered<Try>,
     trouble: Option<Trouble>,
     /// When the leader was last heard of, or last suspected.
     quiet_since: Instant,
