@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use quorate_client::{Client, Compio, TopicInfo};
 use quorate_platform::Tasks as _;
 
-use super::connection::connect;
+use super::connection::{connect, default_replication};
 use super::output::{self, Output};
 use super::produce::AcksName;
 use super::{Bootstrap, Failure, Global, block_on, duration};
@@ -82,8 +82,9 @@ impl Load {
         if let Ok(topic) = metadata.topic(&name) {
             return Ok((name, partitions_of(topic)));
         }
-        let nodes = u16::try_from(metadata.nodes.len()).unwrap_or(u16::MAX);
-        let replication = self.replication.unwrap_or(nodes.clamp(1, 3));
+        let replication = self
+            .replication
+            .unwrap_or_else(|| default_replication(&metadata));
         let topic = client
             .create_topic(&name, self.partitions, replication)
             .await?;

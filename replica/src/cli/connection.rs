@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use quorate_client::{Client, ClientConfig, Compio};
+use quorate_client::{Client, ClientConfig, ClusterMetadata, Compio};
 
 use super::{Bootstrap, Failure};
 
@@ -17,4 +17,10 @@ pub(crate) async fn connect_briefly(bootstrap: &Bootstrap) -> Result<Client<Comp
         ..ClientConfig::new(bootstrap.hosts())
     };
     Ok(Client::connect(Compio, config).await?)
+}
+
+/// On how many nodes a partition is held where nobody says: three, or as many as there are.
+pub(crate) fn default_replication(metadata: &ClusterMetadata) -> u16 {
+    let nodes = u16::try_from(metadata.nodes.len()).unwrap_or(u16::MAX);
+    nodes.clamp(1, 3)
 }

@@ -34,7 +34,12 @@ impl Node {
             tracing::info!("stopping");
             stopping.set();
         })?;
-        Ok(crate::node::run(config, stop)?)
+        let outcome = crate::node::run(config, stop);
+        if let (Err(error), Some(_)) = (&outcome, &self.log_file) {
+            // stderr, where the error is told, may lead nowhere.
+            tracing::error!(%error, "the node has failed");
+        }
+        Ok(outcome?)
     }
 }
 

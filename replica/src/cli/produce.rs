@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
+use futures_util::select_biased;
 use quorate_client::{Acks, Compio, Error, Producer, ProducerConfig, Record};
 use quorate_platform::Tasks as _;
+use rustix::process::Signal;
 
 use super::connection::connect;
 use super::line::{self, Block};
 use super::output::{self, Output};
-use super::{Failure, Global, block_on, duration};
+use super::{Failure, Global, block_on, duration, signals};
 use acknowledgements::Acknowledgements;
 use delivered::Deliveries;
 use progress::Progress;
@@ -34,7 +36,8 @@ use summary::Summary;
 /// its own on stdout: `partition`, `base_offset` (null with --acks none) and `count`.
 ///
 /// On failure the summary says how many records are acknowledged, how many are certainly not
-/// written, and of how many that is unknown.
+/// written, and of how many that is unknown. SIGINT or SIGTERM ends the reading of the input; what
+/// was sent is still waited for, unless a second signal comes.
 #[derive(Debug, Args)]
 pub(crate) struct Produce {
     /// The topic's name
@@ -99,7 +102,13 @@ impl Produce {
 
         let started = Compio.now();
         let mut deliveries = Deliveries::new(Progress::new(input_bytes));
-        let fed = self.feed(&producer, input, &mut deliveries).await;
+        let (sender, interrupted) = flume::unbounded();
+        signals::listen(Signal::INT, sender.clone());
+        signals::listen(Signal::TERM, sender);
+        let fed = self
+            .feed(&producer, input, &mut deliveries, &interrupted)
+            .await;
+        signals::exit_on_next(interrupted);
         let outcome = deliveries.finish().await;
         let elapsed = Compio.now() - started;
 
@@ -136,15 +145,22 @@ impl Produce {
         Ok((Box::new(file), len))
     }
 
-    /// Sends every line, until the input ends or a record has failed.
+    /// Sends every line, until the input ends, a record has failed, or a signal comes.
     async fn feed(
         &self,
         producer: &Producer<Compio>,
         input: Box<dyn Read + Send>,
         deliveries: &mut Deliveries,
+        interrupted: &flume::Receiver<Signal>,
     ) -> Result<(), Failure> {
         let blocks = line::read_blocks(input)?;
-        while let Ok(block) = blocks.recv_async().await {
+        loop {
+            let block = select_biased! {
+                _ = interrupted.recv_async() => return Err(Failure::failed("interrupted")),
+                block = blocks.recv_async() => block,
+            };
+            // The channel ends with the input.
+            let Ok(block) = block else { break };
             self.feed_block(producer, block?, deliveries).await?;
             if deliveries.has_failed() {
                 break;

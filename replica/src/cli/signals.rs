@@ -30,6 +30,17 @@ pub(crate) fn listen(signal: Signal, heard: flume::Sender<Signal>) {
     .detach();
 }
 
+/// Ends the process as soon as one more signal is heard.
+pub(crate) fn exit_on_next(heard: flume::Receiver<Signal>) {
+    compio::runtime::spawn(exit_on_signal(heard)).detach();
+}
+
+async fn exit_on_signal(heard: flume::Receiver<Signal>) {
+    if let Ok(signal) = heard.recv_async().await {
+        std::process::exit(128 + signal.as_raw());
+    }
+}
+
 /// Runs `first` on the first SIGINT or SIGTERM; the second ends the process at once.
 ///
 /// Listens on a thread of its own, so that the caller may block its thread.
@@ -42,9 +53,7 @@ pub(crate) fn stop_on_signal(first: impl FnOnce() + Send + 'static) -> Result<()
             if receiver.recv_async().await.is_ok() {
                 first();
             }
-            if let Ok(signal) = receiver.recv_async().await {
-                std::process::exit(128 + signal.as_raw());
-            }
+            exit_on_signal(receiver).await;
             Ok(())
         });
         if let Err(error) = listening {

@@ -2,7 +2,7 @@ use clap::{Args, Subcommand};
 use quorate_client::{PartitionDescription, TopicInfo};
 use serde::Serialize;
 
-use super::connection::connect;
+use super::connection::{connect, default_replication};
 use super::output::{self, Output};
 use super::{Failure, Global, block_on};
 
@@ -27,10 +27,9 @@ pub(crate) struct Create {
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..))]
     partitions: u32,
-    /// On how many nodes each partition is held
-    #[arg(long, value_name = "R", default_value_t = 3,
-          value_parser = clap::value_parser!(u16).range(1..))]
-    replication: u16,
+    /// On how many nodes each partition is held [default: 3, or as many as there are nodes]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u16).range(1..))]
+    replication: Option<u16>,
 }
 
 #[derive(Debug, Args)]
@@ -56,15 +55,20 @@ impl Topic {
 impl Create {
     async fn run(self, global: &Global) -> Result<(), Failure> {
         let client = connect(&global.bootstrap).await?;
+        let replication = match self.replication {
+            Some(replication) => replication,
+            None => default_replication(&client.cluster_metadata().await?),
+        };
         let topic = client
-            .create_topic(&self.name, self.partitions, self.replication)
+            .create_topic(&self.name, self.partitions, replication)
             .await?;
+        let row = TopicRow::new(&topic);
         match global.output {
             Output::Table => output::print(&format!(
                 "created topic {}: partitions {}, replication {}",
-                topic.name, self.partitions, self.replication
+                row.name, row.partitions, row.replication
             )),
-            Output::Json => output::print_json(&TopicRow::new(&topic)),
+            Output::Json => output::print_json(&row),
         }
     }
 }
