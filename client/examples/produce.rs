@@ -37,7 +37,16 @@ async fn produce(bootstrap: &str, topic: &str) -> Result<(), Error> {
         );
     });
 
-    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+    // Reading standard input blocks, so it has a thread of its own: this one belongs to the runtime.
+    let (lines, input) = flume::bounded(1024);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if lines.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    while let Ok(line) = input.recv_async().await {
         // Waits while the producer's buffer is full. What comes back resolves when this record is
         // acknowledged; the flush below waits for all of them at once.
         producer.send(topic, Record::new(line)).await?;

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use quorate_wire::{ClusterId, Refusal, Response};
@@ -246,11 +247,7 @@ impl fmt::Display for Error {
                 address,
                 expected,
                 found,
-            } => write!(
-                f,
-                "{address} belongs to cluster {found}, this client to {expected}: check the \
-                 bootstrap addresses, they must all name one cluster"
-            ),
+            } => fmt_foreign_cluster(f, *address, *expected, *found),
             Self::Refused { what, refusal } => write!(f, "{what}: {refusal}"),
             Self::Deadline {
                 what,
@@ -270,25 +267,17 @@ impl fmt::Display for Error {
                 offset,
                 log_start,
                 high_watermark,
-            } => {
-                write!(
-                    f,
-                    "topic \"{topic}\" partition {partition} has no offset {offset}: it holds \
-                     {log_start} up to {high_watermark} (exclusive); start from there, or from \
-                     `beginning` or `end`"
-                )
-            }
+            } => fmt_out_of_range(f, topic, *partition, *offset, *log_start..*high_watermark),
             Self::CorruptRecords {
                 topic,
                 partition,
                 offset,
                 address,
                 reason,
-            } => write!(
-                f,
-                "{address} sent damaged records of topic \"{topic}\" partition {partition} at \
-                 offset {offset}: {reason}"
-            ),
+            } => {
+                write!(f, "{address} sent damaged records of topic \"{topic}\" ")?;
+                write!(f, "partition {partition} at offset {offset}: {reason}")
+            }
         }
     }
 }
@@ -299,6 +288,34 @@ fn fmt_bootstrap(f: &mut fmt::Formatter<'_>, failures: &[(String, Error)]) -> fm
         write!(f, "\n  {address}: {error}")?;
     }
     f.write_str("\nis the cluster running? `quorate up` starts one on this machine")
+}
+
+fn fmt_out_of_range(
+    f: &mut fmt::Formatter<'_>,
+    topic: &str,
+    partition: u32,
+    offset: u64,
+    held: Range<u64>,
+) -> fmt::Result {
+    let Range { start, end } = held;
+    write!(
+        f,
+        "topic \"{topic}\" partition {partition} has no offset {offset}: it holds {start} up to \
+         {end} (exclusive); start from there, or from `beginning` or `end`"
+    )
+}
+
+fn fmt_foreign_cluster(
+    f: &mut fmt::Formatter<'_>,
+    address: SocketAddr,
+    expected: ClusterId,
+    found: ClusterId,
+) -> fmt::Result {
+    write!(
+        f,
+        "{address} belongs to cluster {found}, this client to {expected}: "
+    )?;
+    f.write_str("check the bootstrap addresses, they must all name one cluster")
 }
 
 fn fmt_deadline(

@@ -357,6 +357,10 @@ impl<P: Platform> Sender<P> {
                 self.backoff.reset();
                 self.last_reason = None;
                 self.out_of_order_tries = 0;
+                if base_offset.is_none() {
+                    // A leader that is not asked for answers does not say when it leads no more.
+                    self.shared.client.inner.metadata.refresh_soon();
+                }
                 return;
             }
             Err(error) => error,
