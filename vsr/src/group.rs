@@ -1,14 +1,87 @@
 //! The control-plane group: Viewstamped Replication with stable storage.
+//!
+//! A few voters agree on one sequence of operations. In each *view* one of them, the primary, gives
+//! every operation its number and asks the others, the backups, to put it into their journals.
+//! What a majority has on stable storage is *committed* and is executed by everybody in the order
+//! of its number. When the primary falls silent, a majority moves on to the next view, whose primary
+//! takes over the most complete log of a majority. The paper is "Viewstamped Replication Revisited"
+//! (Liskov & Cowling, 2012); names are the paper's. What is different is that a replica here has a disk,
+//! so a crash is no more than a pause.
+//!
+//! # Why a committed operation is never lost
+//!
+//! Four rules carry the argument. Each is enforced in the file that is named with it.
+//!
+//! 1. *A promise is durable before it is given* (`view_change`). `DoViewChange` of a view leaves when the
+//!    view is in the superblock and all of the journal is on stable storage. From then on the sender
+//!    acknowledges nothing of earlier views, whether it crashes or not, and its answer stays true.
+//! 2. *An acknowledgement is durable before it is given* (`normal`). `PrepareOk` of a view leaves when the
+//!    prepare is on stable storage and `log_view` is that view, on stable storage too.
+//! 3. *`log_view` is written last* (`view_change`). A replica first brings its journal to the log with
+//!    which the view started and makes it durable; only then does it write `log_view`. So a replica whose
+//!    `log_view` is some view holds everything that was committed before that view began.
+//! 4. *Repair replaces only what is no part of the log* (`state_transfer`). Prepares are chained by checksums,
+//!    so two journals agree up to the last prepare that both have. Only what comes after it is ever
+//!    cut, and only for the log of a view that a majority has promised itself to.
+//!
+//! Suppose that an operation was committed in some view. A majority has acknowledged it there, so
+//! holds it and has a `log_view` of at least that view (2). The next view takes the log of the greatest
+//! (`log_view`, op number) from a majority (1), and two majorities share a member. If the winner has the very `log_view` of the
+//! commit, its log is the longer one and so includes the operation; if it has a later one, its log
+//! started with the operation by the same argument, one view earlier (3). Replacing part of a
+//! journal on the way does not hurt: it becomes the beginning of a log that has all of
+//! that anyway (4). Therefore no two members ever execute different operations at one number.
+//!
+//! # Why two primaries do no harm
+//!
+//! A view has one primary by arithmetic. A primary that was restarted does not resume its view: it may have
+//! sent prepares that its own journal has lost, and would give their numbers out again. It asks for the
+//! next view. A deposed primary that has not noticed cannot commit, since a majority acknowledges nothing
+//! in its view any more; and it does not answer requests from its own memory alone, because a reply
+//! leaves only when its operation is committed.
+//!
+//! # Why it goes on
+//!
+//! A view change begins only when a majority asks for it: `StartViewChange` is a question, not a promise, so a
+//! member that is cut off cannot disturb the others however often it asks. Whoever was led into a view by a majority
+//! says so, and then the others follow. Every message that can be lost is sent again by a timer, or is
+//! contained in the primary's regular `Commit`. A primary that hears no majority stops sending that,
+//! and the others replace it.
+//!
+//! # What damage does
+//!
+//! A journal that lost prepares which it may have acknowledged is marked in the superblock before it is
+//! touched. Its replica neither acknowledges nor offers a log until a primary has answered a question that
+//! was asked after the damage, and the journal has caught up with that answer. Until then nobody
+//! takes the damage for absence.
+//!
+//! # Where to find it
+//!
+//! `normal` is the paper's section 4.1, `view_change` 4.2, `recovery` 4.3 (from disk), `execution` and
+//! `client_table` the up-calls and at-most-once, `state_transfer` 5.1 and 5.2. `invariants` is checked after every
+//! step of a debug build. Handlers record what they learned; the `advance` functions look at
+//! what is known and take every step that has become possible. That way it does not matter in
+//! which order completions and messages arrive.
 
 mod checkpoint;
 mod client_table;
 mod config;
 mod effect;
 mod event;
+mod execution;
+mod invariants;
+mod journal;
 mod message;
+mod normal;
 mod prepare;
+mod recovery;
+mod request;
+mod state_transfer;
 mod superblock;
 mod timer;
+mod view_change;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use checkpoint::Checkpoint;
 pub use client_table::{ClientTable, Session};
@@ -17,10 +90,17 @@ pub use effect::{Effect, Rejection};
 pub use event::Event;
 pub use message::Message;
 pub use prepare::{Checksum, Content, Head, Prepare};
+pub use recovery::Recovered;
 pub use superblock::Superblock;
 pub use timer::Timer;
 
 use crate::{NodeId, OpNumber, ViewNumber};
+use execution::Executing;
+use journal::Journal;
+use recovery::Damage;
+use state_transfer::{Fetch, Writing};
+use superblock::Superblocks;
+use view_change::{Phase, Promise};
 
 /// What a replica is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,61 +109,255 @@ pub enum Status {
     Normal,
     /// On the way into the view: its log is not settled, or this replica does not have it yet.
     ViewChange,
-    /// Just started from its own disk; it has not heard from a primary yet.
+    /// Started from its own disk; it has not heard from a primary yet.
     Recovering,
-}
-
-/// What the driver found on its disk.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// The valid superblock; `None` on a disk that was never used.
-    pub superblock: Option<Superblock>,
-    /// The checkpoint that the superblock names; `None` if it names none or it cannot be read.
-    pub checkpoint: Option<Checkpoint>,
-    /// The prepares, in order and without a gap, each decoded without an error.
-    pub journal: Vec<Prepare>,
-    /// Whether prepares that may have been durable are missing from `journal`.
-    ///
-    /// A torn end (a write that was under way at the crash) is not damage: it was never
-    /// acknowledged. If in doubt it is damage.
-    pub is_damaged: bool,
 }
 
 /// One member of the group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Replica {
     config: Config,
-    view: ViewNumber,
     status: Status,
+    /// Never goes back, and neither does anything else up to `executed`.
+    view: ViewNumber,
+    log_view: ViewNumber,
+    log_view_op: OpNumber,
+    superblocks: Superblocks,
+    journal: Journal,
+    /// Set while the journal may lack what this replica has acknowledged.
+    damage: Option<Damage>,
+
+    /// The greatest commit number heard of; it may lie beyond the journal.
+    commit_known: OpNumber,
+    /// How far this journal is known to be committed.
     commit_number: OpNumber,
+    executed: OpNumber,
+    executing: Option<Executing>,
+    client_table: ClientTable,
+    /// The checkpoint that the durable superblock names.
+    checkpoint: Option<Checkpoint>,
+    /// The checkpoint that is on its way there.
+    writing: Option<Writing>,
+
+    /// As primary: how far each other voter has acknowledged in this view.
+    acknowledged: BTreeMap<NodeId, OpNumber>,
+    /// As primary: the other voters heard from since [`Timer::QuorumSilent`] was armed.
+    heard: BTreeSet<NodeId>,
+
+    /// The view that this replica asks for, if it has given up on the present one.
+    vote: Option<ViewNumber>,
+    /// The views that the other voters ask for.
+    votes: BTreeMap<NodeId, ViewNumber>,
+    /// How far the view change has come; there is one exactly when the status is `ViewChange`.
+    phase: Option<Phase>,
+    /// As primary to be: the promises for this view, its own among them.
+    promises: BTreeMap<NodeId, Promise>,
+    /// The state that was asked for and has not come yet.
+    fetch: Option<Fetch>,
 }
 
 impl Replica {
-    /// A replica with what it finds on its disk; the first effects are pushed to `effects`.
+    /// Takes an event and pushes what follows from it to `effects`.
+    ///
+    /// Runs to completion and cannot fail: an event that makes no sense in the present state is ignored.
     ///
     /// # Panics
     ///
-    /// If the configuration is no group: see [`Config`].
-    pub fn new(config: Config, recovered: Recovered, effects: &mut Vec<Effect>) -> Self {
-        config.check();
-        let _ = (recovered, effects);
-        Self {
-            config,
-            view: ViewNumber(0),
-            status: Status::Recovering,
-            commit_number: OpNumber(0),
+    /// If members have come to disagree about a committed operation, which the protocol excludes;
+    /// going on would only spread it.
+    pub fn step(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Message { from, message } => self.on_message(from, message, effects),
+            Event::Timeout(timer) => self.on_timeout(timer, effects),
+            Event::Register { client } => self.on_register(client, effects),
+            Event::Request {
+                client,
+                session,
+                request_number,
+                operation,
+            } => {
+                self.on_request(client, session, request_number, operation, effects);
+            }
+            Event::Propose { operation } => self.on_propose(operation, effects),
+            Event::PrepareDurable { op, checksum } => {
+                self.on_prepare_durable(op, checksum, effects);
+            }
+            Event::SuperblockDurable { sequence } => self.on_superblock_durable(sequence, effects),
+            Event::CheckpointDurable { op } => self.on_checkpoint_durable(op, effects),
+            Event::Executed { op, reply } => self.on_executed(op, reply, effects),
+            Event::Snapshot { op, state } => self.on_snapshot(op, state, effects),
+        }
+        self.advance(effects);
+    }
+
+    fn on_message(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
+        if !self.config.others().any(|member| member == from) {
+            return;
+        }
+        match message {
+            Message::Prepare {
+                view,
+                commit_number,
+                prepare,
+            } => {
+                self.on_prepare(from, view, commit_number, prepare, effects);
+            }
+            Message::PrepareOk { view, op } => self.on_prepare_ok(from, view, op, effects),
+            Message::Commit {
+                view,
+                commit_number,
+                head,
+            }
+            | Message::StartView {
+                view,
+                commit_number,
+                head,
+            } => {
+                self.on_head(from, view, commit_number, head, effects);
+            }
+            Message::StartViewChange { view, promised } => {
+                self.on_start_view_change(from, view, promised, effects);
+            }
+            Message::DoViewChange {
+                view,
+                log_view,
+                head,
+                commit_number,
+            } => {
+                let promise = Promise {
+                    log_view,
+                    head,
+                    commit_number,
+                };
+                self.on_do_view_change(from, view, promise, effects);
+            }
+            Message::Recovery { view, nonce } => self.on_recovery(from, view, nonce, effects),
+            Message::RecoveryResponse {
+                view,
+                nonce,
+                commit_number,
+                head,
+            } => {
+                self.on_recovery_response(from, view, nonce, commit_number, head, effects);
+            }
+            Message::GetState { view, known } => self.on_get_state(from, view, &known, effects),
+            Message::NewState {
+                view,
+                after,
+                prepares,
+            } => {
+                self.on_new_state(from, view, after, prepares, effects);
+            }
+            Message::NewCheckpoint { view, checkpoint } => {
+                self.on_new_checkpoint(from, view, checkpoint, effects);
+            }
         }
     }
 
-    /// Takes an event and pushes what follows from it to `effects`. Runs to completion, cannot fail.
-    pub fn step(&mut self, event: Event, effects: &mut Vec<Effect>) {
-        let _ = (event, effects);
+    fn on_timeout(&mut self, timer: Timer, effects: &mut Vec<Effect>) {
+        match timer {
+            Timer::Prepare => self.on_prepare_timeout(effects),
+            Timer::Commit => self.on_commit_timeout(effects),
+            Timer::QuorumSilent => self.on_quorum_silent(effects),
+            Timer::PrimarySilent => self.on_primary_silent(effects),
+            Timer::ViewChangeStalled => self.on_view_change_stalled(effects),
+            Timer::ViewChangeResend => self.on_view_change_resend(effects),
+            Timer::GetState => self.on_get_state_timeout(effects),
+        }
+    }
+
+    /// Takes every step that what is known by now allows.
+    fn advance(&mut self, effects: &mut Vec<Effect>) {
+        self.advance_votes(effects);
+        self.advance_view_change(effects);
+        self.advance_commit(effects);
+        self.advance_execution(effects);
+        if cfg!(debug_assertions) {
+            self.check_invariants();
+        }
+    }
+
+    /// Hands the driver a superblock with everything as it is now.
+    fn persist(&mut self, effects: &mut Vec<Effect>) -> u64 {
+        self.superblocks.sequence += 1;
+        let sequence = self.superblocks.sequence;
+        self.superblocks.view_sequence.get_or_insert(sequence);
+        let checkpoint = self.named_checkpoint();
+        // A commit number beyond the durable journal would declare committed, after a crash, what a later
+        // prepare was to replace.
+        let commit_number = self
+            .commit_number
+            .min(self.journal.durable())
+            .max(checkpoint.op);
+        effects.push(Effect::Persist(Superblock {
+            sequence,
+            view: self.view,
+            log_view: self.log_view,
+            log_view_op: self.log_view_op,
+            commit_number,
+            checkpoint,
+            is_damaged: self.damage.is_some(),
+        }));
+        sequence
+    }
+
+    fn on_superblock_durable(&mut self, sequence: u64, effects: &mut Vec<Effect>) {
+        if sequence <= self.superblocks.durable || sequence > self.superblocks.sequence {
+            return;
+        }
+        self.superblocks.durable = sequence;
+        if self
+            .superblocks
+            .view_sequence
+            .is_some_and(|first| first <= sequence)
+        {
+            self.superblocks.promised = self.view;
+        }
+        self.on_superblock_durable_checkpoint(effects);
+    }
+
+    fn enter_view(&mut self, view: ViewNumber) {
+        assert!(
+            view > self.view,
+            "views only rise: {view} after {}",
+            self.view
+        );
+        self.view = view;
+        self.superblocks.view_sequence = None;
+    }
+
+    fn send(&self, to: NodeId, message: Message, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Send { to, message });
+    }
+
+    /// Sends to every other member.
+    fn broadcast(&self, message: &Message, effects: &mut Vec<Effect>) {
+        for to in self.config.others() {
+            self.send(to, message.clone(), effects);
+        }
+    }
+
+    /// Sends to every other voter.
+    fn broadcast_to_voters(&self, message: &Message, effects: &mut Vec<Effect>) {
+        for to in self.config.other_voters() {
+            self.send(to, message.clone(), effects);
+        }
+    }
+
+    fn has_vote(&self) -> bool {
+        self.config.is_voter(self.config.me)
     }
 
     /// The view in which the replica is.
     #[must_use]
     pub fn view(&self) -> ViewNumber {
         self.view
+    }
+
+    /// The last view whose log the journal is.
+    #[must_use]
+    pub fn log_view(&self) -> ViewNumber {
+        self.log_view
     }
 
     /// What the replica is doing.
@@ -99,15 +373,23 @@ impl Replica {
     }
 
     /// Whether this replica is the primary, as far as it knows.
+    ///
+    /// Another one may have taken over in a later view; nothing is committed by this one then.
     #[must_use]
     pub fn is_primary(&self) -> bool {
         self.status == Status::Normal && self.primary() == self.config.me
     }
 
+    /// Whether the journal lost prepares that it has not got back yet.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damage.is_some()
+    }
+
     /// The number of the last prepare in the journal.
     #[must_use]
     pub fn op_number(&self) -> OpNumber {
-        self.commit_number
+        self.journal.head().op
     }
 
     /// Up to where the journal is known to be committed.
@@ -119,12 +401,30 @@ impl Replica {
     /// Up to where the operations have been executed.
     #[must_use]
     pub fn executed(&self) -> OpNumber {
-        self.commit_number
+        self.executed
     }
 
-    /// Whether the primary would take another operation now.
+    /// The last operation that the durable checkpoint covers.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        true
+    pub fn checkpoint_op(&self) -> OpNumber {
+        self.checkpoint.as_ref().map_or(OpNumber(0), Checkpoint::op)
+    }
+
+    /// The prepare with a number, while the journal still has it.
+    #[must_use]
+    pub fn prepare(&self, op: OpNumber) -> Option<&Prepare> {
+        self.journal.get(op)
+    }
+
+    /// The sessions of the clients as of [`executed`](Self::executed).
+    #[must_use]
+    pub fn client_table(&self) -> &ClientTable {
+        &self.client_table
+    }
+
+    /// The members and the limits.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 }

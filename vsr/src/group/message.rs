@@ -74,6 +74,24 @@ pub enum Message {
         /// The end of the primary's journal.
         head: Head,
     },
+    /// Member to all: my journal is damaged; where does yours end?
+    Recovery {
+        /// The view of the sender; who is in an earlier one does not answer.
+        view: ViewNumber,
+        /// A number that the sender did not use before, so that it knows a fresh answer from an old one.
+        nonce: u64,
+    },
+    /// The primary's answer.
+    RecoveryResponse {
+        /// The view.
+        view: ViewNumber,
+        /// From the question.
+        nonce: u64,
+        /// How far the primary has committed.
+        commit_number: OpNumber,
+        /// The end of the primary's journal.
+        head: Head,
+    },
     /// Send me the part of your journal that I lack.
     GetState {
         /// The view of the sender; only who is in the same one answers.
@@ -111,6 +129,8 @@ impl Message {
             | Self::StartViewChange { view, .. }
             | Self::DoViewChange { view, .. }
             | Self::StartView { view, .. }
+            | Self::Recovery { view, .. }
+            | Self::RecoveryResponse { view, .. }
             | Self::GetState { view, .. }
             | Self::NewState { view, .. }
             | Self::NewCheckpoint { view, .. } => *view,
@@ -138,6 +158,8 @@ impl Message {
             | Self::StartViewChange { .. }
             | Self::DoViewChange { .. }
             | Self::StartView { .. }
+            | Self::Recovery { .. }
+            | Self::RecoveryResponse { .. }
             | Self::GetState { .. }
             | Self::NewCheckpoint { .. } => true,
         };

@@ -52,3 +52,32 @@ impl Superblock {
         SEAL.decode(bytes)
     }
 }
+
+/// Which superblocks are written and which are on stable storage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Superblocks {
+    /// The last one handed to the driver.
+    pub(crate) sequence: u64,
+    /// The last one known to be durable.
+    pub(crate) durable: u64,
+    /// The one that has to be durable before the journal may be changed.
+    ///
+    /// It marks a disk as used, and a damaged journal as damaged, before anything hides that.
+    pub(crate) first: u64,
+    /// The first one with the replica's present view; `None` while there is none.
+    pub(crate) view_sequence: Option<u64>,
+    /// The greatest view on stable storage.
+    pub(crate) promised: ViewNumber,
+}
+
+impl Superblocks {
+    pub(crate) fn recovered(superblock: &Superblock) -> Self {
+        Self {
+            sequence: superblock.sequence,
+            durable: superblock.sequence,
+            first: superblock.sequence,
+            view_sequence: Some(superblock.sequence),
+            promised: superblock.view,
+        }
+    }
+}

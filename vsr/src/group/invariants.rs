@@ -1,0 +1,68 @@
+//! What must hold of a replica by itself, between any two steps.
+
+use super::{Replica, Status};
+
+impl Replica {
+    /// Asserts the invariants. Debug builds do so after every step.
+    pub(super) fn check_invariants(&self) {
+        assert!(
+            self.log_view <= self.view,
+            "a log belongs to a view that was entered"
+        );
+        assert!(
+            self.superblocks.promised <= self.view,
+            "the view is what was promised, or later"
+        );
+        assert!(self.superblocks.durable <= self.superblocks.sequence);
+
+        assert!(
+            self.executed <= self.commit_number,
+            "only what is committed is executed"
+        );
+        assert!(
+            self.commit_number <= self.op_number(),
+            "only what is known is committed"
+        );
+        assert!(self.commit_number <= self.commit_known);
+        assert!(
+            self.journal.base().op <= self.executed,
+            "what was not executed is in the journal"
+        );
+        assert!(
+            self.checkpoint_op() <= self.executed,
+            "a checkpoint is never ahead of the state"
+        );
+        assert!(
+            self.log_view_op <= self.op_number(),
+            "a settled log is not shortened"
+        );
+
+        assert_eq!(self.status == Status::ViewChange, self.phase.is_some());
+        assert!(self.promises.is_empty() || self.phase.is_some());
+        if self.status == Status::Normal {
+            assert!(
+                self.log_view_op <= self.op_number(),
+                "a settled log is not shortened"
+            );
+            assert_eq!(self.log_view, self.view, "only a settled log is served");
+            assert!(self.damage.is_none(), "a damaged journal is not served");
+            assert!(
+                self.superblocks.promised == self.view,
+                "a view is durable before it is served"
+            );
+        }
+        if self.is_primary() {
+            assert!(self.has_vote(), "a standby is never primary");
+            assert!(
+                self.fetch.is_none(),
+                "nobody has more of a view's log than its primary"
+            );
+        }
+        if self.vote.is_some() {
+            assert!(
+                self.has_vote() && self.damage.is_none(),
+                "a vote rests on a whole journal"
+            );
+        }
+    }
+}

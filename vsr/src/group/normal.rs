@@ -1,0 +1,250 @@
+//! Normal operation (paper, section 4.1, steps 2 to 7).
+//!
+//! The primary sends a prepare to everybody while it writes it to its own disk. It counts itself
+//! among the acknowledgements only when its own copy is durable, so a majority of *disks* holds what is
+//! committed. Backups take prepares strictly in order and acknowledge all that is durable at once; so an
+//! acknowledgement that is lost is made good by the next one. A gap is filled by state transfer.
+
+use super::{Checksum, Content, Effect, Head, Message, Prepare, Replica, Status, Timer};
+use crate::{NodeId, OpNumber, ViewNumber, quorum};
+
+impl Replica {
+    /// As primary: gives `content` the next number and sends it on its way.
+    pub(super) fn prepare_content(&mut self, content: Content, effects: &mut Vec<Effect>) {
+        assert!(self.is_primary(), "only the primary gives out numbers");
+        let was_idle = self.commit_number == self.op_number();
+        let prepare = Prepare::new(self.journal.head(), self.view, content);
+        self.broadcast(&self.prepare_message(&prepare), effects);
+        self.journal.append(prepare, effects);
+        if was_idle {
+            effects.push(Effect::Arm(Timer::Prepare));
+        }
+    }
+
+    pub(super) fn on_prepare(
+        &mut self,
+        from: NodeId,
+        view: ViewNumber,
+        commit_number: OpNumber,
+        prepare: Prepare,
+        effects: &mut Vec<Effect>,
+    ) {
+        // A later view is not entered on account of a prepare, because a prepare does not tell where
+        // the log of its view ends. The primary's next `Commit` does.
+        if view != self.view || from != self.primary() || !self.follow_primary(effects) {
+            return;
+        }
+        self.commit_known = self.commit_known.max(commit_number);
+        if self.is_installing() {
+            return;
+        }
+        if prepare.follows(self.journal.head()) {
+            self.journal.append(prepare, effects);
+        } else if prepare.op > self.op_number() {
+            self.fetch_state(vec![from], prepare.op, effects);
+        } else {
+            // It was here before: the acknowledgement must have been lost.
+            self.acknowledge(effects);
+        }
+    }
+
+    pub(super) fn on_prepare_durable(
+        &mut self,
+        op: OpNumber,
+        checksum: Checksum,
+        effects: &mut Vec<Effect>,
+    ) {
+        let before = self.journal.durable();
+        self.journal.written(op, checksum);
+        if self.journal.durable() > before {
+            self.acknowledge(effects);
+        }
+    }
+
+    /// As backup: tells the primary how far the journal of this view is durable.
+    ///
+    /// In status `Normal`, `log_view` is this view and on stable storage: see
+    /// [`enter_normal`](Self::enter_normal).
+    pub(super) fn acknowledge(&self, effects: &mut Vec<Effect>) {
+        if self.status == Status::Normal && !self.is_primary() && self.has_vote() {
+            let message = Message::PrepareOk {
+                view: self.view,
+                op: self.journal.durable(),
+            };
+            self.send(self.primary(), message, effects);
+        }
+    }
+
+    pub(super) fn on_prepare_ok(
+        &mut self,
+        from: NodeId,
+        view: ViewNumber,
+        op: OpNumber,
+        effects: &mut Vec<Effect>,
+    ) {
+        if view != self.view || !self.is_primary() || !self.config.is_voter(from) {
+            return;
+        }
+        assert!(
+            op <= self.op_number(),
+            "nobody has more of a view's log than its primary"
+        );
+        let acknowledged = self.acknowledged.entry(from).or_default();
+        *acknowledged = op.max(*acknowledged);
+        self.votes.remove(&from);
+        self.heard.insert(from);
+        if self.heard.len() + 1 >= quorum::majority(self.config.voters.len()) {
+            self.heard.clear();
+            effects.push(Effect::Arm(Timer::QuorumSilent));
+            if self.vote.take().is_some() {
+                effects.push(Effect::Disarm(Timer::ViewChangeResend));
+                self.send_commit(effects);
+            }
+        }
+    }
+
+    /// Moves the commit number forward, in the journal of a view that is settled.
+    pub(super) fn advance_commit(&mut self, effects: &mut Vec<Effect>) {
+        if self.status != Status::Normal {
+            return;
+        }
+        if self.is_primary() {
+            let reached = quorum::reached(self.durable_everywhere());
+            self.commit_known = self.commit_known.max(reached.expect("a group has voters"));
+        }
+        let commit_number = self.commit_known.min(self.op_number());
+        if commit_number <= self.commit_number {
+            return;
+        }
+        self.commit_number = commit_number;
+        if self.is_primary() && commit_number == self.op_number() {
+            effects.push(Effect::Disarm(Timer::Prepare));
+            // No further prepare will tell the others soon.
+            if self.vote.is_none() {
+                self.send_commit(effects);
+            }
+        }
+    }
+
+    fn durable_everywhere(&self) -> Vec<OpNumber> {
+        let durable = |voter: &NodeId| {
+            if *voter == self.config.me {
+                self.journal.durable()
+            } else {
+                self.acknowledged.get(voter).copied().unwrap_or_default()
+            }
+        };
+        self.config.voters.iter().map(durable).collect()
+    }
+
+    /// The primary says where it is, as `Commit` or as `StartView`.
+    pub(super) fn on_head(
+        &mut self,
+        from: NodeId,
+        view: ViewNumber,
+        commit_number: OpNumber,
+        head: Head,
+        effects: &mut Vec<Effect>,
+    ) {
+        if view < self.view || from != self.config.primary(view) {
+            return;
+        }
+        if !self.may_trust_head(view) {
+            return;
+        }
+        self.commit_known = self.commit_known.max(commit_number);
+        if view > self.view || !self.follow_primary(effects) {
+            self.adopt(view, head, effects);
+            return;
+        }
+        if head.op > self.op_number() {
+            self.fetch_state(vec![from], head.op, effects);
+        }
+        self.acknowledge(effects);
+    }
+
+    /// Notes that the primary of this view is there, and says whether this replica is its backup.
+    fn follow_primary(&mut self, effects: &mut Vec<Effect>) -> bool {
+        let rejoins = self.status == Status::Recovering
+            && self.damage.is_none()
+            && self.log_view == self.view;
+        if rejoins {
+            // A crash was a pause: everything that was acknowledged in this view is still there.
+            self.status = Status::Normal;
+        }
+        if self.status != Status::Normal {
+            return false;
+        }
+        self.enter_following(effects);
+        true
+    }
+
+    /// As backup: is content with the primary, and waits for it to fall silent.
+    pub(super) fn enter_following(&mut self, effects: &mut Vec<Effect>) {
+        if !self.has_vote() {
+            return;
+        }
+        if self.vote.take().is_some() {
+            effects.push(Effect::Disarm(Timer::ViewChangeResend));
+        }
+        self.votes.clear();
+        effects.push(Effect::Arm(Timer::PrimarySilent));
+    }
+
+    pub(super) fn on_prepare_timeout(&mut self, effects: &mut Vec<Effect>) {
+        if !self.is_primary() || self.commit_number == self.op_number() {
+            return;
+        }
+        for voter in self.config.other_voters() {
+            let acknowledged = self.acknowledged.get(&voter).copied().unwrap_or_default();
+            // Who lacks committed prepares as well finds the gap and asks for state.
+            for prepare in self.journal.after(self.commit_number.max(acknowledged)) {
+                self.send(voter, self.prepare_message(prepare), effects);
+            }
+        }
+        effects.push(Effect::Arm(Timer::Prepare));
+    }
+
+    pub(super) fn on_commit_timeout(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_primary() && self.vote.is_none() {
+            self.send_commit(effects);
+        }
+    }
+
+    pub(super) fn send_commit(&self, effects: &mut Vec<Effect>) {
+        self.broadcast(&self.commit_message(), effects);
+        effects.push(Effect::Arm(Timer::Commit));
+    }
+
+    pub(super) fn commit_message(&self) -> Message {
+        Message::Commit {
+            view: self.view,
+            commit_number: self.commit_number,
+            head: self.journal.head(),
+        }
+    }
+
+    fn prepare_message(&self, prepare: &Prepare) -> Message {
+        Message::Prepare {
+            view: self.view,
+            commit_number: self.commit_number,
+            prepare: prepare.clone(),
+        }
+    }
+
+    /// The primary is not heard by a majority, or does not hear it: it stops claiming to be there.
+    ///
+    /// It stays primary, so that what is under way can still be committed if the majority comes back.
+    pub(super) fn on_quorum_silent(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_primary() {
+            effects.push(Effect::Disarm(Timer::Commit));
+            self.cast_vote(self.view.next(), effects);
+        }
+    }
+
+    pub(super) fn on_primary_silent(&mut self, effects: &mut Vec<Effect>) {
+        if self.status == Status::Normal && !self.is_primary() && self.has_vote() {
+            self.cast_vote(self.view.next(), effects);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The start of a replica from its own disk (paper, section 4.3, with a disk instead of the others).
+//!
+//! Promises, journal and checkpoint are on stable storage, so a crash loses nothing that anybody
+//! was told. A backup goes on in its view as soon as it hears the primary; a primary must not go on
+//! (see the page of [`group`](super)); and everybody begins by asking for the next view, so that a group that
+//! was started as a whole does not first wait for a silence that is certain. Where there is a primary, it
+//! answers, and the question is dropped.
+//!
+//! The rest of this file is about a journal that is damaged. Such a replica has forgotten part of what it
+//! acknowledged, like a replica in the paper that has lost its memory, and like that one it asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::journal::Journal;
+use super::{
+    Checkpoint, Config, Effect, Head, Message, Phase, Prepare, Replica, Status, Superblock,
+    Superblocks, Timer,
+};
+use crate::{NodeId, OpNumber, ViewNumber};
+
+/// What the driver found on its disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The valid superblock; `None` on a disk that was never used.
+    ///
+    /// A disk that holds a journal or a checkpoint without a superblock has lost its promises. It must
+    /// not be started with: [`Replica::new`] panics.
+    pub superblock: Option<Superblock>,
+    /// The checkpoint that the superblock names; `None` if it names none or it cannot be read.
+    pub checkpoint: Option<Checkpoint>,
+    /// The prepares in the order of the journal, each decoded without an error.
+    ///
+    /// What lies before a gap is ignored if the checkpoint covers the gap, and damage otherwise.
+    pub journal: Vec<Prepare>,
+    /// Whether prepares that may have been durable are missing after the end of `journal`.
+    ///
+    /// A torn end (a write that was under way at the crash) is not damage: it was never
+    /// acknowledged. If in doubt it is damage.
+    pub is_damaged: bool,
+}
+
+/// The journal lost prepares that this replica may have acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Damage {
+    /// The greatest view in which it can have acknowledged them.
+    view: ViewNumber,
+    /// Tells an answer to this incarnation's question from any older message: the number of the
+    /// superblock that marks the damage, which was never used before.
+    nonce: u64,
+}
+
+impl Replica {
+    /// A replica with what it finds on its disk; the first effects are pushed to `effects`.
+    ///
+    /// # Panics
+    ///
+    /// If the configuration is no group (see [`Config`]), or the disk holds a journal or a checkpoint
+    /// but no superblock.
+    pub fn new(config: Config, recovered: Recovered, effects: &mut Vec<Effect>) -> Self {
+        config.check();
+        let Recovered {
+            superblock,
+            checkpoint,
+            journal,
+            is_damaged,
+        } = recovered;
+        let is_new = superblock.is_none();
+        assert!(
+            !is_new || (journal.is_empty() && checkpoint.is_none() && !is_damaged),
+            "a disk that was used has a superblock"
+        );
+        let superblock = superblock.unwrap_or_default();
+        let found = checkpoint.filter(|found| found.head == superblock.checkpoint);
+        let lost_checkpoint = superblock.checkpoint.op.0 > 0 && found.is_none();
+        let base = found
+            .as_ref()
+            .map_or_else(Head::default, |checkpoint| checkpoint.head);
+        let (journal, has_gap) = recover_journal(base, journal, &superblock);
+
+        let mut replica = Self::from_disk(config, &superblock, found, journal);
+        if replica.journal.base().op > OpNumber(0) {
+            let below = replica.journal.base().op.next();
+            effects.push(Effect::TrimJournal { below });
+        }
+        if let Some(checkpoint) = &replica.checkpoint {
+            effects.push(Effect::Restore {
+                op: base.op,
+                state: checkpoint.state.clone(),
+            });
+        }
+        let is_damaged = is_damaged || lost_checkpoint || has_gap || superblock.is_damaged;
+        if is_damaged {
+            let nonce = superblock.sequence + 1;
+            replica.damage = Some(Damage {
+                view: superblock.view,
+                nonce,
+            });
+        }
+        if is_new || is_damaged {
+            replica.superblocks.first = replica.persist(effects);
+        }
+        replica.start(effects);
+        replica.advance(effects);
+        replica
+    }
+
+    fn from_disk(
+        config: Config,
+        superblock: &Superblock,
+        checkpoint: Option<Checkpoint>,
+        journal: Journal,
+    ) -> Self {
+        let executed = checkpoint.as_ref().map_or(OpNumber(0), Checkpoint::op);
+        let commit_number = superblock
+            .commit_number
+            .min(journal.head().op)
+            .max(executed);
+        let client_table = checkpoint
+            .as_ref()
+            .map(|checkpoint| checkpoint.client_table.clone());
+        Self {
+            config,
+            status: Status::Recovering,
+            view: superblock.view,
+            log_view: superblock.log_view,
+            log_view_op: superblock.log_view_op,
+            superblocks: Superblocks::recovered(superblock),
+            journal,
+            damage: None,
+            commit_known: commit_number,
+            commit_number,
+            executed,
+            executing: None,
+            client_table: client_table.unwrap_or_default(),
+            checkpoint,
+            writing: None,
+            acknowledged: BTreeMap::new(),
+            heard: BTreeSet::new(),
+            vote: None,
+            votes: BTreeMap::new(),
+            phase: None,
+            promises: BTreeMap::new(),
+            fetch: None,
+        }
+    }
+
+    fn start(&mut self, effects: &mut Vec<Effect>) {
+        if self.damage.is_some() {
+            self.send_recovery(effects);
+            return;
+        }
+        if !self.has_vote() {
+            return;
+        }
+        if self.view > self.log_view {
+            // It crashed between its promise and the settled log: it promises again.
+            self.status = Status::ViewChange;
+            self.phase = Some(Phase::Promising);
+            effects.push(Effect::Arm(Timer::ViewChangeStalled));
+            effects.push(Effect::Arm(Timer::ViewChangeResend));
+            return;
+        }
+        self.cast_vote(self.view.next(), effects);
+    }
+
+    /// Asks where the log of the view ends, as soon as the damage is marked on the disk.
+    pub(super) fn send_recovery(&self, effects: &mut Vec<Effect>) {
+        let Some(damage) = &self.damage else { return };
+        effects.push(Effect::Arm(Timer::ViewChangeResend));
+        if self.may_change_journal() {
+            let message = Message::Recovery {
+                view: self.view,
+                nonce: damage.nonce,
+            };
+            self.broadcast_to_voters(&message, effects);
+        }
+    }
+
+    pub(super) fn on_recovery(
+        &self,
+        from: NodeId,
+        view: ViewNumber,
+        nonce: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.is_primary() && self.view >= view {
+            let message = Message::RecoveryResponse {
+                view: self.view,
+                nonce,
+                commit_number: self.commit_number,
+                head: self.journal.head(),
+            };
+            self.send(from, message, effects);
+        }
+    }
+
+    /// The log of a primary that was asked after the damage includes all that this replica may have acknowledged to
+    /// it.
+    pub(super) fn on_recovery_response(
+        &mut self,
+        from: NodeId,
+        view: ViewNumber,
+        nonce: u64,
+        commit_number: OpNumber,
+        head: Head,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_fresh = self
+            .damage
+            .as_ref()
+            .is_some_and(|damage| damage.nonce == nonce);
+        if is_fresh && view >= self.view && from == self.config.primary(view) {
+            self.commit_known = self.commit_known.max(commit_number);
+            self.adopt(view, head, effects);
+        }
+    }
+
+    /// Whether a primary's statement of where its log ends may be believed without having asked for it.
+    ///
+    /// With a damaged journal not in the view of the damage: the message may be an old one, from before this
+    /// replica acknowledged what it has now lost. A later view started with all that counts.
+    pub(super) fn may_trust_head(&self, view: ViewNumber) -> bool {
+        self.damage.as_ref().is_none_or(|damage| view > damage.view)
+    }
+}
+
+/// The part of the journal that counts, and whether some of it is missing.
+fn recover_journal(base: Head, found: Vec<Prepare>, superblock: &Superblock) -> (Journal, bool) {
+    let mut entries: Vec<Prepare> = Vec::new();
+    for prepare in found {
+        if entries
+            .last()
+            .is_some_and(|last| !prepare.follows(last.head()))
+        {
+            entries.clear();
+        }
+        entries.push(prepare);
+    }
+    // What stands above `log_view_op` and is older than `log_view` was left behind by another log.
+    let is_left_behind = |prepare: &Prepare| {
+        prepare.op > superblock.log_view_op && prepare.view < superblock.log_view
+    };
+    if let Some(place) = entries.iter().position(is_left_behind) {
+        entries.truncate(place);
+    }
+    let Some(first) = entries.first() else {
+        return (Journal::recovered(base, entries), false);
+    };
+    if first.op > base.op.next() {
+        return (Journal::recovered(base, Vec::new()), true);
+    }
+    let start = Head {
+        op: OpNumber(first.op.0 - 1),
+        checksum: first.parent,
+    };
+    let journal = Journal::recovered(start, entries);
+    // A checkpoint that came from another member may have no place in the journal that it found here.
+    let is_connected = journal.has(base);
+    if is_connected {
+        (journal, false)
+    } else {
+        (Journal::recovered(base, Vec::new()), false)
+    }
+}

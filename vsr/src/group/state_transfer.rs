@@ -1,0 +1,318 @@
+//! State transfer: a journal, or the state itself, from another member (paper, sections 5.1 and 5.2).
+//!
+//! Who lacks something sends places of its own journal; the answer begins after the last one that
+//! both have. Because prepares are chained, that place is exactly where the two journals part. If the
+//! other journal no longer reaches back to any of the places, the answer is a checkpoint.
+//!
+//! Only members in the same view answer, and only with a log that cannot change under the asker's hands:
+//! the settled log of the view, or the log that was promised to the view's new primary.
+
+use super::{Checkpoint, Effect, Head, Message, Phase, Prepare, Replica, Status, Timer};
+use crate::{NodeId, OpNumber, ViewNumber};
+
+/// State that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fetch {
+    /// Who has it; the first one was asked last.
+    pub(crate) donors: Vec<NodeId>,
+    /// How far the journal has to reach.
+    target: OpNumber,
+}
+
+/// A checkpoint on its way to the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Writing {
+    checkpoint: Checkpoint,
+    /// Whether it came from another member, and is ahead of this one's state.
+    is_foreign: bool,
+    /// The superblock that first names it; `None` while it is being written itself.
+    named_by: Option<u64>,
+}
+
+impl Replica {
+    /// Asks for the journal up to `target`, unless it was asked for already.
+    pub(super) fn fetch_state(
+        &mut self,
+        donors: Vec<NodeId>,
+        target: OpNumber,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(fetch) = &mut self.fetch {
+            fetch.target = fetch.target.max(target);
+            return;
+        }
+        assert!(!donors.is_empty(), "somebody has what this replica lacks");
+        self.fetch = Some(Fetch { donors, target });
+        self.send_get_state(effects);
+    }
+
+    fn send_get_state(&self, effects: &mut Vec<Effect>) {
+        let Some(fetch) = &self.fetch else { return };
+        effects.push(Effect::Arm(Timer::GetState));
+        // A checkpoint that is being installed changes what is asked for.
+        if !self.is_installing() {
+            let known = self.journal.places(self.commit_number);
+            self.send(
+                fetch.donors[0],
+                Message::GetState {
+                    view: self.view,
+                    known,
+                },
+                effects,
+            );
+        }
+    }
+
+    pub(super) fn on_get_state_timeout(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_fetched() {
+            // It came by another way, as prepares do.
+            self.fetch = None;
+        } else if let Some(fetch) = &mut self.fetch {
+            fetch.donors.rotate_left(1);
+            self.send_get_state(effects);
+        }
+    }
+
+    pub(super) fn on_get_state(
+        &mut self,
+        from: NodeId,
+        view: ViewNumber,
+        known: &[Head],
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_settled = self.status == Status::Normal;
+        let is_promised_to_sender = self.phase == Some(Phase::Waiting) && from == self.primary();
+        if view != self.view || !(is_settled || is_promised_to_sender) {
+            return;
+        }
+        if let Some(after) = known.iter().find(|head| self.journal.has(**head)) {
+            let prepares = self.prepares_after(*after);
+            self.send(
+                from,
+                Message::NewState {
+                    view,
+                    after: *after,
+                    prepares,
+                },
+                effects,
+            );
+        } else if let Some(checkpoint) = self.checkpoint.clone() {
+            self.send(from, Message::NewCheckpoint { view, checkpoint }, effects);
+        }
+    }
+
+    /// As many prepares as one message may carry, and one in any case.
+    fn prepares_after(&self, after: Head) -> Vec<Prepare> {
+        let mut bytes = 0;
+        let mut prepares = Vec::new();
+        for prepare in self.journal.after(after.op) {
+            bytes += prepare.bytes();
+            if bytes > self.config.limits.state_transfer_bytes_max && !prepares.is_empty() {
+                break;
+            }
+            prepares.push(prepare.clone());
+        }
+        prepares
+    }
+
+    pub(super) fn on_new_state(
+        &mut self,
+        from: NodeId,
+        view: ViewNumber,
+        after: Head,
+        prepares: Vec<Prepare>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.awaits_state(from, view) || !self.journal.has(after) {
+            return;
+        }
+        let before = self.journal.head();
+        self.merge(after, prepares, effects);
+        if self.is_fetched() {
+            self.fetch = None;
+            effects.push(Effect::Disarm(Timer::GetState));
+        } else if self.journal.head() != before {
+            // Without progress the timer asks again: a repeated answer must not beget a repeated
+            // question.
+            self.send_get_state(effects);
+        }
+    }
+
+    fn awaits_state(&self, from: NodeId, view: ViewNumber) -> bool {
+        let is_asked = self
+            .fetch
+            .as_ref()
+            .is_some_and(|fetch| fetch.donors.contains(&from));
+        let is_ready = !self.is_installing() && self.may_change_journal();
+        view == self.view && is_asked && is_ready
+    }
+
+    /// Whether a disk that is new or damaged was marked as such.
+    pub(super) fn may_change_journal(&self) -> bool {
+        self.superblocks.durable >= self.superblocks.first
+    }
+
+    /// Puts `prepares`, which follow `after` in the log of the view, in the place of whatever the
+    /// journal has there instead.
+    fn merge(&mut self, after: Head, prepares: Vec<Prepare>, effects: &mut Vec<Effect>) {
+        // The log with which the view started is what the promises are about. What came later arrives
+        // when this replica takes part in the view.
+        let end = match self.phase {
+            Some(Phase::Adopting(head)) => head.op,
+            _ => OpNumber(u64::MAX),
+        };
+        let mut place = after;
+        for prepare in prepares {
+            if prepare.op > end || !prepare.follows(place) {
+                return;
+            }
+            place = prepare.head();
+            if self.journal.has(place) {
+                continue;
+            }
+            if prepare.op <= self.op_number() {
+                assert!(self.status != Status::Normal, "two logs in one view");
+                assert!(
+                    prepare.op > self.commit_number,
+                    "two logs below the commit number"
+                );
+                self.journal.cut(OpNumber(prepare.op.0 - 1));
+            }
+            self.journal.append(prepare, effects);
+        }
+    }
+
+    fn is_fetched(&self) -> bool {
+        match (&self.phase, &self.fetch) {
+            (Some(Phase::Adopting(head)), _) => self.has_log(*head),
+            (_, Some(fetch)) => self.op_number() >= fetch.target,
+            (_, None) => true,
+        }
+    }
+
+    /// A whole state arrives, because the journals that connect it to this one are gone.
+    pub(super) fn on_new_checkpoint(
+        &mut self,
+        from: NodeId,
+        view: ViewNumber,
+        checkpoint: Checkpoint,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_needed = checkpoint.op() > self.executed && self.writing.is_none();
+        if self.awaits_state(from, view) && is_needed {
+            self.write_checkpoint(checkpoint, true, effects);
+        }
+    }
+
+    /// Begins to put a checkpoint into force.
+    ///
+    /// First the checkpoint becomes durable, then a superblock that names it, and only then is
+    /// the journal behind it given up (and, if it is a foreign one, the state replaced). A crash in
+    /// between finds the old checkpoint with its journal, or the new one.
+    pub(super) fn write_checkpoint(
+        &mut self,
+        checkpoint: Checkpoint,
+        is_foreign: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        assert!(
+            self.writing.is_none(),
+            "one checkpoint is written at a time"
+        );
+        effects.push(Effect::PersistCheckpoint(checkpoint.clone()));
+        self.writing = Some(Writing {
+            checkpoint,
+            is_foreign,
+            named_by: None,
+        });
+    }
+
+    /// Whether a foreign checkpoint is about to take the place of part of the journal, which must not change
+    /// meanwhile.
+    pub(super) fn is_installing(&self) -> bool {
+        self.writing
+            .as_ref()
+            .is_some_and(|writing| writing.is_foreign)
+    }
+
+    /// The checkpoint that the next superblock names.
+    pub(super) fn named_checkpoint(&self) -> Head {
+        let named = self
+            .writing
+            .as_ref()
+            .filter(|writing| writing.named_by.is_some());
+        let checkpoint = named
+            .map(|writing| &writing.checkpoint)
+            .or(self.checkpoint.as_ref());
+        checkpoint.map_or_else(Head::default, |checkpoint| checkpoint.head)
+    }
+
+    pub(super) fn on_checkpoint_durable(&mut self, op: OpNumber, effects: &mut Vec<Effect>) {
+        let next = self.superblocks.sequence + 1;
+        match &mut self.writing {
+            Some(writing) if writing.checkpoint.op() == op && writing.named_by.is_none() => {
+                writing.named_by = Some(next);
+            }
+            Some(_) | None => return,
+        }
+        let sequence = self.persist(effects);
+        assert!(
+            sequence == next,
+            "the next superblock is the one that names the checkpoint"
+        );
+    }
+
+    pub(super) fn on_superblock_durable_checkpoint(&mut self, effects: &mut Vec<Effect>) {
+        let durable = self.superblocks.durable;
+        let is_in_force = |writing: &mut Writing| writing.named_by.is_some_and(|by| by <= durable);
+        let Some(writing) = self.writing.take_if(is_in_force) else {
+            return;
+        };
+        let head = writing.checkpoint.head;
+        let previous = self.checkpoint.replace(writing.checkpoint);
+        if writing.is_foreign {
+            self.install(head, effects);
+            return;
+        }
+        // Journal since the previous checkpoint is kept, so that who is only a little behind
+        // gets prepares instead of the state.
+        if let Some(previous) = previous
+            && previous.head.op > self.journal.base().op
+        {
+            self.trim_journal(previous.head, effects);
+        }
+    }
+
+    /// Goes over to the state of the checkpoint that has just come into force.
+    fn install(&mut self, head: Head, effects: &mut Vec<Effect>) {
+        if head.op > self.executed {
+            let checkpoint = self
+                .checkpoint
+                .as_ref()
+                .expect("it has just come into force");
+            let state = checkpoint.state.clone();
+            self.client_table = checkpoint.client_table.clone();
+            self.executed = head.op;
+            self.executing = None;
+            self.commit_number = self.commit_number.max(head.op);
+            self.commit_known = self.commit_known.max(head.op);
+            effects.push(Effect::Restore { op: head.op, state });
+        }
+        // What this replica has beyond the checkpoint stays if it continues it: it may have been
+        // acknowledged. If it does not, it is a fork, and was not part of any log that counts.
+        self.trim_journal(head, effects);
+        if self.is_fetched() {
+            self.fetch = None;
+            effects.push(Effect::Disarm(Timer::GetState));
+        } else {
+            self.send_get_state(effects);
+        }
+    }
+
+    fn trim_journal(&mut self, base: Head, effects: &mut Vec<Effect>) {
+        self.journal.rebase(base);
+        effects.push(Effect::TrimJournal {
+            below: base.op.next(),
+        });
+    }
+}

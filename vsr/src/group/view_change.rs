@@ -1,0 +1,376 @@
+//! View changes (paper, section 4.2).
+//!
+//! A voter that has lost faith in its view asks for the next one (`StartViewChange`) and goes on as
+//! before. When a majority asks, each of them enters the view and goes through the phases:
+//!
+//! ```text
+//!  Promising --- view and journal durable ---> Waiting --- majority of promises ---> Adopting
+//!      |                                          |         (primary to be)             |
+//!      |                                          +--- the primary says where its ------+
+//!      +---------------------------------------------- log ends (backup) --------------+|
+//!                                                                                       v
+//!  Normal <--- superblock with log_view durable --- Settling <--- that log durable -----+
+//! ```
+//!
+//! In `Waiting` nothing changes the journal: the promise speaks of it. In `Adopting` it is brought to
+//! the log that was chosen, which other members are asked for piece by piece; so no message of a view change
+//! carries a log. Only a settled log is served, acknowledged and executed.
+
+use super::{Effect, Head, Message, Replica, Status, Timer};
+use crate::{NodeId, OpNumber, ViewNumber, quorum};
+
+/// How far a view change has come at one replica.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    /// The promise to take no part in earlier views is being made durable.
+    Promising,
+    /// The promise was given; the log of the view is not known yet.
+    Waiting,
+    /// The log of the view ends here, and the journal is being brought to it.
+    Adopting(Head),
+    /// The journal is that log; the superblock that says so is being written.
+    Settling(u64),
+}
+
+/// What a `DoViewChange` says of its sender's journal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Promise {
+    pub(crate) log_view: ViewNumber,
+    pub(crate) head: Head,
+    pub(crate) commit_number: OpNumber,
+}
+
+impl Replica {
+    /// Asks for a view at least as late as `view`, and says so to the other voters.
+    ///
+    /// If another voter asks for a later one already, so does this one: otherwise three voters might
+    /// ask for three different views.
+    pub(super) fn cast_vote(&mut self, view: ViewNumber, effects: &mut Vec<Effect>) {
+        let latest = self.votes.values().copied().max().unwrap_or_default();
+        self.vote = Some(view.max(latest).max(self.vote.unwrap_or_default()));
+        self.broadcast_to_voters(&self.start_view_change(), effects);
+        effects.push(Effect::Arm(Timer::ViewChangeResend));
+    }
+
+    pub(super) fn on_start_view_change(
+        &mut self,
+        from: NodeId,
+        view: ViewNumber,
+        promised: ViewNumber,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.may_change_view() || !self.config.is_voter(from) {
+            return;
+        }
+        let vote = self.votes.entry(from).or_default();
+        *vote = view.max(*vote);
+        if promised > self.view {
+            self.enter_view_change(promised, effects);
+        } else if self.vote.is_some_and(|mine| mine < view) {
+            self.cast_vote(view, effects);
+        } else if self.is_primary() && self.vote.is_none() {
+            // Whoever asks has missed that there is a primary, for instance because it was restarted.
+            self.send(from, self.commit_message(), effects);
+        }
+    }
+
+    /// Enters the latest view that a majority is in or asks for.
+    pub(super) fn advance_votes(&mut self, effects: &mut Vec<Effect>) {
+        if !self.may_change_view() {
+            return;
+        }
+        let vote_of = |voter: &NodeId| {
+            if *voter == self.config.me {
+                self.view.max(self.vote.unwrap_or_default())
+            } else {
+                self.votes.get(voter).copied().unwrap_or_default()
+            }
+        };
+        let votes = self.config.voters.iter().map(vote_of).collect();
+        let view = quorum::reached(votes).expect("a group has voters");
+        if view > self.view {
+            self.enter_view_change(view, effects);
+        }
+    }
+
+    /// A replica that cannot promise anything about its journal does not ask for a view change.
+    fn may_change_view(&self) -> bool {
+        self.has_vote() && self.damage.is_none()
+    }
+
+    fn enter_view_change(&mut self, view: ViewNumber, effects: &mut Vec<Effect>) {
+        self.enter_view(view);
+        self.enter_view_change_status(Phase::Promising, effects);
+        self.vote = self.vote.filter(|vote| *vote > view);
+        self.votes.retain(|_, vote| *vote > view);
+        self.persist(effects);
+        effects.push(Effect::Arm(Timer::ViewChangeResend));
+    }
+
+    fn enter_view_change_status(&mut self, phase: Phase, effects: &mut Vec<Effect>) {
+        self.status = Status::ViewChange;
+        self.phase = Some(phase);
+        self.promises.clear();
+        self.acknowledged.clear();
+        self.heard.clear();
+        self.fetch = None;
+        let timers = [
+            Timer::Prepare,
+            Timer::Commit,
+            Timer::QuorumSilent,
+            Timer::PrimarySilent,
+        ];
+        effects.extend(timers.map(Effect::Disarm));
+        effects.push(Effect::Disarm(Timer::GetState));
+        if self.may_change_view() {
+            effects.push(Effect::Arm(Timer::ViewChangeStalled));
+        }
+    }
+
+    /// Sets out for a view that has begun, with a log that ends at `head` or later.
+    pub(super) fn adopt(&mut self, view: ViewNumber, head: Head, effects: &mut Vec<Effect>) {
+        if view > self.view {
+            self.enter_view(view);
+        } else if let Some(Phase::Adopting(_) | Phase::Settling(_)) = self.phase {
+            // Already on the way. The primary is there, so it is worth while to go on waiting.
+            if self.may_change_view() {
+                effects.push(Effect::Arm(Timer::ViewChangeStalled));
+            }
+            return;
+        }
+        self.enter_view_change_status(Phase::Adopting(head), effects);
+        self.vote = None;
+        self.votes.clear();
+        effects.push(Effect::Disarm(Timer::ViewChangeResend));
+        if !self.has_log(head) {
+            self.fetch_state(vec![self.primary()], head.op, effects);
+        }
+    }
+
+    pub(super) fn on_do_view_change(
+        &mut self,
+        from: NodeId,
+        view: ViewNumber,
+        promise: Promise,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_for_me = self.config.primary(view) == self.config.me;
+        if !is_for_me || view < self.view || !self.may_change_view() || !self.config.is_voter(from)
+        {
+            return;
+        }
+        if view > self.view {
+            self.enter_view_change(view, effects);
+        }
+        match self.phase {
+            // Once a log was chosen, a further promise changes nothing.
+            Some(Phase::Promising | Phase::Waiting) => {
+                self.promises.insert(from, promise);
+            }
+            Some(Phase::Adopting(_) | Phase::Settling(_)) => {}
+            None if self.is_primary() => self.send(from, self.start_view(), effects),
+            None => {}
+        }
+    }
+
+    /// Goes through as many phases as is possible.
+    pub(super) fn advance_view_change(&mut self, effects: &mut Vec<Effect>) {
+        loop {
+            let before = self.phase.clone();
+            match before {
+                None => return,
+                Some(Phase::Promising) => self.advance_promising(effects),
+                Some(Phase::Waiting) => self.advance_waiting(effects),
+                Some(Phase::Adopting(head)) => self.advance_adopting(head, effects),
+                Some(Phase::Settling(sequence)) => {
+                    if self.superblocks.durable >= sequence {
+                        self.enter_normal(effects);
+                    }
+                }
+            }
+            if self.phase == before {
+                return;
+            }
+        }
+    }
+
+    /// Gives the promise when it is durable, and all that it says of the journal is true for good.
+    fn advance_promising(&mut self, effects: &mut Vec<Effect>) {
+        let is_promised = self.superblocks.promised == self.view;
+        if !is_promised || !self.journal.is_durable() || self.is_installing() {
+            return;
+        }
+        self.phase = Some(Phase::Waiting);
+        self.promises.insert(self.config.me, self.promise());
+        self.send_promise(effects);
+    }
+
+    fn promise(&self) -> Promise {
+        Promise {
+            log_view: self.log_view,
+            head: self.journal.head(),
+            commit_number: self.commit_number,
+        }
+    }
+
+    fn send_promise(&self, effects: &mut Vec<Effect>) {
+        self.broadcast_to_voters(&self.start_view_change(), effects);
+        if self.primary() != self.config.me {
+            let Promise {
+                log_view,
+                head,
+                commit_number,
+            } = self.promise();
+            let message = Message::DoViewChange {
+                view: self.view,
+                log_view,
+                head,
+                commit_number,
+            };
+            self.send(self.primary(), message, effects);
+        }
+    }
+
+    /// As primary to be: chooses the log when a majority has promised.
+    fn advance_waiting(&mut self, effects: &mut Vec<Effect>) {
+        let is_primary = self.primary() == self.config.me;
+        if !is_primary || self.promises.len() < quorum::majority(self.config.voters.len()) {
+            return;
+        }
+        let Choice {
+            head,
+            commit_number,
+            owners,
+        } = self.choose_log();
+        self.commit_known = self.commit_known.max(commit_number);
+        self.phase = Some(Phase::Adopting(head));
+        if !self.has_log(head) {
+            self.fetch_state(owners, head.op, effects);
+        }
+    }
+
+    /// The log of the latest `log_view`; of several, the longest one.
+    fn choose_log(&self) -> Choice {
+        let best = self.promises.values().max_by_key(|promise| {
+            // The checksum only makes the choice unambiguous.
+            (promise.log_view, promise.head.op, promise.head.checksum)
+        });
+        let best = best.expect("a majority is at least one");
+        let offers_best =
+            |promise: &Promise| promise.log_view == best.log_view && promise.head == best.head;
+        let owners = self
+            .promises
+            .iter()
+            .filter(|(_, promise)| offers_best(promise));
+        let commit_numbers = self.promises.values().map(|promise| promise.commit_number);
+        Choice {
+            head: best.head,
+            commit_number: commit_numbers.max().expect("a majority is at least one"),
+            owners: owners
+                .map(|(owner, _)| *owner)
+                .filter(|owner| *owner != self.config.me)
+                .collect(),
+        }
+    }
+
+    /// Whether the journal, with the checkpoint before it, includes the log that ends at `head`.
+    pub(super) fn has_log(&self, head: Head) -> bool {
+        head.op <= self.journal.base().op || self.journal.has(head)
+    }
+
+    /// Declares the journal the log of this view when it is, and on stable storage.
+    fn advance_adopting(&mut self, head: Head, effects: &mut Vec<Effect>) {
+        if !self.has_log(head) || !self.journal.is_durable() || self.is_installing() {
+            return;
+        }
+        if !self.may_change_journal() {
+            return;
+        }
+        let end = head.op.max(self.journal.base().op);
+        assert!(
+            end >= self.commit_number,
+            "the log of a later view includes what was committed"
+        );
+        self.journal.cut(end);
+        self.fetch = None;
+        effects.push(Effect::Disarm(Timer::GetState));
+        self.log_view = self.view;
+        self.log_view_op = end;
+        self.damage = None;
+        let sequence = self.persist(effects);
+        self.phase = Some(Phase::Settling(sequence));
+    }
+
+    /// Begins to take part in the view: the log that it started with is durable, and so is `log_view`.
+    fn enter_normal(&mut self, effects: &mut Vec<Effect>) {
+        self.status = Status::Normal;
+        self.phase = None;
+        self.promises.clear();
+        self.vote = None;
+        self.votes.clear();
+        let timers = [Timer::ViewChangeStalled, Timer::ViewChangeResend];
+        effects.extend(timers.map(Effect::Disarm));
+        if !self.is_primary() {
+            self.enter_following(effects);
+            self.acknowledge(effects);
+            return;
+        }
+        self.broadcast(&self.start_view(), effects);
+        effects.push(Effect::Arm(Timer::Commit));
+        if self.config.voters.len() > 1 {
+            effects.push(Effect::Arm(Timer::QuorumSilent));
+        }
+        if self.commit_number < self.op_number() {
+            effects.push(Effect::Arm(Timer::Prepare));
+        }
+    }
+
+    fn start_view(&self) -> Message {
+        Message::StartView {
+            view: self.view,
+            commit_number: self.commit_number,
+            head: self.journal.head(),
+        }
+    }
+
+    fn start_view_change(&self) -> Message {
+        Message::StartViewChange {
+            view: self.view.max(self.vote.unwrap_or_default()),
+            promised: self.superblocks.promised,
+        }
+    }
+
+    pub(super) fn on_view_change_stalled(&mut self, effects: &mut Vec<Effect>) {
+        if self.status == Status::ViewChange && self.may_change_view() {
+            self.cast_vote(self.view.next(), effects);
+            effects.push(Effect::Arm(Timer::ViewChangeStalled));
+        }
+    }
+
+    pub(super) fn on_view_change_resend(&mut self, effects: &mut Vec<Effect>) {
+        if self.damage.is_some() {
+            self.send_recovery(effects);
+            return;
+        }
+        match self.phase {
+            Some(Phase::Waiting) => self.send_promise(effects),
+            Some(Phase::Promising) => {
+                self.broadcast_to_voters(&self.start_view_change(), effects);
+            }
+            Some(Phase::Adopting(_) | Phase::Settling(_)) | None if self.vote.is_some() => {
+                self.broadcast_to_voters(&self.start_view_change(), effects);
+            }
+            Some(Phase::Adopting(_) | Phase::Settling(_)) | None => return,
+        }
+        effects.push(Effect::Arm(Timer::ViewChangeResend));
+    }
+}
+
+/// The log with which a view begins.
+struct Choice {
+    head: Head,
+    /// How far it is known to be committed.
+    commit_number: OpNumber,
+    /// The other voters whose journal it is.
+    owners: Vec<NodeId>,
+}
