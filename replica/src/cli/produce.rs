@@ -5,9 +5,11 @@ mod summary;
 
 use std::cell::RefCell;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::Read;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -165,6 +167,9 @@ impl Produce {
             if deliveries.has_failed() {
                 break;
             }
+            // As long as the input is ready and the buffer has room, nothing else makes this task
+            // wait, and what it has sent could not leave.
+            yield_once().await;
         }
         Ok(())
     }
@@ -191,6 +196,19 @@ impl Produce {
         }
         Ok(())
     }
+}
+
+/// Lets the other tasks of this thread, and the network, have a turn.
+async fn yield_once() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn record_of(line: Bytes, separator: Option<&str>) -> Record {
