@@ -1,1 +1,421 @@
-//! To be written.
+//! The control thread: the group's replica on this node, and what depends on it.
+//!
+//! One loop takes whatever happens next (a write has become durable, a message or a request has
+//! come, a timer has run out), tells the group, and carries out what the group answers. Around it
+//! stand small tasks with one duty each: one that owns the files, one for each link to another node,
+//! one or two for each connection that came in. They speak to the loop through bounded queues and
+//! decide nothing.
+//!
+//! Ten times a second the node tells all others that it is there, with a summary of its shards. The
+//! primary concludes from this who is up and down, and proposes what the catalog should say.
+
+mod client;
+mod connection;
+mod detector;
+mod driver;
+mod heartbeat;
+mod link;
+mod outbox;
+mod storage;
+mod timer;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, select_biased};
+use quorate_platform::{Instant, Platform};
+use quorate_vsr::NodeId;
+use quorate_vsr::group::Event;
+use quorate_wire::{ClusterId, Code, NodeStatus, Refusal, Request, Response};
+
+use self::client::{Caller, Question};
+use self::connection::{Input, Reception};
+use self::detector::{Detector, HEARTBEAT_INTERVAL};
+use self::driver::Driver;
+use self::heartbeat::{Heartbeat, ShardsWatch};
+use self::outbox::Outbox;
+use self::storage::Storage;
+use crate::config::Member;
+use crate::error::NodeError;
+use crate::metadata::{Operation, Published};
+use crate::peer::PeerHello;
+use crate::shard::ShardStatus;
+use crate::stop::Stop;
+
+/// Messages and requests that wait for the loop; when it is full, the connections are not read.
+const INPUTS_MAX: usize = 256;
+/// Inputs that are taken before the timers are looked at again.
+const BATCH_MAX: usize = 64;
+/// How long a node that stops waits for others to take over what it leads.
+const HAND_OVER_MAX: Duration = Duration::from_secs(3);
+
+/// What the control thread is given when it starts.
+#[derive(Debug)]
+pub struct Setup<P: Platform> {
+    /// The node.
+    pub node: NodeId,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Drawn at random when the process started.
+    pub incarnation: u64,
+    /// Where the group's files are; made if missing.
+    pub folder: PathBuf,
+    /// Where clients and the other nodes reach the control thread.
+    pub listener: P::Listener,
+    /// Every node of the cluster, this one too.
+    pub nodes: Vec<Member>,
+    /// Where each shard of this node listens.
+    pub shard_addresses: Vec<SocketAddr>,
+    /// Where each shard of this node tells how it is.
+    pub statuses: Vec<Arc<ShardStatus>>,
+    /// Where the control thread publishes what it knows.
+    pub metadata: Arc<Published>,
+    /// Asks the node to stop: others are to take over what it leads.
+    pub stop: Stop,
+    /// Made by the control thread once they have, or cannot: the shards may end.
+    pub handed_over: Stop,
+    /// Ends the control thread.
+    pub end: Stop,
+}
+
+/// Takes part in the control plane until it is told to end.
+///
+/// An error means that the node has to end: its storage has failed or holds what it cannot use.
+pub async fn run<P: Platform>(platform: P, setup: Setup<P>) -> Result<(), NodeError> {
+    Control::start(platform, setup).await?.run().await
+}
+
+struct Control<P: Platform> {
+    platform: P,
+    driver: Driver<P>,
+    detector: Detector,
+    shards: ShardsWatch,
+    outboxes: BTreeMap<NodeId, Rc<Outbox>>,
+    inputs: flume::Receiver<Input>,
+    durable: flume::Receiver<Result<Event, NodeError>>,
+    started: Instant,
+    next_tick: Instant,
+    stopping: Stopping,
+    identity: Identity,
+    metadata: Arc<Published>,
+    stop: Stop,
+    handed_over: Stop,
+    end: Stop,
+}
+
+/// What the node says of itself in every heartbeat.
+struct Identity {
+    node: NodeId,
+    cluster: ClusterId,
+    incarnation: u64,
+    control_address: String,
+    shard_addresses: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Stopping {
+    No,
+    HandingOver { until: Instant },
+    HandedOver,
+}
+
+/// What the loop woke up for.
+enum Woken {
+    Durable(Result<Event, NodeError>),
+    Input(Input),
+    Deadline,
+    Stop,
+    End,
+}
+
+impl<P: Platform> Control<P> {
+    async fn start(platform: P, setup: Setup<P>) -> Result<Self, NodeError> {
+        let Setup {
+            node,
+            cluster,
+            incarnation,
+            nodes,
+            metadata,
+            ..
+        } = setup;
+        let (storage, recovered) = Storage::open(platform.clone(), &setup.folder).await?;
+        let (jobs, durable) = storage::start(&platform, storage);
+        let mut outboxes = BTreeMap::new();
+        for peer in nodes.iter().filter(|peer| peer.id != node.0) {
+            let outbox = Rc::new(Outbox::new());
+            outboxes.insert(NodeId(peer.id), Rc::clone(&outbox));
+            let hello = PeerHello {
+                from: node.0,
+                to: peer.id,
+                shard: None,
+                incarnation,
+            };
+            let (address, platform) = (peer.control_address, platform.clone());
+            platform
+                .clone()
+                .spawn(link::run(platform, address, cluster, hello, outbox));
+        }
+        let others = outboxes.clone();
+        let driver = Driver::new(
+            platform.clone(),
+            node,
+            cluster,
+            &nodes,
+            recovered,
+            jobs,
+            others,
+        )?;
+        let (sender, inputs) = flume::bounded(INPUTS_MAX);
+        let ids = outboxes.keys().copied().collect();
+        let reception = Reception::new(node, cluster, ids, Arc::clone(&metadata), sender);
+        platform.spawn(connection::accept(
+            platform.clone(),
+            setup.listener,
+            Rc::new(reception),
+        ));
+        let me = nodes.iter().find(|member| member.id == node.0);
+        let me = me.ok_or_else(|| NodeError::Config(format!("`nodes` does not name {node:?}")))?;
+        let identity = Identity {
+            node,
+            cluster,
+            incarnation,
+            control_address: me.control_address.to_string(),
+            shard_addresses: setup
+                .shard_addresses
+                .iter()
+                .map(SocketAddr::to_string)
+                .collect(),
+        };
+        let now = platform.now();
+        Ok(Self {
+            driver,
+            detector: Detector::new(now),
+            shards: ShardsWatch::new(setup.statuses, now),
+            outboxes,
+            inputs,
+            durable,
+            started: now,
+            next_tick: now,
+            stopping: Stopping::No,
+            identity,
+            metadata,
+            stop: setup.stop,
+            handed_over: setup.handed_over,
+            end: setup.end,
+            platform,
+        })
+    }
+
+    async fn run(mut self) -> Result<(), NodeError> {
+        loop {
+            match self.wait().await {
+                Woken::Durable(report) => self.driver.step(report?)?,
+                Woken::Input(input) => self.on_input(input)?,
+                Woken::Deadline => {}
+                Woken::Stop => self.on_stop(),
+                Woken::End => return Ok(()),
+            }
+            self.take_what_waits()?;
+            while self.driver.fire_timer()? {}
+            if self.platform.now() >= self.next_tick {
+                self.on_tick()?;
+            }
+            self.driver.publish(&self.metadata);
+            self.continue_hand_over();
+        }
+    }
+
+    async fn wait(&self) -> Woken {
+        let deadline = self
+            .driver
+            .next_deadline()
+            .unwrap_or(self.next_tick)
+            .min(self.next_tick);
+        let is_running = matches!(self.stopping, Stopping::No);
+        let stopped = async {
+            if is_running {
+                self.stop.wait().await
+            } else {
+                std::future::pending().await
+            }
+        };
+        let mut stopped = std::pin::pin!(stopped.fuse());
+        let mut ended = std::pin::pin!(self.end.wait().fuse());
+        let mut slept = std::pin::pin!(self.platform.sleep(deadline - self.platform.now()).fuse());
+        select_biased! {
+            () = ended => Woken::End,
+            () = stopped => Woken::Stop,
+            report = self.durable.recv_async().fuse() => {
+                Woken::Durable(report.expect("the storage task reports its failure before it ends"))
+            }
+            input = self.inputs.recv_async().fuse() => {
+                Woken::Input(input.expect("the task that accepts connections runs for ever"))
+            }
+            () = slept => Woken::Deadline,
+        }
+    }
+
+    /// What came while the loop was busy is taken before any timer fires: the message that would
+    /// have stopped the timer may be among it.
+    fn take_what_waits(&mut self) -> Result<(), NodeError> {
+        for _ in 0..BATCH_MAX {
+            if let Ok(report) = self.durable.try_recv() {
+                self.driver.step(report?)?;
+            } else if let Ok(input) = self.inputs.try_recv() {
+                self.on_input(input)?;
+            } else {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_input(&mut self, input: Input) -> Result<(), NodeError> {
+        match input {
+            Input::Group { from, message } => self.driver.step(Event::Message { from, message }),
+            Input::Heartbeat { from, heartbeat } => {
+                self.detector
+                    .on_heartbeat(from, heartbeat, self.platform.now());
+                Ok(())
+            }
+            Input::Client { caller, request } => self.on_request(caller, request),
+        }
+    }
+
+    fn on_request(&mut self, caller: Caller, request: Request) -> Result<(), NodeError> {
+        match request {
+            Request::Status => {
+                caller.answer(&Response::Status(self.status()));
+                Ok(())
+            }
+            Request::Register { client } => self.driver.ask(
+                Question::Register { client },
+                caller,
+                Event::Register { client },
+            ),
+            Request::Control {
+                request_number: 0, ..
+            } => {
+                let detail = "the requests of a session are counted from 1";
+                caller.answer(&Response::Refused(Refusal::new(
+                    Code::InvalidRequest,
+                    detail,
+                )));
+                Ok(())
+            }
+            Request::Control {
+                client,
+                session,
+                request_number,
+                operation,
+            } => {
+                let operation = Operation::from(operation).encode();
+                let event = Event::Request {
+                    client,
+                    session,
+                    request_number,
+                    operation,
+                };
+                self.driver.ask(
+                    Question::Request {
+                        client,
+                        request_number,
+                    },
+                    caller,
+                    event,
+                )
+            }
+            Request::Metadata { .. }
+            | Request::Produce { .. }
+            | Request::Fetch { .. }
+            | Request::Describe { .. } => {
+                unreachable!("the connection answers these itself")
+            }
+        }
+    }
+
+    fn status(&self) -> NodeStatus {
+        let (group, shards) = (self.driver.group(), self.shards.summary());
+        let uptime = self.platform.now() - self.started;
+        NodeStatus {
+            node: self.identity.node.0,
+            role: self.driver.role(),
+            view: group.view().0,
+            op_number: group.op_number().0,
+            commit_number: group.commit_number().0,
+            replicas: shards.replicas,
+            leaderships: shards.leaderships,
+            under_replicated: shards.under_replicated,
+            appended_records: shards.appended_records,
+            appended_bytes: shards.appended_bytes,
+            uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn on_tick(&mut self) -> Result<(), NodeError> {
+        let now = self.platform.now();
+        self.next_tick = now + HEARTBEAT_INTERVAL;
+        self.detector.on_tick(now);
+        self.send_heartbeat(now);
+        self.driver.expire_waiting();
+        if self.driver.may_propose() {
+            for operation in self.detector.decide(self.driver.catalog(), now) {
+                self.driver.propose(&operation)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_heartbeat(&mut self, now: Instant) {
+        let summary = self.shards.summary();
+        let heartbeat = Heartbeat {
+            incarnation: self.identity.incarnation,
+            control_address: self.identity.control_address.clone(),
+            shard_addresses: self.identity.shard_addresses.clone(),
+            is_stopping: !matches!(self.stopping, Stopping::No),
+            is_stalled: self.shards.is_stalled(now),
+            leaderships: summary.leaderships,
+            lagging: summary.lagging.iter().map(|node| node.0).collect(),
+        };
+        let frame = heartbeat.frame(self.identity.cluster);
+        for outbox in self.outboxes.values() {
+            outbox.push(frame.clone());
+        }
+        self.detector
+            .on_heartbeat(self.identity.node, heartbeat, now);
+    }
+
+    fn on_stop(&mut self) {
+        tracing::info!("stopping: others take over what this node leads");
+        let now = self.platform.now();
+        self.stopping = Stopping::HandingOver {
+            until: now + HAND_OVER_MAX,
+        };
+        // The others are to hear of it now.
+        self.next_tick = now;
+    }
+
+    /// Lets the shards end once others lead what this node led, or nobody can, or time is up.
+    fn continue_hand_over(&mut self) {
+        let Stopping::HandingOver { until } = self.stopping else {
+            return;
+        };
+        let (me, now) = (self.identity.node, self.platform.now());
+        let can_take_over = |id: &NodeId| *id != me && self.detector.is_available(*id, now);
+        let mut led = self
+            .driver
+            .catalog()
+            .partitions
+            .values()
+            .filter(|p| p.leader == me);
+        if now >= until || !led.any(|partition| partition.voters.iter().any(can_take_over)) {
+            tracing::info!("leaderships are handed over");
+            self.stopping = Stopping::HandedOver;
+            self.handed_over.set();
+        }
+    }
+}

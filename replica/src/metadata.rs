@@ -12,6 +12,7 @@ mod apply;
 mod balance;
 mod catalog;
 mod operation;
+mod outcome;
 mod placement;
 mod published;
 mod snapshot;
@@ -28,6 +29,7 @@ pub use apply::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
 pub use balance::{MOVES_MAX, balance, fill_vacancies};
 pub use catalog::{Catalog, NodeRecord, PartitionRecord, TopicRecord};
 pub use operation::{Move, NotUnderstood, Operation};
+pub use outcome::Outcome;
 pub use placement::{Placement, place};
 pub use published::Published;
 

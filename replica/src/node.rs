@@ -1,1 +1,259 @@
-//! To be written.
+//! A whole node: one control thread and one thread for each shard, each with its own runtime.
+//!
+//! Nothing starts before everything is known to be startable: the folder is taken and checked, every
+//! address is listened on. Then the threads run until the node is told to stop or one of them ends.
+//! An error in one thread ends the whole node: what the others would do without it is not worth
+//! reasoning about, and the cluster is made to lose a node.
+
+mod folder;
+mod thread;
+
+use std::net::SocketAddr;
+use std::panic::PanicHookInfo;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_platform::{Compio, CompioListener, Network, Tasks};
+use quorate_vsr::NodeId;
+
+use self::thread::Report;
+use crate::config::Config;
+use crate::control;
+use crate::error::NodeError;
+use crate::metadata::{Metadata, Published};
+use crate::shard::{self, ShardStatus};
+use crate::stop::Stop;
+
+/// Threads of a node that has failed get this long to end before the process ends without them.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// Runs the node until `stop` is set; then its leaderships are handed over and its data is durable.
+///
+/// An error names what keeps the node from starting or made it end, and the remedy.
+pub fn run(config: Config, stop: Stop) -> Result<(), NodeError> {
+    end_process_on_panic();
+    let runtime = thread::runtime(None);
+    let runtime = runtime.map_err(|error| NodeError::Thread {
+        name: "main".to_owned(),
+        error,
+    })?;
+    let _lock = runtime.block_on(folder::take(&Compio, &config))?;
+    Node::start(config, stop)?.supervise()
+}
+
+/// A panic ends the process, also one in a task that its thread would survive: the node would go on
+/// with half of its state.
+fn end_process_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        tracing::error!(%panic, "a bug ends this node");
+        report(panic);
+        std::process::abort();
+    }));
+}
+
+/// The threads of a node that runs.
+struct Node {
+    shards: usize,
+    reports: flume::Receiver<Report>,
+    signals: Signals,
+}
+
+/// What is said to the threads, in this order.
+#[derive(Clone, Debug, Default)]
+struct Signals {
+    /// Every address is listened on.
+    go: Stop,
+    /// The shards may end.
+    handed_over: Stop,
+    /// The control thread may end.
+    end: Stop,
+}
+
+/// The name of the control thread.
+const CONTROL: &str = "control";
+
+impl Node {
+    fn start(config: Config, stop: Stop) -> Result<Self, NodeError> {
+        let (reports_sender, reports) = flume::unbounded();
+        let (bound_sender, bound) = flume::unbounded();
+        let signals = Signals::default();
+        let me = NodeId(config.node_id);
+        let metadata = Metadata::empty(config.cluster_id, me);
+        let starting = Starting {
+            incarnation: Compio.random(),
+            metadata: Arc::new(Published::new(metadata)),
+            statuses: config
+                .shard_addresses
+                .iter()
+                .map(|_| Arc::default())
+                .collect(),
+            signals: signals.clone(),
+            reports: reports_sender,
+            bound: bound_sender,
+            config,
+        };
+        let shards = starting.statuses.len();
+        let started = starting.start_all(stop);
+        drop(starting);
+        // One message per thread; a thread that fails before it listens sends none.
+        let listening = bound.iter().take(shards + 1).count() == shards + 1;
+        let node = Self {
+            shards,
+            reports,
+            signals,
+        };
+        if started.is_err() || !listening {
+            // Those that wait for the others find that there is nothing to wait for.
+            node.signals.handed_over.set();
+            node.signals.end.set();
+            node.signals.go.set();
+            started?;
+            return Err(node.first_failure());
+        }
+        node.signals.go.set();
+        Ok(node)
+    }
+
+    /// Waits until all threads have ended.
+    fn supervise(self) -> Result<(), NodeError> {
+        let mut shards_left = self.shards;
+        loop {
+            let report = self.next_report();
+            report.result?;
+            if report.thread == CONTROL {
+                return Ok(());
+            }
+            shards_left -= 1;
+            if shards_left == 0 {
+                self.signals.end.set();
+            }
+        }
+    }
+
+    fn next_report(&self) -> Report {
+        self.reports
+            .recv()
+            .expect("every thread reports its end, and one is still to do so")
+    }
+
+    /// Why the node cannot start: some thread has failed.
+    fn first_failure(&self) -> NodeError {
+        let mut ended_well = 0;
+        loop {
+            match self.reports.recv_timeout(END_MAX) {
+                Ok(Report {
+                    result: Err(error), ..
+                }) => return error,
+                Ok(Report { result: Ok(()), .. }) if ended_well <= self.shards => ended_well += 1,
+                Ok(_) | Err(_) => {
+                    return NodeError::Config("the node ended before it started".to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// What the threads are started with.
+struct Starting {
+    config: Config,
+    incarnation: u64,
+    metadata: Arc<Published>,
+    statuses: Vec<Arc<ShardStatus>>,
+    signals: Signals,
+    reports: flume::Sender<Report>,
+    bound: flume::Sender<()>,
+}
+
+impl Starting {
+    fn start_all(&self, stop: Stop) -> Result<(), NodeError> {
+        self.start_control(stop)?;
+        (0..self.statuses.len()).try_for_each(|index| self.start_shard(index))
+    }
+
+    fn start_control(&self, stop: Stop) -> Result<(), NodeError> {
+        let config = self.config.clone();
+        let (incarnation, metadata) = (self.incarnation, Arc::clone(&self.metadata));
+        let (statuses, signals) = (self.statuses.clone(), self.signals.clone());
+        let bound = self.bound.clone();
+        thread::start(
+            CONTROL.to_owned(),
+            None,
+            self.reports.clone(),
+            move || async move {
+                let purpose = "control".to_owned();
+                let Some(listener) =
+                    listen(config.control_address, purpose, bound, &signals).await?
+                else {
+                    return Ok(());
+                };
+                let setup = control::Setup {
+                    node: NodeId(config.node_id),
+                    cluster: config.cluster_id,
+                    incarnation,
+                    folder: config.data_dir.join("control"),
+                    listener,
+                    nodes: config.nodes,
+                    shard_addresses: config.shard_addresses,
+                    statuses,
+                    metadata,
+                    stop,
+                    handed_over: signals.handed_over,
+                    end: signals.end,
+                };
+                control::run(Compio, setup).await
+            },
+        )
+    }
+
+    fn start_shard(&self, index: usize) -> Result<(), NodeError> {
+        let config = &self.config;
+        let address = config.shard_addresses[index];
+        let (node, cluster) = (NodeId(config.node_id), config.cluster_id);
+        let folder = config.data_dir.join(format!("shard-{index}"));
+        let shards = u32::try_from(self.statuses.len()).expect("the configuration has few shards");
+        let (incarnation, metadata) = (self.incarnation, Arc::clone(&self.metadata));
+        let (status, signals) = (Arc::clone(&self.statuses[index]), self.signals.clone());
+        let bound = self.bound.clone();
+        let (name, core) = (format!("shard-{index}"), config.pin.then_some(index));
+        thread::start(name, core, self.reports.clone(), move || async move {
+            let purpose = format!("shard {index}");
+            let Some(listener) = listen(address, purpose, bound, &signals).await? else {
+                return Ok(());
+            };
+            let setup = shard::Setup {
+                node,
+                index: u32::try_from(index).expect("the configuration has few shards"),
+                shards,
+                cluster,
+                incarnation,
+                folder,
+                listener,
+                metadata,
+                status,
+                stop: signals.handed_over,
+            };
+            shard::run(Compio, setup).await
+        })
+    }
+}
+
+/// Listens on `address` and waits until all threads do; `None` if another one cannot.
+async fn listen(
+    address: SocketAddr,
+    purpose: String,
+    bound: flume::Sender<()>,
+    signals: &Signals,
+) -> Result<Option<CompioListener>, NodeError> {
+    let listener = Compio.listen(address).await;
+    let listener = listener.map_err(|error| NodeError::Listen {
+        address,
+        purpose,
+        error,
+    })?;
+    // The other end counts the threads that listen.
+    let _ = bound.send(());
+    drop(bound);
+    signals.go.wait().await;
+    Ok((!signals.end.is_set()).then_some(listener))
+}

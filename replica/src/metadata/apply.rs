@@ -1,13 +1,14 @@
 //! How an operation changes the catalog. Total and deterministic: whatever the operation says, every
-//! node that applies it to the same catalog ends with the same catalog and the same reply.
+//! node that applies it to the same catalog ends with the same catalog and the same outcome.
 
 use std::net::SocketAddr;
 
 use quorate_vsr::{Epoch, NodeId};
-use quorate_wire::{Code, ControlReply, Refusal, is_valid_topic_name};
+use quorate_wire::{Code, Refusal, is_valid_topic_name};
 
 use super::balance::fill_vacancies;
 use super::operation::{Move, Operation};
+use super::outcome::Outcome;
 use super::placement::place;
 use super::{Catalog, NodeRecord, PartitionRecord, TopicRecord};
 
@@ -21,19 +22,19 @@ pub const PARTITIONS_MAX: usize = 50_000;
 pub const TOPICS_MAX: usize = 10_000;
 
 impl Catalog {
-    /// Applies `operation`; the reply is for the client that asked for it, if one did.
-    pub fn apply(&mut self, operation: &Operation) -> Option<ControlReply> {
+    /// Applies `operation`; the outcome is for the client that asked for it, if one did.
+    pub fn apply(&mut self, operation: &Operation) -> Option<Outcome> {
         match operation {
             Operation::CreateTopic {
                 name,
                 partitions,
                 replication,
             } => {
-                let reply = match self.check_new_topic(name, *partitions, *replication) {
+                let outcome = match self.check_new_topic(name, *partitions, *replication) {
                     Ok(()) => self.create_topic(name, *partitions, *replication),
-                    Err(refusal) => ControlReply::Refused(refusal),
+                    Err(refusal) => Outcome::Refused(refusal),
                 };
-                Some(reply)
+                Some(outcome)
             }
             Operation::DeleteTopic { name } => Some(self.delete_topic(name)),
             Operation::NodeUp {
@@ -118,7 +119,7 @@ impl Catalog {
         Ok(())
     }
 
-    fn create_topic(&mut self, name: &str, partitions: u32, replication: u16) -> ControlReply {
+    fn create_topic(&mut self, name: &str, partitions: u32, replication: u16) -> Outcome {
         let placements = place(self, partitions, replication);
         let mut ids = Vec::with_capacity(placements.len());
         for (index, placement) in (0..).zip(placements) {
@@ -139,21 +140,22 @@ impl Catalog {
             name: name.to_owned(),
             partitions: ids,
         };
-        let info = self.topic_info(&topic);
         self.topics.insert(name.to_owned(), topic);
         self.version += 1;
-        ControlReply::TopicCreated(info)
+        Outcome::TopicCreated {
+            name: name.to_owned(),
+        }
     }
 
-    fn delete_topic(&mut self, name: &str) -> ControlReply {
+    fn delete_topic(&mut self, name: &str) -> Outcome {
         let Some(topic) = self.topics.remove(name) else {
-            return ControlReply::Refused(Refusal::unknown_topic(name));
+            return Outcome::Refused(Refusal::unknown_topic(name));
         };
         for id in topic.partitions {
             self.partitions.remove(&id);
         }
         self.version += 1;
-        ControlReply::TopicDeleted
+        Outcome::TopicDeleted
     }
 
     fn node_up(

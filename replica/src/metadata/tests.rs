@@ -1,6 +1,6 @@
 use super::*;
 use quorate_vsr::Epoch;
-use quorate_wire::{Code, ControlReply, TOPIC_NAME_BYTES_MAX};
+use quorate_wire::{Code, TOPIC_NAME_BYTES_MAX};
 
 pub(super) fn node_up(node: u16, incarnation: u64) -> Operation {
     Operation::NodeUp {
@@ -30,7 +30,7 @@ fn create(name: &str, partitions: u32, replication: u16) -> Operation {
 pub(super) fn with_topic(mut catalog: Catalog, partitions: u32, replication: u16) -> Catalog {
     let reply = catalog.apply(&create("events", partitions, replication));
     assert!(
-        matches!(reply, Some(ControlReply::TopicCreated(_))),
+        matches!(reply, Some(Outcome::TopicCreated { .. })),
         "{reply:?}"
     );
     catalog
@@ -38,7 +38,7 @@ pub(super) fn with_topic(mut catalog: Catalog, partitions: u32, replication: u16
 
 fn refusal(catalog: &mut Catalog, operation: &Operation) -> Code {
     let before = catalog.clone();
-    let Some(ControlReply::Refused(refusal)) = catalog.apply(operation) else {
+    let Some(Outcome::Refused(refusal)) = catalog.apply(operation) else {
         panic!("{operation:?} was not refused");
     };
     assert_eq!(*catalog, before);

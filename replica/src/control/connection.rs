@@ -1,0 +1,336 @@
+//! What comes in at the control address: clients, and the other nodes' links.
+//!
+//! Each connection has a task that reads, and that of a client one that writes. The first frame
+//! tells who it is. Bytes that are no frames, frames of another cluster, silence where something was
+//! to come and clients that do not take their answers all end the connection, and nothing else.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_platform::{Listener, Platform, Reader, Writer};
+use quorate_vsr::NodeId;
+use quorate_vsr::group::Message;
+use quorate_wire::{
+    ClusterId, Code, Frame, FrameReader, Kind, ReadError, Refusal, Request, Response,
+};
+
+use super::client::Caller;
+use super::heartbeat::Heartbeat;
+use crate::metadata::Published;
+use crate::peer::PeerHello;
+
+/// The most clients that are connected at once.
+const CLIENTS_MAX: usize = 512;
+/// Further connections, which must be those of nodes: a few for each of them, because a link that
+/// broke is noticed at one end first.
+const PEERS_MAX: usize = 256;
+/// Whoever connects has something to say.
+const FIRST_FRAME_MAX: Duration = Duration::from_secs(10);
+/// A client that is silent for so long connects again when it needs to.
+const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(300);
+/// Nodes send heartbeats ten times a second.
+const PEER_SILENCE_MAX: Duration = Duration::from_secs(5);
+/// A client that takes nothing for so long is gone.
+const WRITE_MAX: Duration = Duration::from_secs(30);
+/// Answers that wait for a client to take them.
+const ANSWERS_MAX: usize = 64;
+/// Kinds of bad behaviour that are reported loudly, each once.
+const WARNED_MAX: usize = 256;
+
+/// Something that the control loop has to act upon.
+#[derive(Debug)]
+pub(super) enum Input {
+    Group { from: NodeId, message: Message },
+    Heartbeat { from: NodeId, heartbeat: Heartbeat },
+    Client { caller: Caller, request: Request },
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Reception {
+    pub(super) me: NodeId,
+    pub(super) cluster: ClusterId,
+    pub(super) nodes: BTreeSet<NodeId>,
+    pub(super) metadata: Arc<Published>,
+    pub(super) inputs: flume::Sender<Input>,
+    connections: Cell<usize>,
+    warned: RefCell<BTreeSet<(IpAddr, String)>>,
+}
+
+impl Reception {
+    pub(super) fn new(
+        me: NodeId,
+        cluster: ClusterId,
+        nodes: BTreeSet<NodeId>,
+        metadata: Arc<Published>,
+        inputs: flume::Sender<Input>,
+    ) -> Self {
+        let (connections, warned) = (Cell::new(0), RefCell::default());
+        Self {
+            me,
+            cluster,
+            nodes,
+            metadata,
+            inputs,
+            connections,
+            warned,
+        }
+    }
+
+    /// Reports that a connection was ended, loudly only once for each address and reason.
+    fn report(&self, address: SocketAddr, reason: &str) {
+        let mut warned = self.warned.borrow_mut();
+        if warned.len() < WARNED_MAX && warned.insert((address.ip(), reason.to_owned())) {
+            tracing::warn!(%address, reason, "ended a connection");
+        } else {
+            tracing::debug!(%address, reason, "ended a connection");
+        }
+    }
+}
+
+/// Accepts connections, for ever.
+pub(super) async fn accept<P: Platform>(
+    platform: P,
+    listener: P::Listener,
+    reception: Rc<Reception>,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((reader, writer, address)) => {
+                let count = reception.connections.get();
+                if count == CLIENTS_MAX + PEERS_MAX {
+                    reception.report(address, "too many connections");
+                    continue;
+                }
+                reception.connections.set(count + 1);
+                let (platform, reception) = (platform.clone(), Rc::clone(&reception));
+                platform.clone().spawn(async move {
+                    let connection = Connection {
+                        platform,
+                        reception,
+                        address,
+                    };
+                    connection.serve(reader, writer, count >= CLIENTS_MAX).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                // Most likely too many files are open; trying at once would only burn the core.
+                platform.sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+struct Connection<P> {
+    platform: P,
+    reception: Rc<Reception>,
+    address: SocketAddr,
+}
+
+impl<P: Platform> Connection<P> {
+    async fn serve(self, reader: P::Reader, writer: P::Writer, peers_only: bool) {
+        let close = writer.closer();
+        let mut frames = FrameReader::new(reader);
+        let result = match self.next(&mut frames, FIRST_FRAME_MAX).await {
+            Ok(Some(first)) if first.header.kind == Kind::PeerHello => {
+                self.serve_peer(&first, frames).await
+            }
+            Ok(Some(_)) if peers_only => Err("too many connections".to_owned()),
+            Ok(Some(first)) => self.serve_client(first, frames, writer).await,
+            Ok(None) => Ok(()),
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = result {
+            self.reception.report(self.address, &reason);
+        }
+        close();
+        self.reception
+            .connections
+            .set(self.reception.connections.get() - 1);
+    }
+
+    /// The next frame; `None` at the end of the stream. After an error the stream is not used any
+    /// more, so a read may be abandoned half-way.
+    async fn next<R: Reader>(
+        &self,
+        frames: &mut FrameReader<R>,
+        silence_max: Duration,
+    ) -> Result<Option<Frame>, String> {
+        match self.platform.timeout(silence_max, frames.next()).await {
+            Ok(Ok(frame)) => Ok(frame),
+            // That the other side went away is no news.
+            Ok(Err(ReadError::Io(error))) => {
+                tracing::trace!(address = %self.address, %error, "a connection failed");
+                Ok(None)
+            }
+            Ok(Err(ReadError::Frame(error))) => Err(error.to_string()),
+            Err(_) => Err("no whole frame came for too long".to_owned()),
+        }
+    }
+
+    async fn serve_peer<R: Reader>(
+        &self,
+        first: &Frame,
+        mut frames: FrameReader<R>,
+    ) -> Result<(), String> {
+        let reception = &self.reception;
+        let hello = PeerHello::accept(first, reception.cluster, reception.me, None)
+            .map_err(|refused| format!("the link of a node is refused: {refused}"))?;
+        let from = hello.from();
+        if !reception.nodes.contains(&from) {
+            return Err(format!(
+                "{from:?} is not among the nodes of this node's configuration"
+            ));
+        }
+        while let Some(frame) = self.next(&mut frames, PEER_SILENCE_MAX).await? {
+            let input = match frame.header.kind {
+                Kind::Group => {
+                    let message = Message::decode(&frame.body);
+                    let message = message.map_err(|error| format!("from {from:?}: {error}"))?;
+                    Input::Group { from, message }
+                }
+                Kind::Heartbeat => {
+                    let heartbeat = Heartbeat::read(&frame.body);
+                    let heartbeat = heartbeat.ok_or("a heartbeat that makes no sense")?;
+                    Input::Heartbeat { from, heartbeat }
+                }
+                Kind::Request | Kind::Response | Kind::PeerHello | Kind::Partitions => {
+                    return Err(format!("{from:?} sent a frame that has no place here"));
+                }
+            };
+            if reception.inputs.send_async(input).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn serve_client<R: Reader>(
+        &self,
+        first: Frame,
+        mut frames: FrameReader<R>,
+        writer: P::Writer,
+    ) -> Result<(), String> {
+        let (answers, receiver) = flume::bounded(ANSWERS_MAX);
+        let (platform, close) = (self.platform.clone(), writer.closer());
+        self.platform.spawn(async move {
+            write_answers(&platform, writer, receiver).await;
+            // The client may still be there, but it will not hear anything any more.
+            close();
+        });
+        let mut next = Some(first);
+        while let Some(frame) = next {
+            let cluster = self.reception.cluster;
+            let correlation = frame.header.correlation;
+            let caller = Caller {
+                cluster,
+                correlation,
+                answers: answers.clone(),
+            };
+            if let Err(refusal) = self.on_request(&frame, &caller).await {
+                let reason = refusal.detail.clone();
+                caller.answer_in_turn(&Response::Refused(refusal)).await;
+                drop((caller, answers));
+                // Let the writer bring the refusal on its way before the connection is closed.
+                self.linger(&mut frames).await;
+                return Err(reason);
+            }
+            drop(caller);
+            next = self.next(&mut frames, CLIENT_SILENCE_MAX).await?;
+        }
+        Ok(())
+    }
+
+    /// Answers one request, or passes it on. A refusal as the error ends the connection.
+    async fn on_request(&self, frame: &Frame, caller: &Caller) -> Result<(), Refusal> {
+        let reception = &self.reception;
+        if frame.header.kind != Kind::Request {
+            let detail = "a client sends requests, and this frame is none";
+            return Err(Refusal::new(Code::InvalidRequest, detail));
+        }
+        let request: Request = quorate_wire::decode(&frame.body).map_err(|error| {
+            Refusal::new(
+                Code::InvalidRequest,
+                format!("the request makes no sense: {error}"),
+            )
+        })?;
+        let asked = frame.header.cluster;
+        let may_ask = matches!(request, Request::Metadata { .. }) && asked == ClusterId::UNKNOWN;
+        if asked != reception.cluster && !may_ask {
+            let detail = format!(
+                "the request is for cluster {asked}, and this is a node of cluster {}: check the \
+                 addresses",
+                reception.cluster
+            );
+            return Err(Refusal::new(Code::ForeignCluster, detail));
+        }
+        match request {
+            Request::Metadata { topics } => {
+                let told = reception.metadata.load().tell(topics.as_deref());
+                caller.answer_in_turn(&Response::Metadata(told)).await;
+            }
+            Request::Status | Request::Register { .. } | Request::Control { .. } => {
+                let input = Input::Client {
+                    caller: caller.clone(),
+                    request,
+                };
+                // If nobody listens any more, the node ends.
+                let _ = reception.inputs.send_async(input).await;
+            }
+            Request::Produce { partition, .. }
+            | Request::Fetch { partition, .. }
+            | Request::Describe { partition } => {
+                let refusal = wrong_address(&reception.metadata, partition);
+                caller.answer_in_turn(&Response::Refused(refusal)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and forgets until the client or the writer ends the connection.
+    async fn linger<R: Reader>(&self, frames: &mut FrameReader<R>) {
+        while let Ok(Some(_)) = self.next(frames, FIRST_FRAME_MAX).await {}
+    }
+}
+
+/// Sends answers until nobody has any more to give, or the client does not take them.
+async fn write_answers<P: Platform>(
+    platform: &P,
+    mut writer: P::Writer,
+    answers: flume::Receiver<Bytes>,
+) {
+    while let Ok(answer) = answers.recv_async().await {
+        let frames = std::iter::once(answer).chain(answers.try_iter()).collect();
+        match platform.timeout(WRITE_MAX, writer.write_all(frames)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+/// The refusal of a request that only a shard can answer.
+fn wrong_address(metadata: &Published, partition: u64) -> Refusal {
+    let metadata = metadata.load();
+    let catalog = &metadata.catalog;
+    let leader = catalog
+        .partitions
+        .get(&partition)
+        .map(|partition| partition.leader);
+    let address = leader.and_then(|leader| catalog.shard_address(leader, partition));
+    Refusal {
+        instead: address.map(|address| address.to_string()),
+        ..Refusal::new(
+            Code::WrongShard,
+            format!(
+                "this is the control address of a node; partition {partition} is served by a \
+                 shard, whose address the metadata tells"
+            ),
+        )
+    }
+}

@@ -1,0 +1,372 @@
+//! Carries out what the group decides: messages to links, writes to the storage task, committed
+//! operations to the catalog, answers to clients, timers to deadlines. It holds no condition of the
+//! protocol; the one match in it is on the kind of effect.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use quorate_platform::{Instant, Platform};
+use quorate_vsr::group::{
+    Config, Effect, Event, Limits, Message, Recovered, Rejection, Replica, Status, Timer,
+};
+use quorate_vsr::{NodeId, OpNumber, ViewNumber};
+use quorate_wire::{BODY_BYTES_MAX, ClusterId, Code, Frame, Kind, Refusal, Response, Role};
+
+use super::client::{Caller, Question, Waiting};
+use super::outbox::Outbox;
+use super::storage::Job;
+use super::timer::Timers;
+use crate::config::Member;
+use crate::error::NodeError;
+use crate::metadata::{Catalog, Metadata, Operation, Outcome, Published};
+
+/// The group on this node, with what it acts upon.
+pub(super) struct Driver<P> {
+    platform: P,
+    cluster: ClusterId,
+    group: Replica,
+    is_voter: bool,
+    catalog: Arc<Catalog>,
+    timers: Timers,
+    jobs: flume::Sender<Job>,
+    outboxes: BTreeMap<NodeId, Rc<Outbox>>,
+    addresses: BTreeMap<NodeId, SocketAddr>,
+    waiting: Waiting,
+    seen: Seen,
+    /// The end of the journal after the node's own last proposal.
+    proposed: OpNumber,
+}
+
+/// What was reported of the group last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    view: ViewNumber,
+    status: Status,
+    is_primary: bool,
+}
+
+impl Seen {
+    fn of(group: &Replica) -> Self {
+        Self {
+            view: group.view(),
+            status: group.status(),
+            is_primary: group.is_primary(),
+        }
+    }
+}
+
+/// Who votes: the first nodes by id, as many as make an odd number, at most five. The others follow.
+fn group_config(me: NodeId, nodes: &[Member]) -> Config {
+    const VOTERS_MAX: usize = 5;
+    let mut ids: Vec<_> = nodes.iter().map(|node| NodeId(node.id)).collect();
+    ids.sort_unstable();
+    let count = ids.len().min(VOTERS_MAX);
+    let standbys = ids.split_off(count - usize::from(count % 2 == 0));
+    Config {
+        me,
+        voters: ids,
+        standbys,
+        limits: Limits::default(),
+    }
+}
+
+impl<P: Platform> Driver<P> {
+    /// The group as it comes back from the disk.
+    pub(super) fn new(
+        platform: P,
+        me: NodeId,
+        cluster: ClusterId,
+        nodes: &[Member],
+        recovered: Recovered,
+        jobs: flume::Sender<Job>,
+        outboxes: BTreeMap<NodeId, Rc<Outbox>>,
+    ) -> Result<Self, NodeError> {
+        let mut effects = Vec::new();
+        let config = group_config(me, nodes);
+        let is_voter = config.is_voter(me);
+        let group = Replica::new(config, recovered, &mut effects);
+        let addresses = nodes
+            .iter()
+            .map(|node| (NodeId(node.id), node.control_address));
+        let mut driver = Self {
+            platform,
+            cluster,
+            seen: Seen::of(&group),
+            group,
+            is_voter,
+            catalog: Arc::default(),
+            timers: Timers::default(),
+            jobs,
+            outboxes,
+            addresses: addresses.collect(),
+            waiting: Waiting::default(),
+            proposed: OpNumber(0),
+        };
+        driver.carry_out(effects)?;
+        Ok(driver)
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(super) fn group(&self) -> &Replica {
+        &self.group
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next_deadline()
+    }
+
+    /// Tells the group of a timer that has run out; false if none has.
+    pub(super) fn fire_timer(&mut self) -> Result<bool, NodeError> {
+        let Some(timer) = self.timers.take_due(self.platform.now()) else {
+            return Ok(false);
+        };
+        self.step(Event::Timeout(timer))?;
+        Ok(true)
+    }
+
+    /// Tells the group of `event` and carries out what follows.
+    pub(super) fn step(&mut self, event: Event) -> Result<(), NodeError> {
+        let mut effects = Vec::new();
+        self.group.step(event, &mut effects);
+        self.carry_out(effects)?;
+        self.report_change();
+        Ok(())
+    }
+
+    /// Whether the primary has executed all that it proposed itself, so that it may look at the
+    /// catalog for what is still to be proposed.
+    pub(super) fn may_propose(&self) -> bool {
+        // What was proposed in an earlier view may have been cut off.
+        let awaited = self.proposed.min(self.group.op_number());
+        self.group.is_primary() && self.group.executed() >= awaited
+    }
+
+    /// Has the group replicate `operation`, if it has room.
+    pub(super) fn propose(&mut self, operation: &Operation) -> Result<(), NodeError> {
+        tracing::info!(?operation, "propose");
+        self.step(Event::Propose {
+            operation: operation.encode(),
+        })?;
+        self.proposed = self.group.op_number();
+        Ok(())
+    }
+
+    /// Passes a client's request on to the group and has the client wait for the answer.
+    pub(super) fn ask(
+        &mut self,
+        question: Question,
+        caller: Caller,
+        event: Event,
+    ) -> Result<(), NodeError> {
+        if !self
+            .waiting
+            .add(question, caller.clone(), self.platform.now())
+        {
+            let detail = "too many control operations are under way";
+            caller.answer(&Response::Refused(Refusal::new(Code::Overloaded, detail)));
+            return Ok(());
+        }
+        self.step(event)
+    }
+
+    pub(super) fn expire_waiting(&mut self) {
+        self.waiting.expire(self.platform.now());
+    }
+
+    /// Publishes what this node knows now, if it differs from what is published.
+    pub(super) fn publish(&self, published: &Published) {
+        let (view, primary) = (self.group.view(), self.group.primary());
+        let current = published.load();
+        let is_new = current.catalog.version != self.catalog.version
+            || (current.view, current.primary) != (view, primary);
+        if is_new {
+            let (cluster, catalog) = (self.cluster, Arc::clone(&self.catalog));
+            published.publish(Metadata {
+                cluster,
+                view,
+                primary,
+                catalog,
+            });
+        }
+    }
+
+    /// The node's part in the group.
+    pub(super) fn role(&self) -> Role {
+        match self.group.status() {
+            Status::Normal if self.group.is_primary() => Role::Primary,
+            Status::Normal if self.is_voter => Role::Backup,
+            Status::Normal => Role::Standby,
+            Status::ViewChange => Role::ViewChange,
+            Status::Recovering => Role::Recovering,
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), NodeError> {
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            let Some(answer) = self.carry_out_one(effect)? else {
+                continue;
+            };
+            let mut further = Vec::new();
+            self.group.step(answer, &mut further);
+            effects.extend(further);
+        }
+        Ok(())
+    }
+
+    /// Carries out one effect; gives the answer if the group waits for it at once.
+    fn carry_out_one(&mut self, effect: Effect) -> Result<Option<Event>, NodeError> {
+        match effect {
+            Effect::Send { to, message } => self.send(to, &message),
+            Effect::Append(prepare) => self.store(Job::Append(prepare)),
+            Effect::Persist(superblock) => self.store(Job::Persist(superblock)),
+            Effect::PersistCheckpoint(checkpoint) => {
+                self.store(Job::PersistCheckpoint(checkpoint));
+            }
+            Effect::TrimJournal { below } => self.store(Job::TrimJournal { below }),
+            Effect::Execute { op, operation } => {
+                let reply = self.execute(op, &operation)?;
+                return Ok(Some(Event::Executed { op, reply }));
+            }
+            Effect::TakeSnapshot { op } => {
+                return Ok(Some(Event::Snapshot {
+                    op,
+                    state: self.catalog.encode(),
+                }));
+            }
+            Effect::Restore { op, state } => {
+                let catalog = Catalog::decode(&state)
+                    .map_err(|error| foreign(format!("the state at {op:?}: {error}")))?;
+                self.catalog = Arc::new(catalog);
+            }
+            Effect::ReplyRegistered { client, session } => {
+                let response = Response::Registered { session };
+                self.waiting
+                    .answer(Question::Register { client }, &response);
+            }
+            Effect::Reply {
+                client,
+                request_number,
+                reply,
+            } => {
+                let response = self.response(&reply);
+                self.waiting.answer(
+                    Question::Request {
+                        client,
+                        request_number,
+                    },
+                    &response,
+                );
+            }
+            Effect::RejectRequest {
+                client,
+                request_number,
+                reason,
+            } => {
+                let response = Response::Refused(self.refusal(reason));
+                let question = match request_number {
+                    0 => Question::Register { client },
+                    request_number => Question::Request {
+                        client,
+                        request_number,
+                    },
+                };
+                self.waiting.answer(question, &response);
+            }
+            Effect::Arm(timer) => self.arm(timer),
+            Effect::Disarm(timer) => self.timers.disarm(timer),
+        }
+        Ok(None)
+    }
+
+    fn arm(&mut self, timer: Timer) {
+        self.timers
+            .arm(timer, self.platform.now(), self.platform.random());
+    }
+
+    fn store(&self, job: Job) {
+        // Without its task the storage has failed, which the loop has been told.
+        let _ = self.jobs.send(job);
+    }
+
+    fn send(&self, to: NodeId, message: &Message) {
+        let Some(outbox) = self.outboxes.get(&to) else {
+            return;
+        };
+        let body = message.encode();
+        if body.len() > BODY_BYTES_MAX as usize {
+            tracing::error!(%to, bytes = body.len(), "a message of the group is too long to send");
+            return;
+        }
+        outbox.push(Frame::head(Kind::Group, self.cluster, 0, &body, 0));
+    }
+
+    fn execute(&mut self, op: OpNumber, operation: &[u8]) -> Result<Vec<u8>, NodeError> {
+        let operation = Operation::decode(operation)
+            .map_err(|error| foreign(format!("the operation {op}: {error}")))?;
+        let outcome = Arc::make_mut(&mut self.catalog).apply(&operation);
+        tracing::debug!(%op, ?operation, version = self.catalog.version, "executed");
+        Ok(outcome
+            .map(|outcome| quorate_wire::encode(&outcome).into_vec())
+            .unwrap_or_default())
+    }
+
+    fn response(&self, reply: &[u8]) -> Response {
+        match quorate_wire::decode::<Outcome>(reply) {
+            Ok(outcome) => Response::Control(outcome.reply(&self.catalog)),
+            Err(error) => {
+                let detail = format!("the outcome of the request cannot be read: {error}");
+                Response::Refused(Refusal::new(Code::Unavailable, detail))
+            }
+        }
+    }
+
+    fn refusal(&self, reason: Rejection) -> Refusal {
+        match reason {
+            Rejection::NotPrimary => {
+                let instead = self.address_of_other_primary();
+                Refusal {
+                    instead,
+                    ..Refusal::new(Code::NotPrimary, reason.to_string())
+                }
+            }
+            Rejection::UnknownSession => Refusal::new(Code::UnknownSession, reason.to_string()),
+            Rejection::Stale => Refusal::new(Code::StaleRequest, reason.to_string()),
+            Rejection::Busy => Refusal::new(Code::Overloaded, reason.to_string()),
+        }
+    }
+
+    fn address_of_other_primary(&self) -> Option<String> {
+        let is_known = self.group.status() == Status::Normal && !self.group.is_primary();
+        let address = self
+            .addresses
+            .get(&self.group.primary())
+            .filter(|_| is_known)?;
+        Some(address.to_string())
+    }
+
+    fn report_change(&mut self) {
+        let now = Seen::of(&self.group);
+        if now == self.seen {
+            return;
+        }
+        let primary = self.group.primary();
+        tracing::info!(view = %now.view, status = ?now.status, %primary, "the group has changed");
+        if self.seen.is_primary && !now.is_primary {
+            self.waiting.give_up(self.address_of_other_primary());
+        }
+        self.seen = now;
+    }
+}
+
+/// What the group replicated was written by a release that this one does not understand.
+fn foreign(problem: String) -> NodeError {
+    NodeError::Config(format!(
+        "this node cannot follow the control plane: {problem}"
+    ))
+}

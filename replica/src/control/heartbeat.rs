@@ -1,0 +1,112 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_platform::Instant;
+use quorate_vsr::NodeId;
+use quorate_wire::{ClusterId, Frame, Kind};
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::shard::ShardStatus;
+
+/// What a node tells every other node of itself, over and over.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Heartbeat {
+    /// Drawn when the node's process started.
+    pub(super) incarnation: u64,
+    /// Where its control thread listens.
+    pub(super) control_address: String,
+    /// Where each of its shards listens.
+    pub(super) shard_addresses: Vec<String>,
+    /// Whether it is about to end and wants to be relieved of its leaderships.
+    pub(super) is_stopping: bool,
+    /// Whether one of its shards has stood still for long.
+    pub(super) is_stalled: bool,
+    /// Partitions that it leads, open for appends.
+    pub(super) leaderships: u32,
+    /// Nodes that are behind in some partition that it leads.
+    pub(super) lagging: Vec<u16>,
+}
+
+impl Heartbeat {
+    /// The frame that carries it.
+    pub(super) fn frame(&self, cluster: ClusterId) -> Bytes {
+        Frame::head(Kind::Heartbeat, cluster, 0, &quorate_wire::encode(self), 0)
+    }
+
+    /// Reads the frame's body; `None` if it is not a heartbeat or its addresses are none.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let heartbeat: Self = quorate_wire::decode(body).ok()?;
+        let addresses = std::iter::once(&heartbeat.control_address);
+        let mut addresses = addresses.chain(&heartbeat.shard_addresses);
+        addresses
+            .all(|address| address.parse::<SocketAddr>().is_ok())
+            .then_some(heartbeat)
+    }
+}
+
+/// Sums up the node's shards, and notices when one of them stands still.
+#[derive(Debug)]
+pub(super) struct ShardsWatch {
+    shards: Vec<Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    status: Arc<ShardStatus>,
+    progress: u64,
+    since: Instant,
+}
+
+/// A shard counts its progress several times a second. A disk that makes it wait for seconds is slow
+/// but may come back, and moving all leaderships costs more than a short wait.
+const STALL: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What all shards of the node tell, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub(super) replicas: u32,
+    pub(super) leaderships: u32,
+    pub(super) under_replicated: u32,
+    pub(super) lagging: std::collections::BTreeSet<NodeId>,
+    pub(super) appended_records: u64,
+    pub(super) appended_bytes: u64,
+}
+
+impl ShardsWatch {
+    pub(super) fn new(statuses: Vec<Arc<ShardStatus>>, now: Instant) -> Self {
+        let watched = |status: Arc<ShardStatus>| Watched {
+            progress: status.progress(),
+            status,
+            since: now,
+        };
+        Self {
+            shards: statuses.into_iter().map(watched).collect(),
+        }
+    }
+
+    /// Whether a shard has made no progress for long. To be asked regularly.
+    pub(super) fn is_stalled(&mut self, now: Instant) -> bool {
+        for shard in &mut self.shards {
+            let progress = shard.status.progress();
+            if progress != shard.progress {
+                (shard.progress, shard.since) = (progress, now);
+            }
+        }
+        self.shards.iter().any(|shard| now - shard.since > STALL)
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        let mut sum = Summary::default();
+        for shard in &self.shards {
+            let summary = shard.status.summary();
+            sum.replicas += summary.replicas;
+            sum.leaderships += summary.leaderships;
+            sum.under_replicated += summary.under_replicated;
+            sum.lagging.extend(&summary.lagging);
+            sum.appended_records += shard.status.appended_records();
+            sum.appended_bytes += shard.status.appended_bytes();
+        }
+        sum
+    }
+}

@@ -1,0 +1,90 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_platform::Instant;
+use quorate_vsr::group::Timer;
+
+// A dead primary must be replaced, and its node's leaderships moved, well within two seconds, while
+// a burst of work or a slow disk on a small machine must not look like a death.
+//
+// The primary speaks every 100 ms. A backup that has missed five to seven of these in a row asks
+// for a view change (PrimarySilent: 500 ms and up to 250 ms of jitter, so that one of the backups
+// asks first and the others join it). The view change itself takes a few round trips and two writes
+// made durable, together some ten milliseconds; after 500 ms it has got stuck. By then the heartbeats
+// of the dead node have been missing for longer than `detector::SILENCE_MAX`, so the new primary
+// moves the leaderships at once. In all: 0.5 to 0.8 s until they are moved.
+
+/// The length of a timer without its jitter, and the most jitter.
+const fn length_of(timer: Timer) -> (Duration, Duration) {
+    let (length_ms, jitter_ms) = match timer {
+        Timer::Commit | Timer::Prepare | Timer::ViewChangeResend => (100, 0),
+        Timer::GetState => (300, 100),
+        Timer::QuorumSilent => (500, 0),
+        Timer::PrimarySilent | Timer::ViewChangeStalled => (500, 250),
+    };
+    (
+        Duration::from_millis(length_ms),
+        Duration::from_millis(jitter_ms),
+    )
+}
+
+/// The deadlines of the group's armed timers.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    deadlines: BTreeMap<Timer, Instant>,
+}
+
+impl Timers {
+    /// Starts `timer`, or starts it afresh.
+    pub(super) fn arm(&mut self, timer: Timer, now: Instant, random: u64) {
+        let (length, jitter) = length_of(timer);
+        let jitter = Duration::from_nanos(random % (jitter.as_nanos() as u64 + 1));
+        self.deadlines.insert(timer, now + length + jitter);
+    }
+
+    /// Stops `timer`.
+    pub(super) fn disarm(&mut self, timer: Timer) {
+        self.deadlines.remove(&timer);
+    }
+
+    /// When the next timer runs out.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.values().min().copied()
+    }
+
+    /// Stops a timer that has run out, and gives it.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
+        let (deadline, timer) = self
+            .deadlines
+            .iter()
+            .map(|(timer, deadline)| (*deadline, *timer))
+            .min()?;
+        if deadline > now {
+            return None;
+        }
+        self.deadlines.remove(&timer);
+        Some(timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_run_out_in_the_order_of_their_deadlines_and_once() {
+        let start = Instant::from_nanos(1_000);
+        let mut timers = Timers::default();
+        timers.arm(Timer::PrimarySilent, start, 0);
+        timers.arm(Timer::Commit, start, u64::MAX);
+        timers.arm(Timer::GetState, start, 0);
+        timers.disarm(Timer::GetState);
+        assert_eq!(timers.take_due(start), None);
+        let later = timers.next_deadline().unwrap();
+        assert_eq!(timers.take_due(later), Some(Timer::Commit));
+        assert_eq!(timers.take_due(later), None);
+        let late = later + Duration::from_secs(9);
+        assert_eq!(timers.take_due(late), Some(Timer::PrimarySilent));
+        assert_eq!(timers.next_deadline(), None);
+    }
+}

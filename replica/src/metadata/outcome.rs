@@ -1,0 +1,39 @@
+use quorate_wire::{ControlReply, Refusal, TopicInfo};
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::Catalog;
+
+/// What came of a client's operation, as the group remembers it for the case that the client asks
+/// again. It is small whatever the operation was, because the group keeps one for every client.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The topic was created.
+    TopicCreated {
+        /// Its name.
+        name: String,
+    },
+    /// The topic was deleted.
+    TopicDeleted,
+    /// Nothing has changed.
+    Refused(Refusal),
+}
+
+impl Outcome {
+    /// What the client is told, with what `catalog` says now.
+    pub fn reply(self, catalog: &Catalog) -> ControlReply {
+        match self {
+            Self::TopicCreated { name } => {
+                let topic = catalog.topics.get(&name);
+                let info = topic.map(|topic| catalog.topic_info(topic));
+                // Whoever asks late may hear of a topic that has been deleted since.
+                let deleted = TopicInfo {
+                    name,
+                    partitions: Vec::new(),
+                };
+                ControlReply::TopicCreated(info.unwrap_or(deleted))
+            }
+            Self::TopicDeleted => ControlReply::TopicDeleted,
+            Self::Refused(refusal) => ControlReply::Refused(refusal),
+        }
+    }
+}
