@@ -1,0 +1,186 @@
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::select;
+use quorate_log::{LogError, Read};
+use quorate_platform::{Instant, Platform};
+use quorate_wire::{Code, PAYLOAD_BYTES_MAX, Refusal, Response};
+
+use super::Shard;
+use super::budget::Permit;
+use super::connection::Reply;
+use super::signal::Signal;
+use super::state::State;
+
+/// The longest that an answer is held back.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Less than a frame's payload may hold, by the largest batch: the first batch always comes.
+const BYTES_MAX: u32 = PAYLOAD_BYTES_MAX - (2 << 20);
+
+/// A consumer's wish.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fetch {
+    pub(super) partition: u64,
+    pub(super) offset: u64,
+    pub(super) bytes_max: u32,
+    pub(super) wait_ms: u32,
+    pub(super) from_follower: bool,
+}
+
+/// What a partition offers to a fetch.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    high_watermark: u64,
+    log_start_offset: u64,
+}
+
+/// Answers `fetch` as soon as there is something to answer, in a task of its own.
+pub(super) fn start<P: Platform>(shard: &Rc<Shard<P>>, fetch: Fetch, reply: Reply) {
+    let shard = Rc::clone(shard);
+    let platform = shard.platform.clone();
+    platform.spawn(async move {
+        match carry_out(&shard, fetch, &reply).await {
+            Ok((range, batches, permit)) => {
+                let response = range.response(fetch.offset, &batches);
+                reply.send_batches(&response, batches, permit);
+            }
+            Err(refusal) => reply.refuse(refusal),
+        }
+    });
+}
+
+type Fetched = (Range, Vec<Bytes>, Option<Permit>);
+
+async fn carry_out<P: Platform>(
+    shard: &Shard<P>,
+    fetch: Fetch,
+    reply: &Reply,
+) -> Result<Fetched, Refusal> {
+    let bytes_max = fetch.bytes_max.min(BYTES_MAX);
+    let wait = Duration::from_millis(fetch.wait_ms.into()).min(WAIT_MAX);
+    let deadline = shard.platform.now() + wait;
+    let mut permit = None;
+    loop {
+        let range = shard.state.borrow().range_of(&fetch)?;
+        if fetch.offset >= range.high_watermark {
+            permit = None;
+            if !park(shard, &fetch, deadline).await || reply.connection().is_closed() {
+                return Ok((range, Vec::new(), None));
+            }
+            continue;
+        }
+        if permit.is_none() {
+            // The wait may have taken long: look again before reading.
+            permit = Some(reply.connection().start_reading(bytes_max.into()).await);
+            continue;
+        }
+        let read = shard
+            .state
+            .borrow()
+            .read(&fetch, bytes_max as usize, range.high_watermark)?;
+        let read = match read {
+            Read::Ready(batches) => Ok(batches),
+            Read::Job(job) => job.run().await,
+            Read::OutOfRange => return Err(out_of_range(&fetch, range)),
+        };
+        match read {
+            Ok(batches) => return Ok((range, batches, permit)),
+            Err(LogError::Superseded) => {}
+            Err(error) => return Err(unreadable(&error)),
+        }
+    }
+}
+
+/// Waits until more may be committed; false once the time is up, or the shard ends.
+async fn park<P: Platform>(shard: &Shard<P>, fetch: &Fetch, deadline: Instant) -> bool {
+    let now = shard.platform.now();
+    let signal = Rc::new(Signal::default());
+    {
+        let mut state = shard.state.borrow_mut();
+        let is_ending = state.is_stopping;
+        let Some(partition) = state.partitions.get_mut(&fetch.partition) else {
+            return true;
+        };
+        if now >= deadline || is_ending {
+            return false;
+        }
+        partition.parked.push(Rc::clone(&signal));
+    }
+    let committed = pin!(signal.wait());
+    let timeout = pin!(shard.platform.sleep(deadline - now));
+    select(committed, timeout).await;
+    let mut state = shard.state.borrow_mut();
+    if let Some(partition) = state.partitions.get_mut(&fetch.partition) {
+        // Still there only if the time is up.
+        partition
+            .parked
+            .retain(|parked| !Rc::ptr_eq(parked, &signal));
+    }
+    true
+}
+
+impl<P: Platform> State<P> {
+    /// What a consumer may see of the partition: nothing at or above the high watermark.
+    fn range_of(&self, fetch: &Fetch) -> Result<Range, Refusal> {
+        let id = fetch.partition;
+        let Some(partition) = self.partitions.get(&id) else {
+            return Err(self.elsewhere(id));
+        };
+        let leads = partition.replica.is_open();
+        if !leads && !fetch.from_follower {
+            return Err(self.elsewhere(id));
+        }
+        let range = Range {
+            // A follower may know of commits that it has not received yet.
+            high_watermark: partition
+                .replica
+                .high_watermark()
+                .0
+                .min(partition.log.next_offset()),
+            log_start_offset: partition.log.log_start_offset(),
+        };
+        // A follower cannot tell an offset that does not exist from one that it lacks.
+        let is_beyond = leads && fetch.offset > partition.log.next_offset();
+        if is_beyond || fetch.offset < range.log_start_offset {
+            return Err(out_of_range(fetch, range));
+        }
+        Ok(range)
+    }
+
+    fn read(&self, fetch: &Fetch, bytes_max: usize, until: u64) -> Result<Read<P>, Refusal> {
+        let id = fetch.partition;
+        let partition = self.partitions.get(&id).ok_or_else(|| self.elsewhere(id))?;
+        Ok(partition.log.begin_read(fetch.offset, bytes_max, until))
+    }
+}
+
+impl Range {
+    fn response(self, offset: u64, batches: &[Bytes]) -> Response {
+        let first = batches
+            .first()
+            .map(|batch| super::batch_header(batch).base_offset);
+        Response::Fetched {
+            base_offset: first.unwrap_or(offset),
+            high_watermark: self.high_watermark,
+            log_start_offset: self.log_start_offset,
+        }
+    }
+}
+
+fn out_of_range(fetch: &Fetch, range: Range) -> Refusal {
+    Refusal::new(
+        Code::OffsetOutOfRange,
+        format!(
+            "partition {} has no offset {}: it holds {} to {} (exclusive)",
+            fetch.partition, fetch.offset, range.log_start_offset, range.high_watermark
+        ),
+    )
+}
+
+/// Records that cannot be read are never served; the rest of the partition goes on.
+fn unreadable(error: &LogError) -> Refusal {
+    tracing::error!(%error, "records cannot be read");
+    Refusal::new(Code::CorruptBatch, error.to_string())
+}

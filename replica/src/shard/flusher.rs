@@ -1,0 +1,149 @@
+//! Group commit: what is appended while the disk is busy joins the next write.
+//!
+//! A partition with something to write stands in a queue. The disk works for several partitions at
+//! once but does one thing at a time for each: a flush of everything that is pending, or a cut. When
+//! it has finished, a partition with new work goes to the end of the queue, so a busy partition does
+//! not keep others waiting.
+
+use std::rc::Rc;
+
+use quorate_log::{FlushJob, LogError, TruncateJob};
+use quorate_platform::Platform;
+use quorate_vsr::Offset;
+use quorate_vsr::partition::Event;
+
+use super::Shard;
+use super::budget::Permit;
+use super::state::State;
+use crate::error::NodeError;
+
+/// Partitions for which the disk works at once. More would not make it faster, and each waits in
+/// the kernel with a thread of its own.
+const WRITING_MAX: usize = 32;
+
+/// One thing that the disk does for one partition.
+enum Work<P: Platform> {
+    /// With the bytes that are not pending any more once it has ended.
+    Flush(FlushJob<P>, Permit),
+    Truncate(TruncateJob<P>, Permit),
+}
+
+/// Starts whatever the disk has to do, until the shard is over.
+pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>) {
+    while !shard.is_over() {
+        shard.signals.dirty.wait().await;
+        loop {
+            let begun = shard.state.borrow_mut().begin_writing();
+            match begun {
+                Ok(Some((id, work))) => {
+                    let writing = Rc::clone(&shard);
+                    shard
+                        .platform
+                        .spawn(async move { carry_out(&writing, id, work).await });
+                }
+                Ok(None) => break,
+                Err(error) => return shard.fail(NodeError::log(error)),
+            }
+        }
+    }
+}
+
+async fn carry_out<P: Platform>(shard: &Shard<P>, id: u64, work: Work<P>) {
+    let finished = match work {
+        Work::Flush(job, permit) => {
+            let flushed = job.run().await;
+            drop(permit);
+            let mut state = shard.state.borrow_mut();
+            let Some(log) = state.end_writing(id) else {
+                return;
+            };
+            log.finish_flush(flushed).map(|next_offset| {
+                let next_offset = Offset(next_offset);
+                state.on_flushed(id, next_offset);
+            })
+        }
+        Work::Truncate(job, permit) => {
+            let truncated = job.run().await;
+            drop(permit);
+            let mut state = shard.state.borrow_mut();
+            let Some(log) = state.end_writing(id) else {
+                return;
+            };
+            log.finish_truncate(truncated).map(|next_offset| {
+                let next_offset = Offset(next_offset);
+                state.step(id, Event::Truncated { next_offset });
+            })
+        }
+    };
+    match finished {
+        Ok(()) => shard.state.borrow_mut().enqueue_pending(id),
+        Err(error) => shard.fail(NodeError::log(error)),
+    }
+}
+
+impl<P: Platform> State<P> {
+    /// Takes the next partition's work out of the queue, if the disk may do more at once.
+    fn begin_writing(&mut self) -> Result<Option<(u64, Work<P>)>, LogError> {
+        while self.writing < WRITING_MAX {
+            let Some(id) = self.dirty.pop_front() else {
+                return Ok(None);
+            };
+            let Some(partition) = self.partitions.get_mut(&id) else {
+                continue;
+            };
+            partition.is_queued = false;
+            if partition.is_writing {
+                // It is queued again when the disk has finished with it.
+                continue;
+            }
+            let work = match partition.truncate_to.take() {
+                Some(to) => partition.log.begin_truncate(to.0)?.map(|job| {
+                    let permit = partition.unflushed.split();
+                    Work::Truncate(job, permit)
+                }),
+                None => partition.log.begin_flush()?.map(|job| {
+                    let permit = partition.unflushed.split();
+                    Work::Flush(job, permit)
+                }),
+            };
+            if let Some(work) = work {
+                partition.is_writing = true;
+                self.writing += 1;
+                return Ok(Some((id, work)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The disk has finished with a partition; none if the partition was given up meanwhile.
+    fn end_writing(&mut self, id: u64) -> Option<&mut quorate_log::PartitionLog<P>> {
+        self.writing -= 1;
+        self.written += 1;
+        self.signals.written.notify();
+        self.signals.dirty.notify();
+        if self.condemned.remove(&id) {
+            self.signals.removed.notify();
+        }
+        let partition = self.partitions.get_mut(&id)?;
+        partition.is_writing = false;
+        Some(&mut partition.log)
+    }
+
+    fn on_flushed(&mut self, id: u64, next_offset: Offset) {
+        if let Some(partition) = self.partitions.get_mut(&id).filter(|_| !self.is_over) {
+            partition.until_durable.acknowledge(next_offset.0);
+        }
+        self.step(id, Event::LogDurable { next_offset });
+        self.shrink_tail(id);
+    }
+
+    /// Queues a partition again for which there is more to do.
+    fn enqueue_pending(&mut self, id: u64) {
+        let is_pending = |partition: &super::partition::Partition<P>| {
+            partition.truncate_to.is_some() || partition.log.has_pending()
+        };
+        if self.partitions.get(&id).is_some_and(is_pending) {
+            self.enqueue(id);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The link to one shard of another node: one task, which sends what the queue holds.
+//!
+//! A frame takes all messages that wait and then the records of partitions whose turn it is, read
+//! from the log at that moment. While the stream does not take more, nothing more is read; that is
+//! all the backpressure there is, and all it needs. What a broken link had sent may be lost; the
+//! protocol notices.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use quorate_log::{LogError, Read, ReadJob};
+use quorate_platform::Platform;
+use quorate_vsr::Offset;
+use quorate_vsr::partition::Event;
+use quorate_wire::{BATCH_BYTES_MAX, ClusterId, Frame, Kind, PAYLOAD_BYTES_MAX};
+
+use super::Shard;
+use super::connection::pieces;
+use super::peer_frame::{Envelope, Said, Wish};
+use super::state::{LinkKey, State};
+use crate::peer::{Backoff, Dialled, PeerHello, dial};
+
+/// A peer that takes nothing for this long gets a new link, in case the old one is dead.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages in one frame, in bytes.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Records of one partition in one frame, in bytes.
+const RECORD_BYTES_MAX: usize = 1 << 20;
+/// A frame with this many bytes of records takes no more.
+const FRAME_RECORD_BYTES_MAX: usize = 2 << 20;
+const _: () = assert!(
+    FRAME_RECORD_BYTES_MAX + RECORD_BYTES_MAX + BATCH_BYTES_MAX <= PAYLOAD_BYTES_MAX as usize
+);
+
+/// What a link does next.
+enum Next<P: Platform> {
+    Send(Vec<Bytes>),
+    /// The records that a partition wants to send are on disk.
+    Read(u64, Wish, ReadJob<P>),
+    Wait,
+    Close(&'static str),
+}
+
+/// Keeps the link up as long as there is something to say.
+pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>, key: LinkKey) {
+    let mut backoff = Backoff::new();
+    let Some(changed) = shard
+        .state
+        .borrow()
+        .links
+        .get(&key)
+        .map(|queue| queue.changed())
+    else {
+        return;
+    };
+    while !shard.is_over() {
+        if shard.state.borrow().is_silent(key) {
+            changed.wait().await;
+            continue;
+        }
+        let LinkKey { node, shard: index } = key;
+        shard.state.borrow_mut().renew_link(key);
+        match connect(&shard, key).await {
+            Ok(link) => {
+                backoff.reset();
+                tracing::debug!(%node, shard = index, "linked");
+                let end = pump(&shard, key, link).await;
+                tracing::debug!(%node, shard = index, %end, "link ended");
+                shard.state.borrow_mut().clear_link(key);
+            }
+            Err(error) => {
+                tracing::debug!(%node, shard = index, %error, "cannot link");
+                shard.state.borrow_mut().clear_link(key);
+                let wait = backoff.after_failure(shard.platform.random());
+                shard.platform.sleep(wait).await;
+            }
+        }
+    }
+}
+
+async fn connect<P: Platform>(shard: &Shard<P>, key: LinkKey) -> io::Result<Dialled<P::Writer>> {
+    let metadata = shard.metadata.load();
+    let node = metadata.catalog.nodes.get(&key.node);
+    let address = node.and_then(|node| node.shard_addresses.get(key.shard as usize));
+    let Some(address) = address else {
+        return Err(io::Error::other("the address is not known"));
+    };
+    let hello = PeerHello {
+        from: shard.node.0,
+        to: key.node.0,
+        shard: Some(key.shard),
+        incarnation: shard.incarnation,
+    };
+    dial(&shard.platform, *address, shard.cluster, hello).await
+}
+
+/// Sends until the link ends; says why.
+async fn pump<P: Platform>(
+    shard: &Shard<P>,
+    key: LinkKey,
+    mut link: Dialled<P::Writer>,
+) -> Box<dyn fmt::Display> {
+    let Some(changed) = shard
+        .state
+        .borrow()
+        .links
+        .get(&key)
+        .map(|queue| queue.changed())
+    else {
+        return Box::new("the queue is gone");
+    };
+    loop {
+        let next = shard.state.borrow_mut().next_frame(key, shard.cluster);
+        let buffers = match next {
+            Next::Send(buffers) => buffers,
+            Next::Read(id, wish, job) => {
+                let read = job.run().await;
+                let mut state = shard.state.borrow_mut();
+                match state.frame_of_read(id, wish, read, shard.cluster) {
+                    Some(buffers) => buffers,
+                    None => continue,
+                }
+            }
+            Next::Wait => {
+                // The other side never sends, so all that can come from it is the end.
+                match select(pin!(changed.wait()), pin!(link.ended())).await {
+                    Either::Left(((), _)) => continue,
+                    Either::Right(((), _)) => return Box::new("the other side closed it"),
+                }
+            }
+            Next::Close(reason) => return Box::new(reason),
+        };
+        for piece in pieces(buffers) {
+            match shard
+                .platform
+                .timeout(STALL_TIMEOUT, link.send(piece))
+                .await
+            {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Box::new(error),
+                Err(elapsed) => return Box::new(elapsed),
+            }
+        }
+    }
+}
+
+/// A frame that is being put together.
+#[derive(Default)]
+struct Draft {
+    envelopes: Vec<Envelope>,
+    batches: Vec<Bytes>,
+    payload_len: usize,
+}
+
+impl Draft {
+    fn finish(self, cluster: ClusterId) -> Vec<Bytes> {
+        let body = quorate_wire::encode(&self.envelopes);
+        let head = Frame::head(Kind::Partitions, cluster, 0, &body, self.payload_len);
+        let mut buffers = Vec::with_capacity(1 + self.batches.len());
+        buffers.push(head);
+        buffers.extend(self.batches);
+        buffers
+    }
+}
+
+impl<P: Platform> State<P> {
+    fn is_silent(&self, key: LinkKey) -> bool {
+        self.links.get(&key).is_none_or(|queue| queue.is_empty())
+    }
+
+    fn renew_link(&mut self, key: LinkKey) {
+        if let Some(queue) = self.links.get_mut(&key) {
+            queue.renew();
+        }
+    }
+
+    fn clear_link(&mut self, key: LinkKey) {
+        if let Some(queue) = self.links.get_mut(&key) {
+            queue.clear();
+        }
+    }
+
+    fn next_frame(&mut self, key: LinkKey, cluster: ClusterId) -> Next<P> {
+        if self.is_over {
+            return Next::Close("the shard has ended");
+        }
+        let Some(queue) = self.links.get_mut(&key) else {
+            return Next::Close("not needed");
+        };
+        if queue.is_reset() {
+            return Next::Close("the node was away or has been started again");
+        }
+        let mut draft = Draft::default();
+        for (partition, message) in queue.take_messages(MESSAGE_BYTES_MAX) {
+            let said = Said::Message(message);
+            draft.envelopes.push(Envelope { partition, said });
+        }
+        while draft.payload_len < FRAME_RECORD_BYTES_MAX {
+            let Some(queue) = self.links.get_mut(&key) else {
+                break;
+            };
+            let Some((id, wish)) = queue.take_wish() else {
+                break;
+            };
+            match self.begin_send(id, wish) {
+                Some(Read::Ready(batches)) => self.add_records(&mut draft, id, wish, batches),
+                Some(Read::Job(job)) if draft.envelopes.is_empty() => {
+                    return Next::Read(id, wish, job);
+                }
+                // What is at hand goes first, and does not wait for the disk.
+                Some(Read::Job(_)) => {
+                    if let Some(queue) = self.links.get_mut(&key) {
+                        queue.postpone(id, wish);
+                    }
+                    break;
+                }
+                Some(Read::OutOfRange) | None => {}
+            }
+        }
+        match draft.envelopes.is_empty() {
+            true => Next::Wait,
+            false => Next::Send(draft.finish(cluster)),
+        }
+    }
+
+    /// Begins to read what `wish` asks for; nothing if it is out of date.
+    fn begin_send(&self, id: u64, wish: Wish) -> Option<Read<P>> {
+        let partition = self.partitions.get(&id)?;
+        partition
+            .replica
+            .records_head(wish.to, wish.epoch, wish.from)?;
+        // Durable here or not: whether it is counts only when it comes to committing.
+        Some(
+            partition
+                .log
+                .begin_read(wish.from.0, RECORD_BYTES_MAX, u64::MAX),
+        )
+    }
+
+    /// Adds records to a frame, unless the wish is out of date by now.
+    fn add_records(&mut self, draft: &mut Draft, id: u64, wish: Wish, batches: Vec<Bytes>) {
+        let Some(partition) = self.partitions.get(&id) else {
+            return;
+        };
+        let head = partition
+            .replica
+            .records_head(wish.to, wish.epoch, wish.from);
+        let (Some(head), Some(last)) = (head, batches.last()) else {
+            return;
+        };
+        let next_offset = Offset(super::batch_header(last).next_offset());
+        let payload_len: usize = batches.iter().map(Bytes::len).sum();
+        draft.payload_len += payload_len;
+        draft.batches.extend(batches);
+        let payload_len = u32::try_from(payload_len).expect("a frame's records are few megabytes");
+        let said = Said::Records { head, payload_len };
+        draft.envelopes.push(Envelope {
+            partition: id,
+            said,
+        });
+        self.step(
+            id,
+            Event::RecordsSent {
+                to: wish.to,
+                head,
+                next_offset,
+            },
+        );
+    }
+
+    fn frame_of_read(
+        &mut self,
+        id: u64,
+        wish: Wish,
+        read: Result<Vec<Bytes>, LogError>,
+        cluster: ClusterId,
+    ) -> Option<Vec<Bytes>> {
+        let batches = match read {
+            Ok(batches) => batches,
+            Err(LogError::Superseded) => return None,
+            Err(error) => {
+                // The follower asks again after a while, and may find the records readable.
+                tracing::error!(partition = id, %error, "records cannot be read for a follower");
+                return None;
+            }
+        };
+        let mut draft = Draft::default();
+        self.add_records(&mut draft, id, wish, batches);
+        (!draft.envelopes.is_empty()).then(|| draft.finish(cluster))
+    }
+}

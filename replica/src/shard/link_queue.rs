@@ -1,0 +1,166 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use quorate_vsr::partition::Message;
+
+use super::peer_frame::Wish;
+use super::signal::Signal;
+
+/// Messages that wait for a link. While the other side is slow or away the rest is dropped: every
+/// message is said again by a timer if it matters.
+const MESSAGES_MAX: usize = 65_536;
+
+/// What one link still has to send.
+///
+/// Messages are few and small. Of records only the wish to send them is kept, at most one for each
+/// partition, and they are read when their turn comes; so a peer that takes nothing costs no
+/// memory. Partitions take turns in the order of their wishes.
+#[derive(Debug, Default)]
+pub(super) struct LinkQueue {
+    messages: VecDeque<(u64, Message)>,
+    wishes: BTreeMap<u64, Wish>,
+    turns: VecDeque<u64>,
+    is_reset: bool,
+    changed: Rc<Signal>,
+}
+
+impl LinkQueue {
+    pub(super) fn say(&mut self, partition: u64, message: Message) {
+        if self.messages.len() < MESSAGES_MAX {
+            self.messages.push_back((partition, message));
+            self.changed.notify();
+        }
+    }
+
+    /// Takes the place of an earlier wish of the same partition, and its turn.
+    pub(super) fn wish(&mut self, partition: u64, wish: Wish) {
+        if self.wishes.insert(partition, wish).is_none() {
+            self.turns.push_back(partition);
+        }
+        self.changed.notify();
+    }
+
+    /// Gives back a wish that could not be fulfilled yet, unless a newer one has come.
+    pub(super) fn postpone(&mut self, partition: u64, wish: Wish) {
+        if !self.wishes.contains_key(&partition) {
+            self.wishes.insert(partition, wish);
+            self.turns.push_front(partition);
+        }
+    }
+
+    /// Takes messages of together about `bytes_max` bytes.
+    pub(super) fn take_messages(&mut self, bytes_max: usize) -> Vec<(u64, Message)> {
+        let mut bytes = 0;
+        let fitting = self.messages.iter().take_while(|(_, message)| {
+            let fits = bytes < bytes_max;
+            bytes += estimated_bytes(message);
+            fits
+        });
+        let count = fitting.count();
+        self.messages.drain(..count).collect()
+    }
+
+    pub(super) fn take_wish(&mut self) -> Option<(u64, Wish)> {
+        let partition = self.turns.pop_front()?;
+        let wish = self.wishes.remove(&partition);
+        Some((partition, wish.expect("each turn belongs to a wish")))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.turns.is_empty()
+    }
+
+    /// Drops everything: the link is down, and what was wished may not fit the next one.
+    pub(super) fn clear(&mut self) {
+        self.messages.clear();
+        self.wishes.clear();
+        self.turns.clear();
+    }
+
+    /// A new link begins.
+    pub(super) const fn renew(&mut self) {
+        self.is_reset = false;
+    }
+
+    /// Has the link closed and opened again: the other side is not who it was.
+    pub(super) fn reset(&mut self) {
+        self.is_reset = true;
+        self.changed.notify();
+    }
+
+    pub(super) const fn is_reset(&self) -> bool {
+        self.is_reset
+    }
+
+    /// Tells the link's task of everything new.
+    pub(super) fn changed(&self) -> Rc<Signal> {
+        Rc::clone(&self.changed)
+    }
+}
+
+/// The size of a message in a frame, roughly; only histories have no fixed size.
+fn estimated_bytes(message: &Message) -> usize {
+    let starts = match message {
+        Message::Promise(promise) => promise.history.starts().len(),
+        Message::Adopt(adopt) => adopt.history.starts().len(),
+        Message::RequestPromise { .. }
+        | Message::Pull { .. }
+        | Message::Ack(_)
+        | Message::Commit { .. } => 0,
+    };
+    64 + starts * 12
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_vsr::{Epoch, NodeId, Offset};
+
+    use super::*;
+
+    fn wish(from: u64) -> Wish {
+        Wish {
+            to: NodeId(2),
+            epoch: Epoch(1),
+            from: Offset(from),
+        }
+    }
+
+    #[test]
+    fn a_newer_wish_keeps_the_turn_of_the_older() {
+        let mut queue = LinkQueue::default();
+        queue.wish(7, wish(0));
+        queue.wish(3, wish(0));
+        queue.wish(7, wish(10));
+        assert_eq!(queue.take_wish(), Some((7, wish(10))));
+        assert_eq!(queue.take_wish(), Some((3, wish(0))));
+        assert_eq!(queue.take_wish(), None);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_postponed_wish_is_first_unless_it_is_out_of_date() {
+        let mut queue = LinkQueue::default();
+        queue.wish(7, wish(0));
+        queue.wish(3, wish(0));
+        let (partition, taken) = queue.take_wish().unwrap();
+        queue.postpone(partition, taken);
+        assert_eq!(queue.take_wish(), Some((7, wish(0))));
+        queue.wish(7, wish(5));
+        queue.postpone(7, wish(0));
+        assert_eq!(queue.take_wish(), Some((3, wish(0))));
+        assert_eq!(queue.take_wish(), Some((7, wish(5))));
+    }
+
+    #[test]
+    fn messages_for_a_peer_that_takes_none_are_bounded() {
+        let mut queue = LinkQueue::default();
+        let message = Message::RequestPromise { epoch: Epoch(1) };
+        for partition in 0..2 * MESSAGES_MAX as u64 {
+            queue.say(partition, message.clone());
+        }
+        assert_eq!(queue.take_messages(usize::MAX).len(), MESSAGES_MAX);
+        queue.say(1, message.clone());
+        queue.say(2, message.clone());
+        assert_eq!(queue.take_messages(64), vec![(1, message)]);
+    }
+}

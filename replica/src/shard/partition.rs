@@ -1,0 +1,68 @@
+use std::rc::Rc;
+
+use quorate_log::PartitionLog;
+use quorate_platform::Disk;
+use quorate_vsr::partition::Replica;
+use quorate_vsr::{Epoch, Offset};
+use quorate_wire::Refusal;
+
+use super::budget::Permit;
+use super::signal::Signal;
+use super::tally::Standing;
+use super::waiting::Waiting;
+
+/// One replica of one partition: what the protocol knows, the records, and who waits for them.
+pub(super) struct Partition<D: Disk> {
+    pub(super) replica: Replica,
+    pub(super) log: PartitionLog<D>,
+    /// Producers that wait for a majority.
+    pub(super) until_committed: Waiting,
+    /// Producers that wait for this replica's disk alone, or for nothing.
+    pub(super) until_durable: Waiting,
+    /// Fetches that wait for more to be committed.
+    pub(super) parked: Vec<Rc<Signal>>,
+    /// Bytes that are appended and not yet handed to the disk.
+    pub(super) unflushed: Permit,
+    /// Where the log shall be cut as soon as the disk is free.
+    pub(super) truncate_to: Option<Offset>,
+    /// Whether the disk works for this partition; one thing at a time keeps them in order.
+    pub(super) is_writing: bool,
+    /// Whether the partition is in the queue for the disk.
+    pub(super) is_queued: bool,
+    /// The newest epoch that the control plane's word has been taken in for.
+    pub(super) assigned: Epoch,
+    /// What the partition adds to the shard's status.
+    pub(super) standing: Standing,
+}
+
+impl<D: Disk> Partition<D> {
+    pub(super) fn new(replica: Replica, log: PartitionLog<D>, unflushed: Permit) -> Self {
+        Self {
+            replica,
+            log,
+            until_committed: Waiting::default(),
+            until_durable: Waiting::default(),
+            parked: Vec::new(),
+            unflushed,
+            truncate_to: None,
+            is_writing: false,
+            is_queued: false,
+            assigned: Epoch(0),
+            standing: Standing::default(),
+        }
+    }
+
+    /// Has every parked fetch look again.
+    pub(super) fn wake_parked(&mut self) {
+        for parked in self.parked.drain(..) {
+            parked.notify();
+        }
+    }
+
+    /// Tells all who wait that there will be no answer to what they wait for.
+    pub(super) fn refuse_waiting(&mut self, refusal: &Refusal) {
+        self.until_committed.refuse_all(refusal);
+        self.until_durable.refuse_all(refusal);
+        self.wake_parked();
+    }
+}

@@ -1,0 +1,102 @@
+//! What travels on a link between two shards: messages of many partitions in one frame.
+//!
+//! The body is a list of [`Envelope`]s. Record batches are the frame's payload: those of the first
+//! envelope that has any, then those of the next, and so on, never re-encoded.
+
+use bytes::Bytes;
+use quorate_batch::Batches;
+use quorate_vsr::partition::{Message, RecordsHead};
+use quorate_vsr::{Epoch, NodeId, Offset};
+use quorate_wire::Frame;
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// One message and the partition that it is about.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Envelope {
+    pub(super) partition: u64,
+    pub(super) said: Said,
+}
+
+/// What is in an [`Envelope`].
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Message(Message),
+    Records {
+        head: RecordsHead,
+        /// How much of the frame's payload is theirs, in bytes.
+        payload_len: u32,
+    },
+}
+
+/// Records that a peer sent, checked: whole batches, right checksums, contiguous offsets.
+#[derive(Debug)]
+pub(super) struct Records {
+    pub(super) head: RecordsHead,
+    pub(super) next_offset: Offset,
+    pub(super) epochs: Vec<(Epoch, Offset)>,
+    pub(super) batches: Vec<Bytes>,
+}
+
+/// One message, ready for the partition that it is about.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Message(Message),
+    Records(Records),
+}
+
+/// Reads a frame of a link; an error is a reason to end the link.
+pub(super) fn open(frame: Frame) -> Result<Vec<(u64, Heard)>, String> {
+    let envelopes: Vec<Envelope> =
+        quorate_wire::decode(&frame.body).map_err(|invalid| invalid.to_string())?;
+    let mut payload = frame.payload.freeze();
+    let mut heard = Vec::with_capacity(envelopes.len());
+    for Envelope { partition, said } in envelopes {
+        let said = match said {
+            Said::Message(message) => Heard::Message(message),
+            Said::Records { head, payload_len } => {
+                if payload_len as usize > payload.len() {
+                    return Err(format!("the records of partition {partition} are cut off"));
+                }
+                let batches = payload.split_to(payload_len as usize);
+                let records = Records::check(head, batches)
+                    .map_err(|problem| format!("the records of partition {partition}: {problem}"));
+                Heard::Records(records?)
+            }
+        };
+        heard.push((partition, said));
+    }
+    Ok(heard)
+}
+
+impl Records {
+    fn check(head: RecordsHead, payload: Bytes) -> Result<Self, String> {
+        let mut next_offset = head.base_offset;
+        let (mut epochs, mut batches) = (Vec::new(), Vec::new());
+        for batch in Batches::new(payload) {
+            let (header, batch) = batch.map_err(|error| error.to_string())?;
+            if header.base_offset != next_offset.0 {
+                let base = header.base_offset;
+                return Err(format!(
+                    "offset {base} stands where {next_offset} should be"
+                ));
+            }
+            epochs.push((Epoch(header.leader_epoch), next_offset));
+            next_offset = Offset(header.next_offset());
+            batches.push(batch);
+        }
+        Ok(Self {
+            head,
+            next_offset,
+            epochs,
+            batches,
+        })
+    }
+}
+
+/// A wish to send records: from where, and in which epoch it was wished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) to: NodeId,
+    pub(super) epoch: Epoch,
+    pub(super) from: Offset,
+}

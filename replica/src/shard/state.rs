@@ -1,0 +1,271 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_platform::Platform;
+use quorate_vsr::NodeId;
+use quorate_vsr::partition::{Effect, Event, Facts, Message, Timer};
+
+use super::ShardStatus;
+use super::deadlines::Deadlines;
+use super::link_queue::LinkQueue;
+use super::partition::Partition;
+use super::peer_frame::{Heard, Records};
+use super::signal::Signal;
+use super::space::Space;
+use super::tally::{Standing, Tally};
+use crate::metadata::Published;
+
+/// Messages for partitions that this shard has not opened yet. A new topic's leader may hear of it
+/// a moment before its followers do.
+const EARLY_MAX: usize = 4_096;
+
+/// Everything that a shard knows. Its methods never wait.
+///
+/// Tasks borrow it, change it and give it back before they await anything. What they have to do
+/// next stands in its queues, and a signal tells them so.
+pub(super) struct State<P: Platform> {
+    pub(super) platform: P,
+    pub(super) node: NodeId,
+    pub(super) index: u32,
+    pub(super) shards: u32,
+    pub(super) incarnation: u64,
+    pub(super) metadata: Arc<Published>,
+    pub(super) status: Arc<ShardStatus>,
+    pub(super) signals: Rc<Signals>,
+    pub(super) partitions: BTreeMap<u64, Partition<P>>,
+    pub(super) peers: BTreeMap<NodeId, PeerNode>,
+    pub(super) links: BTreeMap<LinkKey, LinkQueue>,
+    pub(super) deadlines: Deadlines<(u64, Timer)>,
+    /// Partitions for which the disk has something to do, in the order of its coming.
+    pub(super) dirty: VecDeque<u64>,
+    /// Flushes and cuts under way.
+    pub(super) writing: usize,
+    /// Flushes, cuts and writes of facts that have ended.
+    pub(super) written: u64,
+    /// Partitions that were given up while the disk was working for them.
+    pub(super) condemned: BTreeSet<u64>,
+    pub(super) is_writing_facts: bool,
+    /// Facts to be made durable; `None` stands for their removal.
+    pub(super) facts: BTreeMap<u64, Option<Facts>>,
+    pub(super) early: VecDeque<(u64, NodeId, Message)>,
+    pub(super) space: Space,
+    pub(super) is_stopping: bool,
+    /// Nothing happens any more: the shard has stopped or failed.
+    pub(super) is_over: bool,
+    tally: Tally,
+    /// Kept for its capacity: empty between two steps.
+    pub(super) effects: Vec<Effect>,
+}
+
+/// One direction to one shard of another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LinkKey {
+    pub(super) node: NodeId,
+    pub(super) shard: u32,
+}
+
+/// What matters to a shard about another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PeerNode {
+    pub(super) incarnation: u64,
+    pub(super) is_alive: bool,
+    pub(super) shards: u32,
+}
+
+/// What the shard's tasks wait for.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    /// An earlier deadline than all others.
+    pub(super) deadlines: Signal,
+    /// Work for the disk.
+    pub(super) dirty: Signal,
+    /// Facts to be made durable.
+    pub(super) facts: Signal,
+    /// The disk has finished something; for whoever waits until all is done.
+    pub(super) written: Signal,
+    /// The same, for whoever waits to remove a partition.
+    pub(super) removed: Signal,
+}
+
+impl<P: Platform> State<P> {
+    /// The state of `shard` before it has opened anything.
+    pub(super) fn new(platform: P, setup: &super::Setup<P>, signals: Rc<Signals>) -> Self {
+        Self {
+            platform,
+            node: setup.node,
+            index: setup.index,
+            shards: setup.shards,
+            incarnation: setup.incarnation,
+            metadata: Arc::clone(&setup.metadata),
+            status: Arc::clone(&setup.status),
+            signals,
+            partitions: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            links: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            dirty: VecDeque::new(),
+            writing: 0,
+            written: 0,
+            condemned: BTreeSet::new(),
+            is_writing_facts: false,
+            facts: BTreeMap::new(),
+            early: VecDeque::new(),
+            space: Space::new(setup.folder.clone()),
+            is_stopping: false,
+            is_over: false,
+            tally: Tally::default(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes up a partition that was opened.
+    pub(super) fn insert(&mut self, id: u64, partition: Partition<P>) {
+        self.tally.add(&partition.standing);
+        self.partitions.insert(id, partition);
+        self.status.publish(self.tally.summary());
+    }
+
+    /// Hands a partition what was said to it before it was there.
+    pub(super) fn hear_early(&mut self, id: u64) {
+        let early = std::mem::take(&mut self.early);
+        for (partition, from, message) in early {
+            self.hear(partition, from, message);
+        }
+        debug_assert!(self.early.iter().all(|(partition, _, _)| *partition != id));
+    }
+
+    /// Gives a partition up, with all that refers to it.
+    pub(super) fn remove(&mut self, id: u64) -> Option<Partition<P>> {
+        let partition = self.partitions.remove(&id)?;
+        self.tally.remove(&partition.standing);
+        self.status.publish(self.tally.summary());
+        for timer in [Timer::Resend, Timer::Commit, Timer::SaveWatermark] {
+            self.deadlines.disarm((id, timer));
+        }
+        Some(partition)
+    }
+
+    /// Takes in what a peer's frame has brought.
+    pub(super) fn hear_all(&mut self, from: NodeId, heard: Vec<(u64, Heard)>) {
+        for (id, heard) in heard {
+            match heard {
+                Heard::Message(message) => self.hear(id, from, message),
+                Heard::Records(records) => self.hear_records(id, from, records),
+            }
+        }
+    }
+
+    fn hear_records(&mut self, id: u64, from: NodeId, records: Records) {
+        let Records {
+            head,
+            next_offset,
+            epochs,
+            batches,
+        } = records;
+        let bytes = batches.iter().map(Bytes::len).sum();
+        // A follower without room is like one that does not hear: the leader tries again later.
+        if self.space.admits(&self.platform, bytes) {
+            let event = Event::Records {
+                from,
+                head,
+                next_offset,
+                epochs,
+            };
+            self.step_with_records(id, event, &batches);
+        }
+    }
+
+    /// Hands a peer's message to the partition that it is about.
+    pub(super) fn hear(&mut self, id: u64, from: NodeId, message: Message) {
+        if self.partitions.contains_key(&id) {
+            self.step(id, Event::Message { from, message });
+        } else if self.early.len() < EARLY_MAX && !self.metadata.load().catalog.is_deleted(id) {
+            self.early.push_back((id, from, message));
+        }
+    }
+
+    /// Lets the partition's protocol see `event`, and does what it asks for.
+    pub(super) fn step(&mut self, id: u64, event: Event) {
+        self.step_with_records(id, event, &[]);
+    }
+
+    /// The same; `records` are at hand to be appended.
+    pub(super) fn step_with_records(&mut self, id: u64, event: Event, records: &[Bytes]) {
+        let Some(partition) = self.partitions.get_mut(&id).filter(|_| !self.is_over) else {
+            return;
+        };
+        let mut effects = std::mem::take(&mut self.effects);
+        partition.replica.step(event, &mut effects);
+        self.carry_out_all(id, effects, records);
+    }
+
+    /// Does all that a step asks for, in order, and keeps the emptied list for the next one.
+    pub(super) fn carry_out_all(&mut self, id: u64, mut effects: Vec<Effect>, records: &[Bytes]) {
+        for effect in effects.drain(..) {
+            self.carry_out(id, effect, records);
+        }
+        self.effects = effects;
+        self.note_standing(id);
+    }
+
+    /// Puts a partition into the queue for the disk.
+    pub(super) fn enqueue(&mut self, id: u64) {
+        if let Some(partition) = self.partitions.get_mut(&id)
+            && !std::mem::replace(&mut partition.is_queued, true)
+        {
+            self.dirty.push_back(id);
+            self.signals.dirty.notify();
+        }
+    }
+
+    /// Nothing happens any more; all tasks find out.
+    pub(super) fn end(&mut self) {
+        self.is_over = true;
+        for queue in self.links.values() {
+            queue.changed().notify();
+        }
+        self.signals.notify_all();
+    }
+
+    /// Whether the disk has nothing to do and nothing under way.
+    pub(super) fn is_written(&self) -> bool {
+        self.writing == 0 && self.dirty.is_empty()
+    }
+
+    /// Keeps the published status in step with one partition.
+    fn note_standing(&mut self, id: u64) {
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return;
+        };
+        let (replica, before) = (&partition.replica, &partition.standing);
+        let leads = replica.is_open();
+        if before.leads == leads && replica.lagging().eq(before.lagging.iter().copied()) {
+            return;
+        }
+        let standing = Standing {
+            leads,
+            lagging: replica.lagging().collect(),
+        };
+        self.tally.remove(&partition.standing);
+        self.tally.add(&standing);
+        partition.standing = standing;
+        self.status.publish(self.tally.summary());
+    }
+}
+
+impl Signals {
+    fn notify_all(&self) {
+        let Self {
+            deadlines,
+            dirty,
+            facts,
+            written,
+            removed,
+        } = self;
+        for signal in [deadlines, dirty, facts, written, removed] {
+            signal.notify();
+        }
+    }
+}
