@@ -14,8 +14,8 @@
 //! control_address = "127.0.0.1:7400"
 //! ```
 //!
-//! Every key but `pin` and `first_core` must be there and no other may be. An error names the key, the value that it
-//! met and the values that are allowed.
+//! Every key but `pin` and `first_core` must be there and no other may be. An error names the key,
+//! the value that it met and the values that are allowed.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

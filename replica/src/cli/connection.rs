@@ -9,6 +9,16 @@ pub(crate) async fn connect(bootstrap: &Bootstrap) -> Result<Client<Compio>, Fai
     Ok(Client::connect(Compio, ClientConfig::new(bootstrap.hosts())).await?)
 }
 
+/// Like [`connect`], for a command that has only `patience` for each operation.
+pub(crate) async fn connect_patiently(
+    bootstrap: &Bootstrap,
+    patience: Duration,
+) -> Result<Client<Compio>, Failure> {
+    let mut config = ClientConfig::new(bootstrap.hosts());
+    config.operation_timeout = config.operation_timeout.min(patience);
+    Ok(Client::connect(Compio, config).await?)
+}
+
 /// Like [`connect`], for a command that asks once and would rather say soon who is silent.
 pub(crate) async fn connect_briefly(bootstrap: &Bootstrap) -> Result<Client<Compio>, Failure> {
     let config = ClientConfig {

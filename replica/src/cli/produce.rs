@@ -15,11 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use futures_util::select_biased;
-use quorate_client::{Acks, Compio, Error, Producer, ProducerConfig, Record};
+use quorate_client::{Acks, Client, Compio, Error, Producer, ProducerConfig, Record, Refusal};
 use quorate_platform::Tasks as _;
 use rustix::process::Signal;
 
-use super::connection::connect;
+use super::connection::connect_patiently;
 use super::line::{self, Block};
 use super::output::{self, Output};
 use super::{Failure, Global, block_on, duration, signals};
@@ -34,8 +34,9 @@ use summary::Summary;
 /// is acknowledged. Lines stand in the order of the input within each partition: give --partition,
 /// or a topic of one partition, to have all of them in order.
 ///
-/// A summary goes to stderr, as an object with `--output json`. With `--output json` each acknowledged batch is an object on a line of
-/// its own on stdout: `partition`, `base_offset` (null with --acks none) and `count`.
+/// A summary goes to stderr. With `--output json` it is an object, and each acknowledged batch is
+/// one too, on a line of its own on stdout: `partition`, `base_offset` (null with --acks none) and
+/// `count`.
 ///
 /// On failure the summary says how many records are acknowledged, how many are certainly not
 /// written, and of how many that is unknown. SIGINT or SIGTERM ends the reading of the input; what
@@ -91,13 +92,16 @@ impl Produce {
 
     async fn produce(&self, global: &Global) -> Result<(), Failure> {
         let (input, input_bytes) = self.open()?;
-        let client = connect(&global.bootstrap).await?;
+        let within = format!("writing to topic \"{}\"", self.topic.escape_debug());
+        let client = connect_patiently(&global.bootstrap, self.delivery_timeout).await?;
+        self.check_topic(&client).await?;
         let config = ProducerConfig {
             acks: self.acks.into(),
             delivery_timeout: self.delivery_timeout,
             ..ProducerConfig::default()
         };
-        let producer = client.producer(config).await?;
+        let registered = client.producer(config).await;
+        let producer = registered.map_err(|error| Failure::from(error).within(within))?;
         let acknowledgements = Rc::new(RefCell::new(Acknowledgements::new(global.output)));
         let listener = Rc::clone(&acknowledgements);
         producer.on_acknowledged(move |batch| listener.borrow_mut().on_acknowledged(&batch));
@@ -128,6 +132,24 @@ impl Produce {
         }
         fed?;
         acknowledgements.failure()
+    }
+
+    /// What cannot be written to is told of before the input is read, which may take its time.
+    async fn check_topic(&self, client: &Client<Compio>) -> Result<(), Failure> {
+        let topics = client.list_topics().await?;
+        let known = topics.iter().find(|topic| topic.name == self.topic);
+        let checked = match (known, self.partition) {
+            (None, _) => Err(Refusal::unknown_topic(&self.topic)),
+            (Some(topic), Some(partition)) => topic.partition(partition).map(|_| ()),
+            (Some(_), None) => Ok(()),
+        };
+        checked.map_err(|refusal| {
+            Error::Refused {
+                what: "nothing is written".to_owned(),
+                refusal,
+            }
+            .into()
+        })
     }
 
     fn open(&self) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {

@@ -33,8 +33,8 @@ use supervisor::Supervisor;
 /// A node that dies is shown as dead. `quorate node --config DIR/node-N/quorate.toml` starts it
 /// again by hand; --restart does so by itself.
 ///
-/// A folder that already holds a cluster is started again with all its data. The number of its nodes
-/// and shards cannot change any more; its ports can.
+/// A folder that already holds a cluster is started again with all its data. The number of its
+/// nodes and shards cannot change any more; its ports can.
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     /// How many nodes [default: those of the folder, or 3]
