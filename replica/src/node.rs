@@ -215,7 +215,7 @@ impl Starting {
         let (incarnation, metadata) = (self.incarnation, Arc::clone(&self.metadata));
         let (status, signals) = (Arc::clone(&self.statuses[index]), self.signals.clone());
         let bound = self.bound.clone();
-        let (name, core) = (format!("shard-{index}"), config.pin.then_some(index));
+        let (name, core) = (format!("shard-{index}"), config.core_of(index));
         thread::start(name, core, self.reports.clone(), move || async move {
             let purpose = format!("shard {index}");
             let Some(listener) = listen(address, purpose, bound, &signals).await? else {

@@ -177,6 +177,7 @@ mod tests {
             control_address,
             shard_addresses: vec!["127.0.0.1:7401".parse().unwrap()],
             pin: false,
+            first_core: 0,
             nodes: Vec::new(),
         }
     }

@@ -222,7 +222,7 @@ async fn open_file<D: Disk>(
         Tail::Torn => {
             let problem = format!(
                 "what stands behind byte {} makes no sense, and a later file exists; {REMEDY}",
-                content.end
+                content.damaged_at
             );
             return Err(NodeError::damaged(path, problem));
         }
@@ -230,7 +230,7 @@ async fn open_file<D: Disk>(
             let problem = format!(
                 "what stands between byte {} and byte {later} makes no sense, and good entries \
                  follow; {REMEDY}",
-                content.end
+                content.damaged_at
             );
             return Err(NodeError::damaged(path, problem));
         }

@@ -8,7 +8,7 @@
 //! each only when the one before is durable. If a good entry of a *later* write follows bytes that
 //! make no sense, these bytes were durable once, perhaps acknowledged, and have been damaged since:
 //! nothing may be cut. If nothing good follows, or only entries of the same write, then that write
-//! was under way when the power went. It was never reported as durable, and is cut.
+//! was under way when the power went. It was never reported as durable, and is cut, all of it.
 
 use bytes::{Buf, BufMut};
 use quorate_vsr::OpNumber;
@@ -36,8 +36,10 @@ pub(super) struct Entry {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Content {
     pub(super) entries: Vec<Entry>,
-    /// Where the last good entry ends.
+    /// Where the last whole write ends.
     pub(super) end: usize,
+    /// Where the last good entry ends.
+    pub(super) damaged_at: usize,
     /// The number that the next write gets.
     pub(super) next_write: u64,
     pub(super) tail: Tail,
@@ -97,30 +99,37 @@ pub(super) fn encode_write(write: u64, entries: &[(OpNumber, Vec<u8>)]) -> Vec<u
 /// Reads a whole file.
 pub(super) fn read(bytes: &[u8]) -> Result<Content, BadFile> {
     let first_write = read_file_header(bytes)?;
-    let mut entries = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
     let mut end = FILE_HEADER_BYTES;
+    // Where the last whole write ends, and how many entries there are up to there.
+    let (mut whole_end, mut whole_entries) = (end, 0);
     while let Some((entry, length)) = entry_at(bytes, end) {
-        entries.push(entry);
         end += length;
+        let is_last_of_write = entry.following == 0;
+        entries.push(entry);
+        if is_last_of_write {
+            (whole_end, whole_entries) = (end, entries.len());
+        }
     }
-    // The write that was under way if what follows is torn: the last good entry's if entries of it
-    // are missing, otherwise the one after.
-    let (current_write, is_whole) = match entries.last() {
-        Some(last) if last.following > 0 => (last.write, false),
-        Some(last) => (last.write + 1, true),
-        None => (first_write, true),
+    // The write that was under way if what follows is torn.
+    let next_write = match entries[..whole_entries].last() {
+        Some(last) => last.write + 1,
+        None => first_write,
     };
     let later = (end..bytes.len())
-        .find(|at| entry_at(bytes, *at).is_some_and(|(entry, _)| entry.write > current_write));
+        .find(|at| entry_at(bytes, *at).is_some_and(|(entry, _)| entry.write > next_write));
     let tail = match later {
         Some(later) => Tail::Damaged { later },
-        None if is_whole && end == bytes.len() => Tail::Clean,
+        None if whole_end == bytes.len() => Tail::Clean,
         None => Tail::Torn,
     };
+    let damaged_at = end;
+    entries.truncate(whole_entries);
     Ok(Content {
         entries,
-        end,
-        next_write: current_write + 1,
+        end: whole_end,
+        damaged_at,
+        next_write,
         tail,
     })
 }
@@ -210,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_ends_with_its_last_whole_entry() {
+    fn a_file_cut_anywhere_ends_with_its_last_whole_write() {
         let (bytes, ends) = file();
         for length in FILE_HEADER_BYTES..bytes.len() {
             let content = read(&bytes[..length]).unwrap();
@@ -220,11 +229,13 @@ mod tests {
                 Tail::Torn
             };
             assert_eq!(content.tail, expected, "cut to {length}");
-            assert!(content.end <= length, "cut to {length}");
+            let whole = ends.iter().filter(|end| **end <= length).max();
+            assert_eq!(Some(&content.end), whole, "cut to {length}");
             assert_eq!(
                 ops(&content),
                 (1..=content.entries.len() as u64).collect::<Vec<_>>()
             );
+            assert_eq!(read(&bytes[..content.end]).unwrap().tail, Tail::Clean);
         }
         for length in 0..FILE_HEADER_BYTES {
             assert_eq!(read(&bytes[..length]), Err(BadFile::Unfinished));
