@@ -1,0 +1,136 @@
+use std::cell::Cell;
+
+use quorate_client::{Certainty, Code, Error, Refusal};
+use quorate_wire::Request;
+
+use crate::cluster::Cluster;
+use crate::world::Twist;
+
+fn is_control(request: &Request) -> bool {
+    matches!(request, Request::Control { .. })
+}
+
+#[compio::test]
+async fn operations_find_the_primary() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    // The client does not know yet that the primary has changed.
+    cluster.world().primary = 3;
+    let topic = client.create_topic("orders", 4, 3).await.unwrap();
+    assert_eq!(topic.partitions.len(), 4);
+    let topics = client.list_topics().await.unwrap();
+    assert_eq!(topics.len(), 1);
+}
+
+#[compio::test]
+async fn an_operation_whose_answer_is_lost_is_done_once() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    let cuts = Cell::new(3);
+    cluster.script(move |_, _, request| {
+        if is_control(request) && cuts.get() > 0 {
+            cuts.set(cuts.get() - 1);
+            return Twist::ApplyThenCut;
+        }
+        Twist::Pass
+    });
+    // A second execution would find that the topic exists.
+    client.create_topic("orders", 1, 3).await.unwrap();
+    assert_eq!(cluster.count(is_control), 4);
+    let error = client.create_topic("orders", 1, 3).await.unwrap_err();
+    assert!(error.to_string().contains("exists"), "{error}");
+}
+
+#[compio::test]
+async fn a_session_that_the_cluster_forgot_is_replaced() {
+    let cluster = Cluster::start(1).await;
+    let client = cluster.client().await;
+    client.create_topic("one", 1, 1).await.unwrap();
+    cluster.world().forget_sessions();
+    client.create_topic("two", 1, 1).await.unwrap();
+    client.delete_topic("one").await.unwrap();
+    assert_eq!(client.list_topics().await.unwrap().len(), 1);
+}
+
+#[compio::test]
+async fn an_operation_that_was_never_done_fails_definitely() {
+    let cluster = Cluster::start(1).await;
+    let client = cluster.client().await;
+    cluster.script(|_, _, request| match request {
+        Request::Register { .. } => Twist::Refuse(Refusal::new(Code::Overloaded, "too much to do")),
+        _ => Twist::Pass,
+    });
+    let error = client.create_topic("orders", 1, 1).await.unwrap_err();
+    assert!(matches!(error, Error::Deadline { .. }), "{error}");
+    assert_eq!(error.certainty(), Certainty::Definite);
+    assert!(error.to_string().contains("too much to do"), "{error}");
+}
+
+#[compio::test]
+async fn an_operation_of_unknown_outcome_fails_indefinitely() {
+    let cluster = Cluster::start(1).await;
+    let client = cluster.client().await;
+    cluster.script(|_, _, request| match request {
+        Request::Control { .. } => Twist::ApplyThenHold,
+        _ => Twist::Pass,
+    });
+    let error = client.create_topic("orders", 1, 1).await.unwrap_err();
+    assert_eq!(error.certainty(), Certainty::Indefinite, "{error}");
+    cluster.world().script = None;
+    // The next operation does not reuse the number of the one that is undecided.
+    client.create_topic("invoices", 1, 1).await.unwrap();
+}
+
+#[compio::test]
+async fn descriptions_ask_followers_if_the_leader_does_not_answer() {
+    let cluster = Cluster::start(3).await;
+    cluster.world().add_topic("orders", 3);
+    let client = cluster.client().await;
+    cluster.script(|_, node, request| match request {
+        Request::Describe { .. } if node == 1 => Twist::Cut,
+        _ => Twist::Pass,
+    });
+    let topic = client.describe_topic("orders").await.unwrap();
+    let tellers: Vec<u16> = topic
+        .partitions
+        .iter()
+        .map(|partition| partition.status.as_ref().unwrap().node)
+        .collect();
+    assert_eq!(tellers, [2, 2, 3]);
+}
+
+#[compio::test]
+async fn an_unknown_topic_is_named() {
+    let cluster = Cluster::start(1).await;
+    let client = cluster.client().await;
+    let error = client.describe_topic("nowhere").await.unwrap_err();
+    let Error::Refused { refusal, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(refusal.code, Code::UnknownTopic);
+    assert!(error.to_string().contains("nowhere"), "{error}");
+    assert!(client.offsets("nowhere", 0).await.is_err());
+}
+
+#[compio::test]
+async fn a_topic_that_only_the_primary_has_heard_of_is_found() {
+    let cluster = Cluster::start(2).await;
+    cluster.world().primary = 2;
+    let client = cluster.client().await;
+    cluster.world().add_topic("new", 1);
+    cluster.script(|world, node, request| match request {
+        Request::Metadata { .. } if node == 1 => {
+            let old = Request::Metadata {
+                topics: Some(Vec::new()),
+            };
+            let (response, payload) = world.carry_out(node, &old, &[]);
+            let quorate_wire::Response::Metadata(mut metadata) = response else {
+                unreachable!()
+            };
+            metadata.version -= 1;
+            Twist::Claim(quorate_wire::Response::Metadata(metadata), payload)
+        }
+        _ => Twist::Pass,
+    });
+    assert!(client.offsets("new", 0).await.is_ok());
+}
