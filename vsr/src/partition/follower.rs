@@ -19,8 +19,7 @@ pub(super) struct Follower {
     pub(super) matched: bool,
     /// Its `log_epoch` is our epoch, on its stable storage.
     pub(super) adopted: bool,
-    /// It has everything below on stable storage. Within an epoch this cannot shrink: a matched
-    /// log is not cut before the next epoch.
+    /// It has everything below on stable storage, and once it has adopted the epoch it keeps it.
     pub(super) durable: Offset,
     /// It knows of everything below that it is committed.
     pub(super) high_watermark: Offset,
@@ -42,11 +41,10 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Takes an answer in. What it says may be old: all that counts towards a commit is a maximum.
+    /// Takes an answer in, which may be old.
     pub(super) fn on_ack(&mut self, ack: &Ack) {
         self.heard = true;
-        self.adopted |= ack.adopted;
-        self.durable = self.durable.max(ack.durable);
+        self.on_ack_durable(ack);
         self.high_watermark = self.high_watermark.max(ack.high_watermark);
         while self
             .in_flight
@@ -63,6 +61,19 @@ impl Follower {
         } else if ack.rewind && ack.received < self.sent {
             self.rewind(ack.received);
         }
+    }
+
+    /// What counts towards a commit is the greatest of the answers given since the adoption: from
+    /// then on the follower cuts nothing before the next epoch. What it said earlier is forgotten.
+    /// Had it been restarted before the adoption was durable, it would have been told again what to
+    /// adopt, and would have cut all that the leader appended after its opening.
+    fn on_ack_durable(&mut self, ack: &Ack) {
+        match (self.adopted, ack.adopted) {
+            (true, true) => self.durable = self.durable.max(ack.durable),
+            (true, false) => {}
+            (false, _) => self.durable = ack.durable,
+        }
+        self.adopted |= ack.adopted;
     }
 
     fn rewind(&mut self, to: Offset) {

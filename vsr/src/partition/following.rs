@@ -177,11 +177,13 @@ impl Replica {
 
     /// Whether records may go to the leader, who is not open yet and reconciles its log.
     ///
-    /// Since the promise nobody but this leader can have changed the log.
+    /// Between the promise and the leader's opening nothing changes this log, so what was read for
+    /// the leader is what the promise told of. After the opening a cut may have changed it, and
+    /// what is still on its way out is held back.
     pub(super) fn may_serve(&self, to: NodeId, base: Offset) -> bool {
-        let is_follower = matches!(self.duty, Duty::Following(_));
+        let is_unchanged = matches!(self.duty, Duty::Following(Stage::Waiting { .. }));
         let is_there = base < self.next_offset && self.truncating.is_none();
-        is_follower && self.has_promised() && self.leader == Some(to) && is_there
+        is_unchanged && self.has_promised() && self.leader == Some(to) && is_there
     }
 
     /// Tells the leader how far this replica has come; only said when the log is a prefix of the

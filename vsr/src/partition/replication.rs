@@ -60,7 +60,7 @@ impl Replica {
     ///
     /// `None` if that wish is out of date; then nothing must be sent. The records were read from
     /// the log between the wish and now, and as long as there is a head they are the right ones:
-    /// within an epoch, a log that serves others only grows.
+    /// while it serves others in an epoch, a log only grows.
     #[must_use]
     pub fn records_head(&self, to: NodeId, epoch: Epoch, from: Offset) -> Option<RecordsHead> {
         if epoch != self.facts.promised {

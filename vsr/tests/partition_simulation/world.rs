@@ -1,0 +1,550 @@
+//! The replicas of one partition, their network, their disks, clients and the control plane, all of
+//! it driven by one seed.
+
+use quorate_vsr::partition::{Effect, Event, Message, RecordsHead, Timer};
+use quorate_vsr::{Epoch, NodeId, Offset};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::ledger::Ledger;
+use super::node::{Batch, Node, Read, Sent};
+
+/// How many packets may be under way; beyond it the network loses some.
+const PACKETS_MAX: usize = 300;
+/// A healed world must have settled within this many steps.
+const SETTLE_STEPS_MAX: usize = 60_000;
+
+/// How often what happens, out of a thousand steps. Drawn anew for every seed, so that some worlds
+/// are quiet and get far, and others are wild.
+#[derive(Debug)]
+struct Weather {
+    loss: f64,
+    duplication: f64,
+    in_order: bool,
+    crash: u32,
+    assign: u32,
+    partition: u32,
+    timer: u32,
+    append: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Packet {
+    Message(Message),
+    Records {
+        head: RecordsHead,
+        next_offset: Offset,
+        batches: Vec<Batch>,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    rng: ChaCha8Rng,
+    weather: Weather,
+    nodes: Vec<Node>,
+    voters: Vec<NodeId>,
+    packets: Vec<(NodeId, NodeId, Packet)>,
+    /// Who is cut off from everybody else.
+    cut_off: Vec<NodeId>,
+    assignments: Vec<(Epoch, NodeId)>,
+    ledger: Ledger,
+    payload: u64,
+    pub(crate) is_traced: bool,
+    pub(crate) seen: Seen,
+}
+
+/// What a run has seen, to tell a test that tests from one that sleeps.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) opened: usize,
+    pub(crate) acknowledged: usize,
+    pub(crate) cuts: usize,
+    pub(crate) crashes: usize,
+    pub(crate) pulls: usize,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let count = [1, 3, 3, 3, 3, 3, 3, 5, 5, 5][rng.random_range(0..10)];
+        let weather = Weather {
+            loss: [0.0, 0.01, 0.05, 0.2][rng.random_range(0..4)],
+            duplication: [0.0, 0.05, 0.2][rng.random_range(0..3)],
+            in_order: rng.random_bool(0.5),
+            crash: [0, 2, 8, 20][rng.random_range(0..4)],
+            assign: [2, 5, 15, 40][rng.random_range(0..4)],
+            partition: [0, 3, 10][rng.random_range(0..3)],
+            timer: [5, 20, 60][rng.random_range(0..3)],
+            append: [20, 60, 150][rng.random_range(0..3)],
+        };
+        let voters: Vec<NodeId> = (1..=count).map(NodeId).collect();
+        Self {
+            rng,
+            weather,
+            nodes: voters.iter().map(|id| Node::new(*id)).collect(),
+            voters,
+            packets: Vec::new(),
+            cut_off: Vec::new(),
+            assignments: Vec::new(),
+            ledger: Ledger::default(),
+            payload: 0,
+            is_traced: false,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Lives through `steps` of whatever happens.
+    pub(crate) fn live(&mut self, steps: usize) {
+        for _ in 0..steps {
+            let weather = &self.weather;
+            let (crash, assign, partition) = (weather.crash, weather.assign, weather.partition);
+            let (timer, append) = (weather.timer, weather.append);
+            let dice = self.rng.random_range(0..1000u32);
+            let at = self.rng.random_range(0..self.nodes.len());
+            let bounds = [crash, assign, assign * 2, partition, timer, append];
+            let mut below = 0;
+            let choice = bounds.iter().position(|bound| {
+                below += bound;
+                dice < below
+            });
+            match choice {
+                Some(0) => self.crash_or_start(at),
+                Some(1) => self.assign(),
+                Some(2) => self.hear_assignment(at),
+                Some(3) => self.repartition(at),
+                Some(4) => self.fire_timer(at),
+                Some(5) => self.append(at),
+                _ => {
+                    self.work_somewhere(at);
+                }
+            }
+        }
+    }
+
+    /// Heals the world with a minority down, and expects that it commits; then with everybody up,
+    /// and expects that all become equal and fall silent.
+    pub(crate) fn heal(&mut self) {
+        self.weather.loss = 0.0;
+        self.weather.duplication = 0.0;
+        self.cut_off.clear();
+        let leader = self.rng.random_range(0..self.nodes.len());
+        let mut to_spare = (self.nodes.len() - 1) / 2;
+        for at in 0..self.nodes.len() {
+            let is_up = self.nodes[at].replica.is_some();
+            if at != leader && is_up && to_spare > 0 && self.rng.random_bool(0.5) {
+                to_spare -= 1;
+                self.crash_or_start(at);
+            } else if at == leader && !is_up {
+                self.crash_or_start(at);
+            }
+        }
+        for at in 0..self.nodes.len() {
+            let down = self
+                .nodes
+                .iter()
+                .filter(|node| node.replica.is_none())
+                .count();
+            if self.nodes[at].replica.is_none() && down > (self.nodes.len() - 1) / 2 {
+                self.crash_or_start(at);
+            }
+        }
+        self.assign_to(self.nodes[leader].id);
+        self.settle("open with a minority down", |world| {
+            world.nodes[leader].is_open()
+        });
+        for _ in 0..20 {
+            self.append(leader);
+        }
+        self.settle("commit with a minority down", |world| {
+            world.nodes[leader].has_committed(world.nodes[leader].next_offset())
+        });
+        for at in 0..self.nodes.len() {
+            if self.nodes[at].replica.is_none() {
+                self.crash_or_start(at);
+            }
+        }
+        for _ in 0..5 {
+            self.append(leader);
+        }
+        self.settle("converge", |world| {
+            let next = world.nodes[leader].next_offset();
+            world
+                .nodes
+                .iter()
+                .all(|node| node.next_offset() == next && node.has_committed(next))
+        });
+        self.ledger.check_converged(&self.nodes);
+        self.settle("fall silent", |world| {
+            world.packets.is_empty() && world.nodes.iter().all(|node| node.timers.is_empty())
+        });
+        let replica = self.nodes[leader]
+            .replica
+            .as_ref()
+            .expect("the leader is up");
+        assert_eq!(replica.lagging().count(), 0, "nobody lags at the end");
+    }
+
+    /// Work goes on wherever there is some; time passes, and timers fire, only when there is none.
+    fn settle(&mut self, wish: &str, is_settled: impl Fn(&Self) -> bool) {
+        for _ in 0..SETTLE_STEPS_MAX {
+            if is_settled(self) {
+                return;
+            }
+            let count = self.nodes.len();
+            let first = self.rng.random_range(0..count);
+            let mut order = (first..first + count).map(|at| at % count);
+            if !order.clone().any(|at| self.work_somewhere(at)) {
+                match order.find(|at| !self.nodes[*at].timers.is_empty()) {
+                    Some(at) => self.fire_timer(at),
+                    None => assert!(
+                        is_settled(self),
+                        "the world stands still, and did not {wish}"
+                    ),
+                }
+            }
+        }
+        panic!("the world did not {wish} within {SETTLE_STEPS_MAX} steps");
+    }
+
+    /// Something that is under way anyhow happens: to a packet, on a disk, in a pump.
+    fn work_somewhere(&mut self, at: usize) -> bool {
+        let kinds = 5;
+        let first = self.rng.random_range(0..kinds);
+        (0..kinds).any(|kind| match (first + kind) % kinds {
+            0 | 1 => self.deliver(),
+            2 => self.work_disk(at),
+            3 => self.work_pump(at),
+            _ => self.hear_news(at),
+        })
+    }
+
+    fn deliver(&mut self) -> bool {
+        if self.packets.is_empty() {
+            return false;
+        }
+        let mut chosen = self.rng.random_range(0..self.packets.len());
+        let link = |packet: &(NodeId, NodeId, Packet)| (packet.0, packet.1);
+        if self.weather.in_order {
+            let wanted = link(&self.packets[chosen]);
+            let is_same = |packet: &(NodeId, NodeId, Packet)| link(packet) == wanted;
+            chosen = self.packets.iter().position(is_same).unwrap_or(chosen);
+        }
+        let (from, to, packet) = self.packets.remove(chosen);
+        let is_cut_off = self.cut_off.contains(&from) || self.cut_off.contains(&to);
+        if is_cut_off || self.rng.random_bool(self.weather.loss) {
+            return true;
+        }
+        if self.rng.random_bool(self.weather.duplication) {
+            self.packets.push((from, to, packet.clone()));
+        }
+        let at = usize::from(to.0) - 1;
+        match packet {
+            Packet::Message(message) => self.step(at, Event::Message { from, message }, &[]),
+            Packet::Records {
+                head,
+                next_offset,
+                batches,
+            } => {
+                let epochs = batches
+                    .iter()
+                    .map(|batch| (batch.epoch, batch.base))
+                    .collect();
+                self.step(
+                    at,
+                    Event::Records {
+                        from,
+                        head,
+                        next_offset,
+                        epochs,
+                    },
+                    &batches,
+                );
+            }
+        }
+        true
+    }
+
+    fn work_disk(&mut self, at: usize) -> bool {
+        let node = &mut self.nodes[at];
+        if node.replica.is_none() {
+            return false;
+        }
+        let facts_first = self.rng.random_bool(0.5);
+        if facts_first && let Some(facts) = node.facts_writing.take() {
+            node.facts_on_disk = facts;
+            self.step(at, Event::FactsDurable(facts), &[]);
+        } else if facts_first && node.facts_pending.is_some() {
+            node.facts_writing = node.facts_pending.take();
+        } else if let Some(to) = node.cutting_to.take() {
+            node.truncate_log(to);
+            node.log_on_disk = to;
+            self.step(at, Event::Truncated { next_offset: to }, &[]);
+            self.ledger.check_majority_holds(&self.nodes);
+        } else if let Some(next_offset) = node.flushing_to.take() {
+            node.log_on_disk = next_offset;
+            self.step(at, Event::LogDurable { next_offset }, &[]);
+        } else if node.log_on_disk < node.next_offset() {
+            node.flushing_to = Some(node.next_offset());
+        } else {
+            return !facts_first && (node.facts_writing.is_some() || node.facts_pending.is_some());
+        }
+        true
+    }
+
+    /// A pump reads, offers what it has read, or tells the replica that it went out: each at its own
+    /// time, so that much may change in between.
+    fn work_pump(&mut self, at: usize) -> bool {
+        let node = &mut self.nodes[at];
+        let Some(replica) = &node.replica else {
+            return false;
+        };
+        let wish = node
+            .wishes
+            .keys()
+            .find(|to| !node.reads.contains_key(to))
+            .copied();
+        let dice = self.rng.random_range(0..3);
+        if dice == 0 && !node.sent.is_empty() {
+            let Sent {
+                to,
+                head,
+                next_offset,
+            } = node.sent.remove(0);
+            self.step(
+                at,
+                Event::RecordsSent {
+                    to,
+                    head,
+                    next_offset,
+                },
+                &[],
+            );
+        } else if dice == 1
+            && let Some((to, read)) = node.reads.pop_first()
+        {
+            let base = read.batches[0].base;
+            if let Some(head) = replica.records_head(to, read.epoch, base) {
+                let next_offset = read.batches.last().map_or(base, Batch::end);
+                let start = node.log.partition_point(|batch| batch.base < base);
+                let now = node.log.get(start..start + read.batches.len());
+                assert_eq!(
+                    now,
+                    Some(&read.batches[..]),
+                    "a head goes before other records"
+                );
+                node.sent.push(Sent {
+                    to,
+                    head,
+                    next_offset,
+                });
+                let batches = read.batches;
+                self.send(
+                    at,
+                    to,
+                    Packet::Records {
+                        head,
+                        next_offset,
+                        batches,
+                    },
+                );
+            }
+        } else if let Some(to) = wish {
+            let (epoch, from) = node.wishes.remove(&to).expect("it was just found");
+            let start = node.log.partition_point(|batch| batch.base < from);
+            let count = self.rng.random_range(1..=3);
+            let batches: Vec<Batch> = node.log[start..].iter().take(count).cloned().collect();
+            if batches.first().is_some_and(|batch| batch.base == from) {
+                node.reads.insert(to, Read { epoch, batches });
+            }
+        } else {
+            return !node.sent.is_empty() || !node.reads.is_empty();
+        }
+        true
+    }
+
+    fn send(&mut self, at: usize, to: NodeId, packet: Packet) {
+        assert_ne!(self.nodes[at].id, to, "nobody talks to itself");
+        if self.packets.len() >= PACKETS_MAX {
+            let lost = self.rng.random_range(0..self.packets.len());
+            self.packets.remove(lost);
+        }
+        self.packets.push((self.nodes[at].id, to, packet));
+    }
+
+    fn hear_news(&mut self, at: usize) -> bool {
+        let is_news = self.nodes[at].heard < self.assignments.len();
+        is_news && self.nodes[at].replica.is_some() && {
+            self.hear_assignment(at);
+            true
+        }
+    }
+
+    /// A node hears of an assignment: mostly the newest, at times an older one, at times again.
+    fn hear_assignment(&mut self, at: usize) {
+        let Some(newest) = self.assignments.len().checked_sub(1) else {
+            return;
+        };
+        let is_late = self.rng.random_bool(0.2);
+        let index = if is_late {
+            self.rng.random_range(0..=newest)
+        } else {
+            newest
+        };
+        self.nodes[at].heard = self.nodes[at].heard.max(index + 1);
+        let (epoch, leader) = self.assignments[index];
+        let voters = self.voters.clone();
+        self.step(
+            at,
+            Event::Assign {
+                epoch,
+                leader,
+                voters,
+            },
+            &[],
+        );
+    }
+
+    fn assign(&mut self) {
+        let up: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .filter(|node| node.replica.is_some())
+            .map(|node| node.id)
+            .collect();
+        if !up.is_empty() {
+            let leader = up[self.rng.random_range(0..up.len())];
+            self.assign_to(leader);
+        }
+    }
+
+    fn assign_to(&mut self, leader: NodeId) {
+        let epoch = Epoch(self.assignments.len() as u32 + 1);
+        self.assignments.push((epoch, leader));
+    }
+
+    fn repartition(&mut self, at: usize) {
+        let id = self.nodes[at].id;
+        match self.cut_off.iter().position(|cut_off| *cut_off == id) {
+            Some(index) => drop(self.cut_off.remove(index)),
+            None => self.cut_off.push(id),
+        }
+    }
+
+    fn fire_timer(&mut self, at: usize) {
+        let timers: Vec<Timer> = self.nodes[at].timers.iter().copied().collect();
+        if !timers.is_empty() {
+            let timer = timers[self.rng.random_range(0..timers.len())];
+            self.nodes[at].timers.remove(&timer);
+            self.step(at, Event::Timeout(timer), &[]);
+        }
+    }
+
+    fn append(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let Some(replica) = node.replica.as_mut() else {
+            return;
+        };
+        let count = self.rng.random_range(1..=3);
+        let mut effects = Vec::new();
+        let Ok(base) = replica.append(count, &mut effects) else {
+            return;
+        };
+        self.payload += 1;
+        let batch = Batch {
+            epoch: replica.epoch(),
+            base,
+            count,
+            payload: self.payload,
+        };
+        node.log.push(batch.clone());
+        node.waiting.push(batch);
+        self.carry_out(at, effects, &[]);
+    }
+
+    fn crash_or_start(&mut self, at: usize) {
+        if self.nodes[at].replica.is_none() {
+            self.nodes[at].start();
+        } else {
+            if let Some(to) = self.nodes[at].cutting_to
+                && self.rng.random_bool(0.5)
+            {
+                self.nodes[at].truncate_log(to);
+                self.nodes[at].log_on_disk = to;
+            }
+            let uncertain = self.nodes[at].log.len() - self.nodes[at].durable_log().len();
+            let kept = self.rng.random_range(0..=uncertain);
+            let facts_land = self.rng.random_bool(0.5);
+            self.nodes[at].crash(kept, facts_land);
+            self.seen.crashes += 1;
+            self.ledger.check_majority_holds(&self.nodes);
+        }
+        if self.is_traced {
+            let state = if self.nodes[at].replica.is_some() {
+                "starts"
+            } else {
+                "crashes"
+            };
+            println!("{:?} {state}", self.nodes[at].id);
+        }
+        self.ledger.check_node(&self.nodes[at]);
+    }
+
+    fn step(&mut self, at: usize, event: Event, payload: &[Batch]) {
+        let node = &mut self.nodes[at];
+        let Some(replica) = node.replica.as_mut() else {
+            return;
+        };
+        if self.is_traced {
+            println!("{:?} <- {event:?}", node.id);
+        }
+        let mut effects = Vec::new();
+        replica.step(event, &mut effects);
+        self.carry_out(at, effects, payload);
+    }
+
+    fn carry_out(&mut self, at: usize, effects: Vec<Effect>, payload: &[Batch]) {
+        for effect in effects {
+            if self.is_traced {
+                println!("    {:?} -> {effect:?}", self.nodes[at].id);
+            }
+            let node = &mut self.nodes[at];
+            match effect {
+                Effect::Send { to, message } => {
+                    self.seen.pulls += usize::from(matches!(message, Message::Pull { .. }));
+                    self.send(at, to, Packet::Message(message));
+                }
+                Effect::PersistFacts(facts) => node.facts_pending = Some(facts),
+                Effect::Accept => {
+                    assert_eq!(node.cutting_to, None, "an append during a cut");
+                    assert!(!payload.is_empty(), "accepted what was not offered");
+                    node.log.extend_from_slice(payload);
+                }
+                Effect::Truncate { to } => {
+                    assert_eq!(node.flushing_to, None, "a cut during a flush");
+                    assert_eq!(node.log_on_disk, node.next_offset(), "a cut before a flush");
+                    assert_eq!(node.cutting_to.replace(to), None, "a cut during a cut");
+                    self.seen.cuts += 1;
+                }
+                Effect::SendRecords { to, epoch, from } => {
+                    node.wishes.insert(to, (epoch, from));
+                }
+                Effect::Opened { epoch } => {
+                    self.seen.opened += 1;
+                    self.ledger.on_opened(&self.nodes[at], epoch);
+                }
+                Effect::SteppedDown => node.waiting.clear(),
+                Effect::Committed { high_watermark } => {
+                    self.ledger.on_committed(at, high_watermark, &self.nodes);
+                    let waiting = &mut self.nodes[at].waiting;
+                    let before = waiting.len();
+                    waiting.retain(|batch| batch.end() > high_watermark);
+                    self.seen.acknowledged += before - waiting.len();
+                }
+                Effect::Arm(timer) => drop(node.timers.insert(timer)),
+                Effect::Disarm(timer) => drop(node.timers.remove(&timer)),
+            }
+        }
+        self.ledger.check_node(&self.nodes[at]);
+    }
+}
