@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use futures_util::select_biased;
+use futures_util::{FutureExt as _, select_biased};
 use quorate_client::{Acks, Client, Compio, Error, Producer, ProducerConfig, Record, Refusal};
 use quorate_platform::Tasks as _;
 use rustix::process::Signal;
@@ -179,9 +179,11 @@ impl Produce {
     ) -> Result<(), Failure> {
         let blocks = line::read_blocks(input)?;
         loop {
+            // Fused, for the channel's own future counts as done as soon as the input has ended, and
+            // would be passed over.
             let block = select_biased! {
                 _ = interrupted.recv_async() => return Err(Failure::failed("interrupted")),
-                block = blocks.recv_async() => block,
+                block = blocks.recv_async().fuse() => block,
             };
             // The channel ends with the input.
             let Ok(block) = block else { break };

@@ -197,6 +197,9 @@ impl<'a> Supervisor<'a> {
     /// Whether the cluster takes writes; the error says what it still lacks.
     fn check_ready(&self, metadata: &ClusterMetadata) -> Result<(), String> {
         let statuses: Vec<_> = self.sights.values().filter_map(Sight::status).collect();
+        if let Some(silent) = self.sights.values().find(|sight| sight.status().is_none()) {
+            return Err(format!("node {} has not answered yet", silent.id()));
+        }
         for node in &self.cluster.nodes {
             if !metadata.node(node.id).is_some_and(|node| node.alive) {
                 return Err(format!("node {} has not joined yet", node.id));
