@@ -3,7 +3,8 @@
 //! A frame takes all messages that wait and then the records of partitions whose turn it is, read
 //! from the log at that moment. While the stream does not take more, nothing more is read; that is
 //! all the backpressure there is, and all it needs. What a broken link had sent may be lost; the
-//! protocol notices.
+//! protocol notices. A node that is down is dialled now and then for as long as there is something
+//! for it.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -26,6 +27,8 @@ use crate::peer::{Backoff, Dialled, PeerHello, dial};
 
 /// A peer that takes nothing for this long gets a new link, in case the old one is dead.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Records that could not be read for a peer are tried again after this time.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 /// Messages in one frame, in bytes.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Records of one partition in one frame, in bytes.
@@ -70,11 +73,11 @@ pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>, key: LinkKey) {
                 tracing::debug!(%node, shard = index, "linked");
                 let end = pump(&shard, key, link).await;
                 tracing::debug!(%node, shard = index, %end, "link ended");
-                shard.state.borrow_mut().clear_link(key);
+                shard.state.borrow_mut().drop_messages(key);
             }
             Err(error) => {
                 tracing::debug!(%node, shard = index, %error, "cannot link");
-                shard.state.borrow_mut().clear_link(key);
+                shard.state.borrow_mut().drop_messages(key);
                 let wait = backoff.after_failure(shard.platform.random());
                 shard.platform.sleep(wait).await;
             }
@@ -100,7 +103,7 @@ async fn connect<P: Platform>(shard: &Shard<P>, key: LinkKey) -> io::Result<Dial
 
 /// Sends until the link ends; says why.
 async fn pump<P: Platform>(
-    shard: &Shard<P>,
+    shard: &Rc<Shard<P>>,
     key: LinkKey,
     mut link: Dialled<P::Writer>,
 ) -> Box<dyn fmt::Display> {
@@ -118,9 +121,18 @@ async fn pump<P: Platform>(
         let buffers = match next {
             Next::Send(buffers) => buffers,
             Next::Read(id, wish, job) => {
-                let read = job.run().await;
-                let mut state = shard.state.borrow_mut();
-                match state.frame_of_read(id, wish, read, shard.cluster) {
+                let read = match job.run().await {
+                    Ok(batches) => batches,
+                    Err(error) => {
+                        try_later(shard, key, id, wish, &error);
+                        continue;
+                    }
+                };
+                match shard
+                    .state
+                    .borrow_mut()
+                    .frame_of_read(id, wish, read, shard.cluster)
+                {
                     Some(buffers) => buffers,
                     None => continue,
                 }
@@ -146,6 +158,27 @@ async fn pump<P: Platform>(
             }
         }
     }
+}
+
+/// The records for a peer cannot be read: they may be damaged, or no file handle may be left, or the
+/// log was cut meanwhile. The wish is still there, and so is the follower that waits for it.
+fn try_later<P: Platform>(
+    shard: &Rc<Shard<P>>,
+    key: LinkKey,
+    id: u64,
+    wish: Wish,
+    error: &LogError,
+) {
+    if !matches!(error, LogError::Superseded) {
+        tracing::error!(partition = id, to = %key.node, %error, "cannot read records for a peer");
+    }
+    let later = Rc::clone(shard);
+    shard.platform.spawn(async move {
+        later.platform.sleep(READ_AGAIN).await;
+        if let Some(queue) = later.state.borrow_mut().links.get_mut(&key) {
+            queue.postpone(id, wish);
+        }
+    });
 }
 
 /// A frame that is being put together.
@@ -178,9 +211,9 @@ impl<P: Platform> State<P> {
         }
     }
 
-    fn clear_link(&mut self, key: LinkKey) {
+    fn drop_messages(&mut self, key: LinkKey) {
         if let Some(queue) = self.links.get_mut(&key) {
-            queue.clear();
+            queue.drop_messages();
         }
     }
 
@@ -272,22 +305,14 @@ impl<P: Platform> State<P> {
         );
     }
 
+    /// A frame with records that were read from disk.
     fn frame_of_read(
         &mut self,
         id: u64,
         wish: Wish,
-        read: Result<Vec<Bytes>, LogError>,
+        batches: Vec<Bytes>,
         cluster: ClusterId,
     ) -> Option<Vec<Bytes>> {
-        let batches = match read {
-            Ok(batches) => batches,
-            Err(LogError::Superseded) => return None,
-            Err(error) => {
-                // The follower asks again after a while, and may find the records readable.
-                tracing::error!(partition = id, %error, "records cannot be read for a follower");
-                return None;
-            }
-        };
         let mut draft = Draft::default();
         self.add_records(&mut draft, id, wish, batches);
         (!draft.envelopes.is_empty()).then(|| draft.finish(cluster))

@@ -1,4 +1,5 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::rc::Rc;
 
 use quorate_vsr::partition::Message;
@@ -12,9 +13,11 @@ const MESSAGES_MAX: usize = 65_536;
 
 /// What one link still has to send.
 ///
-/// Messages are few and small. Of records only the wish to send them is kept, at most one for each
-/// partition, and they are read when their turn comes; so a peer that takes nothing costs no
-/// memory. Partitions take turns in the order of their wishes.
+/// Messages are few and small, and those that a broken link leaves behind are dropped. Of records
+/// only the wish to send them is kept, at most one for each partition, and they are read when their
+/// turn comes; so a peer that takes nothing costs no memory. A wish stays until it is fulfilled or
+/// out of date, for the protocol does not repeat it. Partitions take turns in the order of their
+/// wishes.
 #[derive(Debug, Default)]
 pub(super) struct LinkQueue {
     messages: VecDeque<(u64, Message)>,
@@ -42,9 +45,10 @@ impl LinkQueue {
 
     /// Gives back a wish that could not be fulfilled yet, unless a newer one has come.
     pub(super) fn postpone(&mut self, partition: u64, wish: Wish) {
-        if !self.wishes.contains_key(&partition) {
-            self.wishes.insert(partition, wish);
+        if let Entry::Vacant(place) = self.wishes.entry(partition) {
+            place.insert(wish);
             self.turns.push_front(partition);
+            self.changed.notify();
         }
     }
 
@@ -70,11 +74,9 @@ impl LinkQueue {
         self.messages.is_empty() && self.turns.is_empty()
     }
 
-    /// Drops everything: the link is down, and what was wished may not fit the next one.
-    pub(super) fn clear(&mut self) {
+    /// The link is down: drops what was to be said on it.
+    pub(super) fn drop_messages(&mut self) {
         self.messages.clear();
-        self.wishes.clear();
-        self.turns.clear();
     }
 
     /// A new link begins.

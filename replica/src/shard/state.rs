@@ -166,7 +166,8 @@ impl<P: Platform> State<P> {
         } = records;
         let bytes = batches.iter().map(Bytes::len).sum();
         // A follower without room is like one that does not hear: the leader tries again later.
-        if self.space.admits(&self.platform, bytes) {
+        // So is one that stops: there would be no end to writing while others produce.
+        if !self.is_stopping && self.space.admits(&self.platform, bytes) {
             let event = Event::Records {
                 from,
                 head,

@@ -1,0 +1,266 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use futures_util::future::{Either, select};
+use quorate_platform::{Compio, Listener, Network};
+use quorate_replica::error::NodeError;
+use quorate_replica::metadata::{
+    Catalog, Metadata, NodeRecord, PartitionRecord, Published, TopicRecord,
+};
+use quorate_replica::shard::{self, Setup, ShardStatus};
+use quorate_replica::stop::Stop;
+use quorate_vsr::{Epoch, NodeId};
+use quorate_wire::ClusterId;
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+pub const CLUSTER: ClusterId = ClusterId(0x5eed);
+
+/// Some nodes with one shard each, and the hand that stands in for the control plane.
+pub struct Rig {
+    folder: TempDir,
+    catalog: Catalog,
+    nodes: BTreeMap<u16, Node>,
+    incarnations: u64,
+}
+
+struct Node {
+    published: Arc<Published>,
+    status: Arc<ShardStatus>,
+    running: Option<Running>,
+}
+
+struct Running {
+    stop: Stop,
+    kill: Stop,
+    thread: JoinHandle<Result<(), NodeError>>,
+}
+
+impl Rig {
+    /// A cluster of so many running nodes, numbered from 1.
+    pub fn start(nodes: u16) -> Self {
+        let mut rig = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            catalog: Catalog::default(),
+            nodes: BTreeMap::new(),
+            incarnations: 0,
+        };
+        for node in 1..=nodes {
+            rig.nodes.insert(node, Node::new());
+            rig.start_node(node);
+        }
+        rig
+    }
+
+    /// Starts a node and registers it; what it led before it leads again, in a new epoch.
+    pub fn start_node(&mut self, node: u16) {
+        let incarnation = self.start_unregistered(node);
+        let record = self
+            .catalog
+            .nodes
+            .get_mut(&NodeId(node))
+            .expect("it has just been started");
+        record.incarnation = incarnation;
+        let led = self.catalog.partitions.values_mut();
+        for partition in led.filter(|partition| partition.leader == NodeId(node)) {
+            partition.epoch = partition.epoch.next();
+        }
+        self.publish();
+    }
+
+    /// Starts a node that the control plane knows in its former incarnation only.
+    pub fn start_unregistered(&mut self, node: u16) -> u64 {
+        self.incarnations += 1;
+        let incarnation = self.incarnations;
+        let folder = self.folder_of(node);
+        let metadata = self.metadata();
+        let state = self.nodes.get_mut(&node).expect("the rig has that node");
+        assert!(state.running.is_none(), "node {node} runs already");
+        // What a node knows when it starts is what it knew before.
+        state.published = Arc::new(Published::new(metadata));
+        let (address, running) = state.run(node, incarnation, folder);
+        state.running = Some(running);
+        let record = self
+            .catalog
+            .nodes
+            .entry(NodeId(node))
+            .or_insert(NodeRecord {
+                id: NodeId(node),
+                incarnation: 0,
+                is_alive: true,
+                control_address: SocketAddr::from(([127, 0, 0, 1], 1)),
+                shard_addresses: Vec::new(),
+            });
+        record.shard_addresses = vec![address];
+        self.publish();
+        incarnation
+    }
+
+    /// Ends a node in order.
+    pub fn stop_node(&mut self, node: u16) {
+        let running = self.take_running(node);
+        running.stop.set();
+        running.join(node);
+    }
+
+    /// Ends a node at once, with whatever it was doing.
+    pub fn kill_node(&mut self, node: u16) {
+        let running = self.take_running(node);
+        running.kill.set();
+        running.join(node);
+    }
+
+    /// Creates a partition, led by the first of its voters; its id.
+    pub fn create_partition(&mut self, voters: &[u16]) -> u64 {
+        let id = self.catalog.next_partition;
+        self.catalog.next_partition += 1;
+        let topic = format!("topic-{id}");
+        let partition = PartitionRecord {
+            id,
+            topic: topic.clone(),
+            index: 0,
+            leader: NodeId(voters[0]),
+            epoch: Epoch(1),
+            voters: voters.iter().map(|voter| NodeId(*voter)).collect(),
+        };
+        self.catalog.partitions.insert(id, partition);
+        let record = TopicRecord {
+            name: topic.clone(),
+            partitions: vec![id],
+        };
+        self.catalog.topics.insert(topic, record);
+        self.publish();
+        id
+    }
+
+    pub fn delete_partition(&mut self, id: u64) {
+        let partition = self.catalog.partitions.remove(&id).expect("it is there");
+        self.catalog.topics.remove(&partition.topic);
+        self.publish();
+    }
+
+    /// Gives the partition to another leader, in a new epoch.
+    pub fn lead(&mut self, id: u64, leader: u16) {
+        let partition = self.catalog.partitions.get_mut(&id).expect("it is there");
+        partition.leader = NodeId(leader);
+        partition.epoch = partition.epoch.next();
+        self.publish();
+    }
+
+    /// Tells all nodes what was decided.
+    pub fn publish(&mut self) {
+        self.catalog.version += 1;
+        for node in self.nodes.values() {
+            node.published.publish(self.metadata());
+        }
+    }
+
+    pub fn address(&self, node: u16) -> SocketAddr {
+        self.catalog.nodes[&NodeId(node)].shard_addresses[0]
+    }
+
+    pub fn client(&self, node: u16) -> Client {
+        Client::connect(self.address(node))
+    }
+
+    pub fn status(&self, node: u16) -> &ShardStatus {
+        &self.nodes[&node].status
+    }
+
+    pub fn folder_of(&self, node: u16) -> PathBuf {
+        self.folder
+            .path()
+            .join(format!("node-{node}"))
+            .join("shard-0")
+    }
+
+    pub fn partition_folder(&self, node: u16, id: u64) -> PathBuf {
+        self.folder_of(node).join("partitions").join(id.to_string())
+    }
+
+    fn metadata(&self) -> Metadata {
+        Metadata {
+            catalog: Arc::new(self.catalog.clone()),
+            ..Metadata::empty(CLUSTER, NodeId(1))
+        }
+    }
+
+    fn take_running(&mut self, node: u16) -> Running {
+        let node = self.nodes.get_mut(&node).expect("the rig has that node");
+        node.running.take().expect("the node runs")
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        for (id, node) in &mut self.nodes {
+            if let Some(running) = node.running.take() {
+                running.stop.set();
+                if !std::thread::panicking() {
+                    running.join(*id);
+                }
+            }
+        }
+    }
+}
+
+impl Node {
+    fn new() -> Self {
+        Self {
+            published: Arc::new(Published::new(Metadata::empty(CLUSTER, NodeId(1)))),
+            status: Arc::default(),
+            running: None,
+        }
+    }
+
+    fn run(&mut self, node: u16, incarnation: u64, folder: PathBuf) -> (SocketAddr, Running) {
+        self.status = Arc::default();
+        let (stop, kill) = (Stop::new(), Stop::new());
+        let (status, metadata) = (Arc::clone(&self.status), Arc::clone(&self.published));
+        let (tell_address, address) = flume::bounded(1);
+        let ends = (stop.clone(), kill.clone());
+        let thread = std::thread::spawn(move || {
+            let (stop, kill) = ends;
+            let runtime = compio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(async move {
+                let any = SocketAddr::from(([127, 0, 0, 1], 0));
+                let listener = Compio.listen(any).await.expect("a free port");
+                let address = listener.local_address().expect("it listens");
+                tell_address.send(address).expect("the rig waits for it");
+                let setup = Setup {
+                    node: NodeId(node),
+                    index: 0,
+                    shards: 1,
+                    cluster: CLUSTER,
+                    incarnation,
+                    folder,
+                    listener,
+                    metadata,
+                    status,
+                    stop,
+                };
+                match select(pin!(kill.wait()), pin!(shard::run(Compio, setup))).await {
+                    Either::Left(((), _)) => Ok(()),
+                    Either::Right((result, _)) => result,
+                }
+            })
+        });
+        let address = address.recv().expect("the node tells where it listens");
+        (address, Running { stop, kill, thread })
+    }
+}
+
+impl Running {
+    fn join(self, node: u16) {
+        match self.thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => panic!("node {node} has failed: {error}"),
+            Err(_) => panic!("node {node} has panicked"),
+        }
+    }
+}
