@@ -62,6 +62,12 @@ impl Sight {
             // that has started since then speaks for the node's return.
             Process::Ended { at, .. } => Duration::from_millis(status.uptime_ms) <= now - *at,
         });
+        if let (Process::Ended { how, .. }, Some(_), None) =
+            (&mut self.process, &self.answer, &answer)
+        {
+            // Whoever had started it again knows how it ended; we do not.
+            *how = "exit=unknown".to_owned();
+        }
         self.rate = match (&self.answer, &answer) {
             (Some(before), Some(after)) => {
                 let bytes = after.appended_bytes.saturating_sub(before.appended_bytes);
@@ -194,7 +200,7 @@ mod tests {
         assert_eq!(sight.state(), State::Alive);
         assert!(!sight.line().contains("pid"), "{}", sight.line());
         sight.on_answer(None, at(13));
-        assert_eq!(sight.state(), State::Dead("signal=9".to_owned()));
+        assert_eq!(sight.state(), State::Dead("exit=unknown".to_owned()));
     }
 
     #[test]

@@ -59,6 +59,8 @@ impl View {
     pub(super) fn close(&self) {
         if let Self::Table(bar) = self {
             bar.abandon();
+            // The bar fills its last line to the brim and stays there.
+            let _ = writeln!(std::io::stdout());
         }
     }
 }
