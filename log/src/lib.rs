@@ -52,6 +52,8 @@ mod producer_table;
 mod segment;
 mod segment_index;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use chain::Flaw;

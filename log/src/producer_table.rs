@@ -219,3 +219,6 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     *bytes = rest;
     Some(*head)
 }
+
+#[cfg(test)]
+mod tests;

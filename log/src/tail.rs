@@ -44,8 +44,14 @@ impl Tail {
 
     /// Drops all batches at `to` and above.
     pub(crate) fn truncate(&mut self, to: u64) {
-        let kept = self.batches.partition_point(|batch| batch.next_offset <= to);
-        self.bytes -= self.batches.drain(kept..).map(|batch| batch.bytes.len()).sum::<usize>();
+        let kept = self
+            .batches
+            .partition_point(|batch| batch.next_offset <= to);
+        self.bytes -= self
+            .batches
+            .drain(kept..)
+            .map(|batch| batch.bytes.len())
+            .sum::<usize>();
     }
 
     /// Whole batches, the first of which holds `from`, of at most `bytes_max` bytes (but one at

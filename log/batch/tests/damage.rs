@@ -13,7 +13,7 @@ fn batch(values: &[&[u8]]) -> Bytes {
     for value in values {
         builder
             .push(1, Some(b"key"), Some(value), &[("name", None)])
-            .unwrap();
+            .expect("the record fits");
     }
     builder.finish(None)
 }

@@ -34,8 +34,10 @@ fn build() -> Bytes {
     let headers: [(&str, Option<&[u8]>); 1] = [("h", Some(b"x"))];
     builder
         .push(1000, Some(b"k"), Some(b"v1"), &headers)
-        .unwrap();
-    builder.push(1005, None, Some(b""), &[]).unwrap();
+        .expect("the record fits");
+    builder
+        .push(1005, None, Some(b""), &[])
+        .expect("the record fits");
     assert_eq!(builder.bytes(), GOLDEN.len());
     builder.finish(Some(Producer {
         id: 7,

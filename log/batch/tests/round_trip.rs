@@ -41,13 +41,18 @@ fn push(builder: &mut BatchBuilder, record: &Record) {
     let headers: Vec<(&str, Option<&[u8]>)> = record
         .headers
         .iter()
-        .map(|it| (std::str::from_utf8(&it.key).unwrap(), it.value.as_deref()))
+        .map(|it| {
+            (
+                std::str::from_utf8(&it.key).expect("keys are text"),
+                it.value.as_deref(),
+            )
+        })
         .collect();
     let (key, value) = (record.key.as_deref(), record.value.as_deref());
     let bytes = builder.bytes_with(record.timestamp, key, value, &headers);
     builder
         .push(record.timestamp, key, value, &headers)
-        .unwrap();
+        .expect("the record fits");
     assert_eq!(builder.bytes(), bytes);
 }
 

@@ -5,8 +5,12 @@ use quorate_batch::{BatchBuilder, BatchError, BatchHeader, records};
 
 fn batch() -> Vec<u8> {
     let mut builder = BatchBuilder::new(1 << 20);
-    builder.push(5, None, Some(b"value"), &[]).unwrap();
-    builder.push(6, None, Some(b"value"), &[]).unwrap();
+    builder
+        .push(5, None, Some(b"value"), &[])
+        .expect("the record fits");
+    builder
+        .push(6, None, Some(b"value"), &[])
+        .expect("the record fits");
     builder.finish(None).to_vec()
 }
 

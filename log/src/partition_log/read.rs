@@ -51,6 +51,16 @@ pub struct ReadJob<D: Disk> {
     generation_at_begin: u64,
 }
 
+/// The batch where a job stands.
+enum Next {
+    /// It ends before the first offset that is wanted.
+    Before,
+    /// It is wanted, and sound.
+    Batch(Bytes),
+    /// It lies beyond the limits of the read.
+    Beyond,
+}
+
 impl<D: Disk> ReadJob<D> {
     pub(super) fn new(log: &PartitionLog<D>, from: u64, bytes_max: usize, until: u64) -> Self {
         let segment = log.segment_of(from);
@@ -98,25 +108,52 @@ impl<D: Disk> ReadJob<D> {
             }
         };
         let mut window = Window::new(file, self.path.clone(), self.end, self.piece_bytes);
-        let mut batches = Vec::new();
-        let mut bytes = 0usize;
+        let mut batches: Vec<Bytes> = Vec::new();
+        let mut bytes_left = self.bytes_max;
         while self.position < self.end && self.chain.next_offset < self.until {
-            let head = window.bytes(self.position, HEADER_BYTES).await?;
-            let header = self.check_header(&head)?;
-            if header.next_offset() > self.from {
-                bytes = bytes.saturating_add(header.batch_bytes);
-                let is_over = bytes > self.bytes_max && !batches.is_empty();
-                if is_over || header.next_offset() > self.until {
-                    break;
+            match self
+                .next_batch(&mut window, bytes_left, batches.is_empty())
+                .await
+            {
+                Ok(Next::Before) => {}
+                Ok(Next::Batch(batch)) => {
+                    bytes_left = bytes_left.saturating_sub(batch.len());
+                    batches.push(batch);
                 }
-                let batch = window.bytes(self.position, header.batch_bytes).await?;
-                BatchHeader::validate(&batch).map_err(|error| self.damaged(Flaw::Batch(error)))?;
-                batches.push(batch);
+                Ok(Next::Beyond) => break,
+                // What is sound before the damage is given out; the next read will say it.
+                Err(_) if !batches.is_empty() => break,
+                Err(error) => return Err(error),
             }
-            self.chain.follow(&header);
-            self.position += header.batch_bytes as u64;
         }
         Ok(batches)
+    }
+
+    /// Checks the batch where the job stands, and moves past it unless it lies beyond the limits.
+    async fn next_batch(
+        &mut self,
+        window: &mut Window<D::File>,
+        bytes_left: usize,
+        is_first: bool,
+    ) -> Result<Next, LogError> {
+        let head = window.bytes(self.position, HEADER_BYTES).await?;
+        let header = self.check_header(&head)?;
+        let mut next = Next::Before;
+        if header.next_offset() > self.from {
+            if header.batch_bytes > bytes_left && !is_first {
+                return Ok(Next::Beyond);
+            }
+            let batch = window.bytes(self.position, header.batch_bytes).await?;
+            BatchHeader::validate(&batch).map_err(|error| self.damaged(Flaw::Batch(error)))?;
+            // Only now: before the check the header's word on where it ends is worth nothing.
+            if header.next_offset() > self.until {
+                return Ok(Next::Beyond);
+            }
+            next = Next::Batch(batch);
+        }
+        self.chain.follow(&header);
+        self.position += header.batch_bytes as u64;
+        Ok(next)
     }
 
     fn check_header(&self, head: &[u8]) -> Result<BatchHeader, LogError> {

@@ -1,0 +1,11 @@
+mod append;
+mod crash;
+mod facts;
+mod failure;
+mod index;
+mod lookup;
+mod model;
+mod scene;
+mod torn;
+mod truncation;
+mod watched_disk;

@@ -1,0 +1,127 @@
+//! The folder is copied after every change to it, as a crash at that moment would leave it, and
+//! every copy is opened.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::scene::*;
+use super::watched_disk::{Durable, Watched};
+use crate::PartitionLog;
+
+/// What a log that is opened after a crash has to hold.
+#[derive(Clone, Default)]
+struct Expected {
+    /// Everything below this was acknowledged and not cut since.
+    floor: u64,
+    /// Everything that may be found, from offset 0 on.
+    batches: Vec<Bytes>,
+}
+
+struct Copies {
+    folder: PathBuf,
+    copies: PathBuf,
+    expected: Rc<RefCell<Expected>>,
+    random: ChaCha8Rng,
+    taken: Rc<RefCell<Vec<(PathBuf, Expected)>>>,
+}
+
+impl Copies {
+    /// What a crash of the process leaves, and what a loss of power might.
+    fn take(&mut self, durable: &Durable) {
+        // Opening a copy costs a few syncs, so only some moments are tried with each seed.
+        if !self.random.random_bool(0.15) {
+            return;
+        }
+        let copied = self.copy();
+        self.taken.borrow_mut().push(copied);
+        let (copy_folder, expected) = self.copy();
+        for name in names(&copy_folder) {
+            let original = self.folder.join(&name);
+            let is_lost = durable.unsure.contains(&original) && self.random.random_bool(0.5);
+            if is_lost {
+                std::fs::remove_file(copy_folder.join(&name)).unwrap();
+                continue;
+            }
+            let file = std::fs::File::options()
+                .write(true)
+                .open(copy_folder.join(&name))
+                .unwrap();
+            let len = file.metadata().unwrap().len();
+            let kept = durable.bytes.get(&original).copied().unwrap_or(0).min(len);
+            file.set_len(self.random.random_range(kept..=len)).unwrap();
+        }
+        self.taken.borrow_mut().push((copy_folder, expected));
+    }
+
+    fn copy(&self) -> (PathBuf, Expected) {
+        let number = self.taken.borrow().len();
+        let to = self.copies.join(number.to_string());
+        copy(&self.folder, &to);
+        (to, self.expected.borrow().clone())
+    }
+}
+
+async fn live(seed: u64, disk: Watched, folder: &Path, expected: Rc<RefCell<Expected>>) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut log = PartitionLog::open(disk, folder, SMALL).await.unwrap();
+    let mut epoch = 1;
+    for _ in 0..25 {
+        for _ in 0..random.random_range(0..4) {
+            let value = "x".repeat(random.random_range(1..200));
+            let batch = batch(log.next_offset(), epoch, &[&value, &value]);
+            expected.borrow_mut().batches.push(batch.clone());
+            log.append(batch);
+        }
+        if random.random_bool(0.15) {
+            let to = 2 * random.random_range(0..=log.next_offset() / 2);
+            let job = log.begin_truncate(to).unwrap().unwrap();
+            let floor = expected.borrow().floor;
+            expected.borrow_mut().floor = floor.min(to);
+            log.finish_truncate(job.run().await).unwrap();
+            expected.borrow_mut().batches.truncate(to as usize / 2);
+            epoch += 1;
+        } else {
+            let durable = flush(&mut log).await;
+            expected.borrow_mut().floor = durable;
+        }
+    }
+}
+
+async fn check(seed: u64, copy: &Path, expected: &Expected) {
+    let log = try_open(copy).await;
+    let log = log.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    assert!(log.next_offset() >= expected.floor, "seed {seed}: {log:?}");
+    let kept = log.next_offset() as usize / 2;
+    let all = read_all(&log).await.unwrap();
+    assert_eq!(all, expected.batches[..kept], "seed {seed}");
+}
+
+#[compio::test]
+async fn a_crash_after_any_change_loses_nothing_that_was_acknowledged() {
+    for seed in 0..8 {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("live");
+        let expected = Rc::new(RefCell::new(Expected::default()));
+        let taken = Rc::new(RefCell::new(Vec::new()));
+        let mut copies = Copies {
+            folder: folder.clone(),
+            copies: scratch.path().join("copies"),
+            expected: expected.clone(),
+            random: ChaCha8Rng::seed_from_u64(seed),
+            taken: taken.clone(),
+        };
+        let disk = Watched::default();
+        disk.watch(move |durable| copies.take(durable));
+        live(seed, disk, &folder, expected).await;
+        assert!(taken.borrow().len() > 10);
+        let taken = taken.take();
+        for (copy, expected) in &taken {
+            check(seed, copy, expected).await;
+        }
+    }
+}

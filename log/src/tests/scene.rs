@@ -1,0 +1,150 @@
+//! What the tests have in common: batches, a folder, and the steps of a job in one.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use quorate_batch::{BatchBuilder, BatchHeader, Producer, stamp};
+use quorate_platform::{Compio, Disk};
+
+use crate::{LogError, Lookup, PartitionLog, Read, Settings};
+
+pub(super) type Log = PartitionLog<Compio>;
+
+/// Small enough that a few batches fill everything.
+pub(super) const SMALL: Settings = Settings {
+    segment_bytes_max: 1000,
+    tail_bytes_max: 300,
+    index_step_bytes: 200,
+    checkpoint_bytes: 400,
+};
+
+/// A batch of records with these values, each as late as its offset.
+pub(super) fn batch(base_offset: u64, epoch: u32, values: &[&str]) -> Bytes {
+    batch_of(base_offset, epoch, values, None)
+}
+
+pub(super) fn batch_of(
+    base_offset: u64,
+    epoch: u32,
+    values: &[&str],
+    producer: Option<Producer>,
+) -> Bytes {
+    let mut builder = BatchBuilder::new(1 << 20);
+    for (at, value) in values.iter().enumerate() {
+        let timestamp = base_offset as i64 + at as i64;
+        builder
+            .push(timestamp, None, Some(value.as_bytes()), &[])
+            .unwrap();
+    }
+    let mut bytes = builder.finish(producer).to_vec();
+    stamp(&mut bytes, base_offset, epoch);
+    Bytes::from(bytes)
+}
+
+/// `count` batches of two records each, from offset 0 on; all of one size.
+pub(super) fn batches(count: u64) -> Vec<Bytes> {
+    let value = |offset| format!("value {offset:010}");
+    let offsets = (0..count).map(|at| 2 * at);
+    offsets
+        .map(|offset| batch(offset, 1, &[&value(offset), &value(offset + 1)]))
+        .collect()
+}
+
+pub(super) async fn open(folder: &Path) -> Log {
+    try_open(folder).await.unwrap()
+}
+
+pub(super) async fn try_open(folder: &Path) -> Result<Log, LogError> {
+    PartitionLog::open(Compio, folder, SMALL).await
+}
+
+/// A log with these batches, all durable, that has been closed again.
+pub(super) async fn write(folder: &Path, batches: &[Bytes]) {
+    let mut log = open(folder).await;
+    for batch in batches {
+        log.append(batch.clone());
+        flush(&mut log).await;
+    }
+}
+
+pub(super) async fn flush<D: Disk>(log: &mut PartitionLog<D>) -> u64 {
+    try_flush(log).await.unwrap()
+}
+
+pub(super) async fn try_flush<D: Disk>(log: &mut PartitionLog<D>) -> Result<u64, LogError> {
+    match log.begin_flush()? {
+        Some(job) => log.finish_flush(job.run().await),
+        None => Ok(log.durable_offset()),
+    }
+}
+
+pub(super) async fn truncate<D: Disk>(log: &mut PartitionLog<D>, to: u64) -> u64 {
+    let job = log.begin_truncate(to).unwrap().unwrap();
+    log.finish_truncate(job.run().await).unwrap()
+}
+
+pub(super) async fn read<D: Disk>(
+    log: &PartitionLog<D>,
+    from: u64,
+    bytes_max: usize,
+    until: u64,
+) -> Result<Vec<Bytes>, LogError> {
+    match log.begin_read(from, bytes_max, until) {
+        Read::Ready(batches) => Ok(batches),
+        Read::Job(job) => job.run().await,
+        Read::OutOfRange => panic!("offset {from} is out of range in {log:?}"),
+    }
+}
+
+/// Everything that the log holds, read from front to back.
+pub(super) async fn read_all<D: Disk>(log: &PartitionLog<D>) -> Result<Vec<Bytes>, LogError> {
+    let mut all: Vec<Bytes> = Vec::new();
+    let mut from = log.log_start_offset();
+    while from < log.next_offset() {
+        let batches = read(log, from, 500, u64::MAX).await?;
+        from = header(batches.last().expect("a read below the end gives a batch")).next_offset();
+        all.extend(batches);
+    }
+    Ok(all)
+}
+
+pub(super) async fn lookup<D: Disk>(
+    log: &PartitionLog<D>,
+    timestamp: i64,
+    until: u64,
+) -> Option<(u64, i64)> {
+    let found = match log.begin_lookup(timestamp, until) {
+        Lookup::Ready(found) => found,
+        Lookup::Job(job) => job.run().await.unwrap(),
+    };
+    found.map(|found| (found.offset, found.timestamp))
+}
+
+pub(super) fn header(batch: &[u8]) -> BatchHeader {
+    BatchHeader::validate(batch).unwrap()
+}
+
+/// The names in a folder, sorted.
+pub(super) fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The base offsets of the segments in a folder.
+pub(super) fn segments(folder: &Path) -> Vec<u64> {
+    let names = names(folder).into_iter();
+    names
+        .filter_map(|name| name.strip_suffix(".log").map(|stem| stem.parse().unwrap()))
+        .collect()
+}
+
+pub(super) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for name in names(from) {
+        std::fs::copy(from.join(&name), to.join(&name)).unwrap();
+    }
+}

@@ -1,0 +1,188 @@
+//! The real disk, with somebody who watches every change and can make one fail.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use quorate_platform::{
+    BufResult, Compio, CompioFile, Disk, Entry, File, IoBuf, IoBufMut, OpenMode,
+};
+
+#[derive(Clone, Default)]
+pub(super) struct Watched(Rc<State>);
+
+#[derive(Default)]
+struct State {
+    /// The changes made so far.
+    changes: Cell<u64>,
+    /// Which change fails, counted from 1, and how.
+    failure: Cell<Option<(u64, io::ErrorKind)>>,
+    durable: RefCell<Durable>,
+    watcher: RefCell<Option<Watcher>>,
+}
+
+type Watcher = Box<dyn FnMut(&Durable)>;
+
+/// What would surely survive a loss of power.
+#[derive(Clone, Default)]
+pub(super) struct Durable {
+    /// Bytes of each file that was ever synced.
+    pub(super) bytes: BTreeMap<PathBuf, u64>,
+    /// Files whose names may be lost.
+    pub(super) unsure: BTreeSet<PathBuf>,
+}
+
+impl Watched {
+    /// Calls `watcher` after every change.
+    pub(super) fn watch(&self, watcher: impl FnMut(&Durable) + 'static) {
+        *self.0.watcher.borrow_mut() = Some(Box::new(watcher));
+    }
+
+    /// Makes the change with this number fail.
+    pub(super) fn fail(&self, change: u64, kind: io::ErrorKind) {
+        self.0.failure.set(Some((change, kind)));
+    }
+
+    pub(super) fn changes(&self) -> u64 {
+        self.0.changes.get()
+    }
+
+    fn before(&self) -> io::Result<()> {
+        self.0.changes.set(self.0.changes.get() + 1);
+        match self.0.failure.get() {
+            Some((change, kind)) if change == self.0.changes.get() => Err(kind.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn after(&self, note: impl FnOnce(&mut Durable)) {
+        note(&mut self.0.durable.borrow_mut());
+        if let Some(watcher) = self.0.watcher.borrow_mut().as_mut() {
+            watcher(&self.0.durable.borrow());
+        }
+    }
+}
+
+impl Disk for Watched {
+    type File = WatchedFile;
+    type Lock = <Compio as Disk>::Lock;
+
+    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<WatchedFile> {
+        let is_new = mode != OpenMode::Read && !path.exists();
+        if is_new {
+            self.before()?;
+        }
+        let file = Compio.open(path, mode).await?;
+        if is_new {
+            self.after(|durable| {
+                durable.unsure.insert(path.to_owned());
+            });
+        }
+        let path = path.to_owned();
+        Ok(WatchedFile {
+            file,
+            path,
+            disk: self.clone(),
+        })
+    }
+
+    async fn create_folder(&self, path: &Path) -> io::Result<()> {
+        Compio.create_folder(path).await
+    }
+
+    async fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.before()?;
+        Compio.sync_folder(path).await?;
+        self.after(|durable| {
+            durable
+                .unsure
+                .retain(|unsure| unsure.parent() != Some(path))
+        });
+        Ok(())
+    }
+
+    async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        Compio.list(path).await
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.before()?;
+        Compio.rename(from, to).await?;
+        self.after(|durable| {
+            let bytes = durable.bytes.remove(from).unwrap_or(0);
+            durable.bytes.insert(to.to_owned(), bytes);
+            durable.unsure.remove(from);
+        });
+        Ok(())
+    }
+
+    async fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.before()?;
+        Compio.remove_file(path).await?;
+        self.after(|durable| {
+            durable.bytes.remove(path);
+            durable.unsure.remove(path);
+        });
+        Ok(())
+    }
+
+    async fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        Compio.remove_folder(path).await
+    }
+
+    fn available_bytes(&self, path: &Path) -> io::Result<u64> {
+        Compio.available_bytes(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Self::Lock> {
+        Compio.lock(path)
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct WatchedFile {
+    file: CompioFile,
+    path: PathBuf,
+    disk: Watched,
+}
+
+impl File for WatchedFile {
+    async fn read_at<B: IoBufMut>(&self, buffer: B, position: u64) -> BufResult<usize, B> {
+        self.file.read_at(buffer, position).await
+    }
+
+    async fn write_all_at<B: IoBuf>(&self, buffer: B, position: u64) -> BufResult<(), B> {
+        if let Err(error) = self.disk.before() {
+            return BufResult(Err(error), buffer);
+        }
+        let result = self.file.write_all_at(buffer, position).await;
+        self.disk.after(|_| {});
+        result
+    }
+
+    async fn sync_data(&self) -> io::Result<()> {
+        self.disk.before()?;
+        self.file.sync_data().await?;
+        let len = self.file.len().await?;
+        self.disk.after(|durable| {
+            durable.bytes.insert(self.path.clone(), len);
+        });
+        Ok(())
+    }
+
+    async fn len(&self) -> io::Result<u64> {
+        self.file.len().await
+    }
+
+    async fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.before()?;
+        self.file.set_len(len).await?;
+        self.disk.after(|durable| {
+            let bytes = durable.bytes.entry(self.path.clone()).or_default();
+            *bytes = len.min(*bytes);
+        });
+        Ok(())
+    }
+}
