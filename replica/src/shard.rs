@@ -145,7 +145,8 @@ async fn serve<P: Platform>(
     platform.spawn(fact_writer::run(Rc::clone(shard), found.store));
     platform.spawn(timers::run(Rc::clone(shard)));
     platform.spawn(pulse::run(Rc::clone(shard)));
-    platform.spawn(assignment::run(Rc::clone(shard), found.leftover));
+    platform.spawn(assignment::tell_leaders(Rc::clone(shard)));
+    platform.spawn(assignment::hold(Rc::clone(shard), found.leftover));
     platform.spawn(listener::run(Rc::clone(shard), listener));
     let failed = pin!(shard.failed.wait());
     let ending = pin!(async {

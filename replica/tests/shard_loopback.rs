@@ -7,7 +7,11 @@
 mod client;
 #[path = "shard_loopback/rig.rs"]
 mod rig;
+#[path = "shard_loopback/trouble.rs"]
+mod trouble;
 
+#[path = "shard_loopback/failing_disk.rs"]
+mod failing_disk;
 #[path = "shard_loopback/fetching.rs"]
 mod fetching;
 #[path = "shard_loopback/hostile.rs"]

@@ -1,7 +1,8 @@
-//! Follows the metadata: opens new partitions, tells all of them who leads, removes deleted ones.
+//! Follows the metadata: tells the partitions who leads them, opens new ones, removes deleted ones.
 //!
-//! One task does this for the whole shard, one step after the other, so that opening and removing
-//! never meet.
+//! Two tasks do this. Who leads is told at once, without waiting for anything, for that is what
+//! everybody waits for when a node has died. Opening and removing take their time, one step after
+//! the other, so that they never meet.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -20,38 +21,66 @@ use super::{Shard, link};
 use crate::error::NodeError;
 use crate::metadata::Catalog;
 
-/// Follows the metadata until the shard stops.
-///
-/// `leftover` are folders without facts that were found at the start.
-pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>, mut leftover: BTreeSet<u64>) {
+/// Tells the partitions who leads them, until the shard stops.
+pub(super) async fn tell_leaders<P: Platform>(shard: Rc<Shard<P>>) {
     let published = shard.metadata.subscribe();
-    while !shard.is_over() {
-        let catalog = Arc::clone(&shard.metadata.load().catalog);
-        if let Err(error) = follow(&shard, &catalog, &mut leftover).await {
-            return shard.fail(error);
-        }
-        let next = pin!(published.recv_async());
-        match select(pin!(shard.closing.wait()), next).await {
-            Either::Left(((), _)) => return,
-            Either::Right((Ok(()), _)) => {}
-            // Nothing will ever be published again: the node is about to end.
-            Either::Right((Err(_), _)) => return shard.closing.wait().await,
+    loop {
+        let catalog = current(&shard);
+        link_peers(&shard, &catalog);
+        shard.state.borrow_mut().assign_all(&catalog);
+        if !has_more(&shard, &published).await {
+            return;
         }
     }
 }
 
-async fn follow<P: Platform>(
-    shard: &Rc<Shard<P>>,
-    catalog: &Catalog,
-    leftover: &mut BTreeSet<u64>,
-) -> Result<(), NodeError> {
-    let new_links = shard.state.borrow_mut().note_nodes(catalog);
-    for key in new_links {
+/// Opens and removes partitions, until the shard stops.
+///
+/// `leftover` are folders without facts that were found at the start.
+pub(super) async fn hold<P: Platform>(shard: Rc<Shard<P>>, mut leftover: BTreeSet<u64>) {
+    let published = shard.metadata.subscribe();
+    loop {
+        let catalog = current(&shard);
+        let removed = remove_deleted(&shard, &catalog, &mut leftover).await;
+        let opened = match removed {
+            Ok(()) => open_missing(&shard, &catalog, &mut leftover).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = opened {
+            return shard.fail(error);
+        }
+        if !has_more(&shard, &published).await {
+            return;
+        }
+    }
+}
+
+fn current<P: Platform>(shard: &Shard<P>) -> Arc<Catalog> {
+    Arc::clone(&shard.metadata.load().catalog)
+}
+
+/// Waits until something new was published; false once the shard stops.
+async fn has_more<P: Platform>(shard: &Shard<P>, published: &flume::Receiver<()>) -> bool {
+    match select(pin!(shard.closing.wait()), pin!(published.recv_async())).await {
+        Either::Left(((), _)) => false,
+        Either::Right((published, _)) => published.is_ok() && !shard.is_over(),
+    }
+}
+
+/// Starts the links that are needed now and were not before.
+fn link_peers<P: Platform>(shard: &Rc<Shard<P>>, catalog: &Catalog) {
+    let new = shard.state.borrow_mut().note_nodes(catalog);
+    for key in new {
         shard.platform.spawn(link::run(Rc::clone(shard), key));
     }
-    // Who leads what they have already matters most when a node has died: opening can wait.
-    shard.state.borrow_mut().assign_all(catalog);
-    remove_deleted(shard, catalog, leftover).await?;
+}
+
+async fn open_missing<P: Platform>(
+    shard: &Rc<Shard<P>>,
+    catalog: &Arc<Catalog>,
+    leftover: &mut BTreeSet<u64>,
+) -> Result<(), NodeError> {
+    link_peers(shard, catalog);
     let missing = shard.state.borrow().missing(catalog);
     let opened = missing.iter().map(|&id| async move {
         opening::open_new(shard, id)
@@ -62,9 +91,14 @@ async fn follow<P: Platform>(
     while let Some(opened) = opened.next().await {
         let (id, partition) = opened?;
         leftover.remove(&id);
+        shard.state.borrow_mut().insert(id, partition);
+        // Its leader may have changed while it was opened.
+        let newest = current(shard);
+        if !Arc::ptr_eq(&newest, catalog) {
+            link_peers(shard, &newest);
+        }
         let mut state = shard.state.borrow_mut();
-        state.insert(id, partition);
-        state.assign(catalog, id);
+        state.assign(&newest, id);
         state.hear_early(id);
     }
     if !missing.is_empty() {
@@ -86,7 +120,11 @@ async fn remove_deleted<P: Platform>(
     for &id in &held {
         shard.state.borrow_mut().give_up(id);
     }
-    while !shard.is_over() && !shard.state.borrow().is_given_up(&held) {
+    let fact_write = shard.state.borrow().next_fact_write();
+    while !held.is_empty()
+        && !shard.is_over()
+        && !shard.state.borrow().is_given_up(&held, fact_write)
+    {
         shard.signals.removed.wait().await;
     }
     let orphaned: Vec<_> = leftover
@@ -95,6 +133,9 @@ async fn remove_deleted<P: Platform>(
         .filter(|id| catalog.is_deleted(*id))
         .collect();
     for id in held.into_iter().chain(orphaned) {
+        if shard.is_over() {
+            return Ok(());
+        }
         opening::remove(shard, id).await?;
         leftover.remove(&id);
         tracing::info!(partition = id, "removed");
@@ -203,9 +244,9 @@ impl<P: Platform> State<P> {
         self.signals.facts.notify();
     }
 
-    /// Whether neither the disk nor the facts have anything to do with these any more.
-    fn is_given_up(&self, ids: &[u64]) -> bool {
+    /// Whether the disk has finished with these, and so many writes of facts have ended.
+    fn is_given_up(&self, ids: &[u64], fact_write: u64) -> bool {
         let is_free = |id| !self.condemned.contains(id);
-        self.are_facts_written() && ids.iter().all(is_free)
+        self.fact_writes >= fact_write && ids.iter().all(is_free)
     }
 }

@@ -53,6 +53,7 @@ impl<P: Platform> State<P> {
     fn end_facts(&mut self, facts: Changes) {
         self.is_writing_facts = false;
         self.written += 1;
+        self.fact_writes += 1;
         for (id, facts) in facts {
             if let Some(facts) = facts {
                 self.step(id, Event::FactsDurable(facts));
@@ -60,6 +61,13 @@ impl<P: Platform> State<P> {
         }
         self.signals.written.notify();
         self.signals.removed.notify();
+    }
+
+    /// How many writes of facts will have ended once all that wait now are durable.
+    pub(super) fn next_fact_write(&self) -> u64 {
+        let under_way = u64::from(self.is_writing_facts);
+        let waiting = u64::from(!self.facts.is_empty());
+        self.fact_writes + under_way + waiting
     }
 
     /// Whether no facts wait to be made durable.

@@ -182,5 +182,10 @@ fn out_of_range(fetch: &Fetch, range: Range) -> Refusal {
 /// Records that cannot be read are never served; the rest of the partition goes on.
 fn unreadable(error: &LogError) -> Refusal {
     tracing::error!(%error, "records cannot be read");
-    Refusal::new(Code::CorruptBatch, error.to_string())
+    let code = match error {
+        LogError::Damaged { .. } => Code::CorruptBatch,
+        // Most likely no file handle is left, or the disk has a hiccup: it may pass.
+        _ => Code::Overloaded,
+    };
+    Refusal::new(code, error.to_string())
 }

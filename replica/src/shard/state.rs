@@ -47,6 +47,8 @@ pub(super) struct State<P: Platform> {
     /// Partitions that were given up while the disk was working for them.
     pub(super) condemned: BTreeSet<u64>,
     pub(super) is_writing_facts: bool,
+    /// Writes of facts that have ended.
+    pub(super) fact_writes: u64,
     /// Facts to be made durable; `None` stands for their removal.
     pub(super) facts: BTreeMap<u64, Option<Facts>>,
     pub(super) early: VecDeque<(u64, NodeId, Message)>,
@@ -110,6 +112,7 @@ impl<P: Platform> State<P> {
             written: 0,
             condemned: BTreeSet::new(),
             is_writing_facts: false,
+            fact_writes: 0,
             facts: BTreeMap::new(),
             early: VecDeque::new(),
             space: Space::new(setup.folder.clone()),
@@ -182,7 +185,10 @@ impl<P: Platform> State<P> {
     pub(super) fn hear(&mut self, id: u64, from: NodeId, message: Message) {
         if self.partitions.contains_key(&id) {
             self.step(id, Event::Message { from, message });
-        } else if self.early.len() < EARLY_MAX && !self.metadata.load().catalog.is_deleted(id) {
+        } else if !self.metadata.load().catalog.is_deleted(id) {
+            if self.early.len() == EARLY_MAX {
+                self.early.pop_front();
+            }
             self.early.push_back((id, from, message));
         }
     }

@@ -18,6 +18,7 @@ use quorate_wire::ClusterId;
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::trouble::{Trouble, Troubled};
 
 pub const CLUSTER: ClusterId = ClusterId(0x5eed);
 
@@ -32,6 +33,7 @@ pub struct Rig {
 struct Node {
     published: Arc<Published>,
     status: Arc<ShardStatus>,
+    trouble: Arc<Trouble>,
     running: Option<Running>,
 }
 
@@ -172,6 +174,19 @@ impl Rig {
         &self.nodes[&node].status
     }
 
+    /// What is wrong with the node's disk.
+    pub fn trouble(&self, node: u16) -> &Trouble {
+        &self.nodes[&node].trouble
+    }
+
+    /// Waits until the node has failed; why it has.
+    pub fn failure(&mut self, node: u16) -> NodeError {
+        let ended = self.take_running(node).thread.join();
+        ended
+            .expect("a node fails without panicking")
+            .expect_err("the node has failed")
+    }
+
     pub fn folder_of(&self, node: u16) -> PathBuf {
         self.folder
             .path()
@@ -214,6 +229,7 @@ impl Node {
         Self {
             published: Arc::new(Published::new(Metadata::empty(CLUSTER, NodeId(1)))),
             status: Arc::default(),
+            trouble: Arc::default(),
             running: None,
         }
     }
@@ -222,6 +238,7 @@ impl Node {
         self.status = Arc::default();
         let (stop, kill) = (Stop::new(), Stop::new());
         let (status, metadata) = (Arc::clone(&self.status), Arc::clone(&self.published));
+        let trouble = Arc::clone(&self.trouble);
         let (tell_address, address) = flume::bounded(1);
         let ends = (stop.clone(), kill.clone());
         let thread = std::thread::spawn(move || {
@@ -244,7 +261,12 @@ impl Node {
                     status,
                     stop,
                 };
-                match select(pin!(kill.wait()), pin!(shard::run(Compio, setup))).await {
+                match select(
+                    pin!(kill.wait()),
+                    pin!(shard::run(Troubled { trouble }, setup)),
+                )
+                .await
+                {
                     Either::Left(((), _)) => Ok(()),
                     Either::Right((result, _)) => result,
                 }
