@@ -6,6 +6,7 @@
 //! reasoning about, and the cluster is made to lose a node.
 
 mod folder;
+mod listen;
 mod thread;
 
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use std::panic::PanicHookInfo;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_platform::{Compio, CompioListener, Network, Tasks};
+use quorate_platform::{Compio, CompioListener, Tasks};
 use quorate_vsr::NodeId;
 
 use self::thread::Report;
@@ -23,6 +24,8 @@ use crate::error::NodeError;
 use crate::metadata::{Metadata, Published};
 use crate::shard::{self, ShardStatus};
 use crate::stop::Stop;
+
+pub use self::listen::listen;
 
 /// Threads of a node that has failed get this long to end before the process ends without them.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -181,9 +184,8 @@ impl Starting {
             None,
             self.reports.clone(),
             move || async move {
-                let purpose = "control".to_owned();
                 let Some(listener) =
-                    listen(config.control_address, purpose, bound, &signals).await?
+                    listen_together(config.control_address, "control", bound, &signals).await?
                 else {
                     return Ok(());
                 };
@@ -218,7 +220,7 @@ impl Starting {
         let (name, core) = (format!("shard-{index}"), config.core_of(index));
         thread::start(name, core, self.reports.clone(), move || async move {
             let purpose = format!("shard {index}");
-            let Some(listener) = listen(address, purpose, bound, &signals).await? else {
+            let Some(listener) = listen_together(address, &purpose, bound, &signals).await? else {
                 return Ok(());
             };
             let setup = shard::Setup {
@@ -239,18 +241,13 @@ impl Starting {
 }
 
 /// Listens on `address` and waits until all threads do; `None` if another one cannot.
-async fn listen(
+async fn listen_together(
     address: SocketAddr,
-    purpose: String,
+    purpose: &str,
     bound: flume::Sender<()>,
     signals: &Signals,
 ) -> Result<Option<CompioListener>, NodeError> {
-    let listener = Compio.listen(address).await;
-    let listener = listener.map_err(|error| NodeError::Listen {
-        address,
-        purpose,
-        error,
-    })?;
+    let listener = listen(&Compio, address, purpose).await?;
     // The other end counts the threads that listen.
     let _ = bound.send(());
     drop(bound);
