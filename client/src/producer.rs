@@ -175,7 +175,7 @@ impl<P: Platform> Producer<P> {
         let buffered = shared.reserve(&record).await;
         let partition = match &record.key {
             Some(key) => partition_of_key(key, shared.partitions(topic)),
-            None => shared.sticky_partition(topic),
+            None => shared.sticky_partition(topic, buffered),
         };
         shared.push(topic, partition, &record, buffered)
     }
@@ -257,14 +257,17 @@ impl<P: Platform> Shared<P> {
     }
 
     /// The current partition for records without a key: the next one once its batch is full.
-    fn sticky_partition(&self, topic: &str) -> u32 {
+    fn sticky_partition(&self, topic: &str, bytes: usize) -> u32 {
         let mut topics = self.topics.borrow_mut();
         let topic = topics.get_mut(topic).expect("the topic was opened");
-        let lane = &topic.lanes[topic.sticky as usize];
-        let has_room = |lane: &Rc<Lane>| lane.has_open_batch_below(self.config.batch_bytes);
-        if !lane.as_ref().is_some_and(has_room) {
-            topic.sticky = (topic.sticky + 1) % topic.lanes.len() as u32;
+        if let Some(lane) = &topic.lanes[topic.sticky as usize] {
+            if lane.has_room_for(bytes, self.config.batch_bytes) {
+                return topic.sticky;
+            }
+            // Nothing more comes to it for now.
+            lane.flush();
         }
+        topic.sticky = (topic.sticky + 1) % topic.lanes.len() as u32;
         topic.sticky
     }
 

@@ -128,13 +128,11 @@ impl Lane {
         Ok(delivery)
     }
 
-    /// Whether a record would join others in the open batch.
-    pub(super) fn has_open_batch_below(&self, batch_bytes: usize) -> bool {
+    /// Whether a record of about `bytes` would join others in the open batch.
+    pub(super) fn has_room_for(&self, bytes: usize, batch_bytes: usize) -> bool {
         let state = self.state.borrow();
-        state
-            .open
-            .as_ref()
-            .is_some_and(|open| open.builder.bytes() < batch_bytes)
+        let has_room = |open: &OpenBatch| open.builder.bytes() + bytes <= batch_bytes;
+        state.open.as_ref().is_some_and(has_room)
     }
 
     /// Lets the open batch go without waiting for more records. Gives the outcome of the last one.
@@ -155,6 +153,15 @@ impl Lane {
     pub(super) fn is_empty(&self) -> bool {
         let state = self.state.borrow();
         state.open.is_none() && state.sealed.is_empty()
+    }
+
+    /// The place of the first batch from `sent` on that is not acknowledged yet.
+    pub(super) fn skip_acknowledged(&self, sent: usize) -> usize {
+        let state = self.state.borrow();
+        let behind = state.sealed.iter().skip(sent);
+        sent + behind
+            .take_while(|batch| batch.acknowledged.is_some())
+            .count()
     }
 
     /// Whether there is a batch behind the first `sent` ones that may go now.

@@ -9,9 +9,9 @@
 //! and never more than five are under way; nothing is reordered, because a leader refuses a batch
 //! whose predecessor it does not have.
 //!
-//! A round's first batch goes alone until it is acknowledged. A leader that has never heard of a
-//! producer takes any sequence number as the first, so a second batch must not be able to arrive
-//! while the first may still be refused.
+//! The first batch of all, and the first after trouble, goes alone until it is acknowledged. A
+//! leader that has never heard of a producer takes any sequence number as the first, so a second
+//! batch must not be able to arrive while the first may still be refused.
 
 use std::rc::Rc;
 
@@ -43,6 +43,8 @@ pub(super) struct Sender<P: Platform> {
     /// A node denied that the partition exists: the primary has to confirm that it does.
     must_confirm: bool,
     out_of_order_tries: u32,
+    /// How many batches may be under way.
+    window: usize,
 }
 
 /// Why a round ended.
@@ -64,8 +66,6 @@ type Try = LocalBoxFuture<'static, (i32, Result<Option<u64>, Error>)>;
 struct Round {
     /// How many of the sealed batches are sent in this round and not yet settled.
     sent: usize,
-    /// How many may be under way.
-    window: usize,
     tries: FuturesUnordered<Try>,
     trouble: Option<Trouble>,
     /// When the leader was last heard of, or last suspected.
@@ -83,6 +83,7 @@ impl<P: Platform> Sender<P> {
             last_reason: None,
             must_confirm: false,
             out_of_order_tries: 0,
+            window: 1,
         }
     }
 
@@ -140,6 +141,9 @@ impl<P: Platform> Sender<P> {
         let (leader, connection) = route.unwrap_or(Err(Trouble::Expired))?;
         let result = self.stream(&leader, &connection).await;
         self.lane.abandon_tries();
+        if result.is_err() {
+            self.window = 1;
+        }
         result
     }
 
@@ -204,7 +208,6 @@ impl<P: Platform> Sender<P> {
         let tries = FuturesUnordered::new();
         let mut round = Round {
             sent: 0,
-            window: 1,
             tries,
             trouble: None,
             quiet_since,
@@ -222,7 +225,7 @@ impl<P: Platform> Sender<P> {
             let Some(left) = self.time_left() else {
                 return Err(Trouble::Expired);
             };
-            let may_send = round.trouble.is_none() && round.tries.len() < round.window;
+            let may_send = round.trouble.is_none() && round.tries.len() < self.window;
             let linger_at = lane.linger_deadline(linger).filter(|_| may_send);
             let sent = round.sent;
             let news = lane.filled.wait_until(|| {
@@ -269,8 +272,9 @@ impl<P: Platform> Sender<P> {
             acks,
         };
         let now = inner.platform.now();
+        round.sent = self.lane.skip_acknowledged(round.sent);
         while round.trouble.is_none()
-            && round.tries.len() < round.window
+            && round.tries.len() < self.window
             && connection.has_room()
             && self
                 .lane
@@ -280,7 +284,7 @@ impl<P: Platform> Sender<P> {
                 round.quiet_since = now;
             }
             let (sequence, bytes) = self.lane.send_next(round.sent);
-            round.sent += 1;
+            round.sent = self.lane.skip_acknowledged(round.sent + 1);
             let deadline = now + inner.config.request_timeout;
             let address = connection.address();
             round.tries.push(if acks == Acks::None {
@@ -352,8 +356,9 @@ impl<P: Platform> Sender<P> {
             Ok(base_offset) => {
                 self.lane
                     .with_batch(place, |batch| batch.acknowledged = Some(base_offset));
-                round.window = self.shared.config.in_flight_max;
-                round.sent -= self.settle_acknowledged();
+                self.window = self.shared.config.in_flight_max;
+                // Batches may leave that were acknowledged in an earlier round, out of their turn.
+                round.sent = round.sent.saturating_sub(self.settle_acknowledged());
                 self.backoff.reset();
                 self.last_reason = None;
                 self.out_of_order_tries = 0;
