@@ -7,10 +7,14 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::ledger::Ledger;
-use super::node::{Batch, Node, Read, Sent};
+use super::node::{Batch, Node};
+
+mod work;
 
 /// How many packets may be under way; beyond it the network loses some.
 const PACKETS_MAX: usize = 300;
+/// How many old packets the network remembers, to deliver them once more when nobody expects it.
+const STASH_MAX: usize = 50;
 /// A healed world must have settled within this many steps.
 const SETTLE_STEPS_MAX: usize = 60_000;
 
@@ -21,6 +25,10 @@ struct Weather {
     loss: f64,
     duplication: f64,
     in_order: bool,
+    /// How often a disk does nothing although it could.
+    facts_idle: f64,
+    log_idle: f64,
+    replay: u32,
     crash: u32,
     assign: u32,
     partition: u32,
@@ -45,11 +53,13 @@ pub(crate) struct World {
     nodes: Vec<Node>,
     voters: Vec<NodeId>,
     packets: Vec<(NodeId, NodeId, Packet)>,
+    stash: Vec<(NodeId, NodeId, Packet)>,
     /// Who is cut off from everybody else.
     cut_off: Vec<NodeId>,
     assignments: Vec<(Epoch, NodeId)>,
     ledger: Ledger,
     payload: u64,
+    is_healing: bool,
     pub(crate) is_traced: bool,
     pub(crate) seen: Seen,
 }
@@ -72,8 +82,11 @@ impl World {
             loss: [0.0, 0.01, 0.05, 0.2][rng.random_range(0..4)],
             duplication: [0.0, 0.05, 0.2][rng.random_range(0..3)],
             in_order: rng.random_bool(0.5),
-            crash: [0, 2, 8, 20][rng.random_range(0..4)],
-            assign: [2, 5, 15, 40][rng.random_range(0..4)],
+            facts_idle: [0.0, 0.5, 0.95][rng.random_range(0..3)],
+            log_idle: [0.0, 0.5, 0.95][rng.random_range(0..3)],
+            replay: [0, 5, 30][rng.random_range(0..3)],
+            crash: [0, 1, 4, 12][rng.random_range(0..4)],
+            assign: [1, 4, 12, 40][rng.random_range(0..4)],
             partition: [0, 3, 10][rng.random_range(0..3)],
             timer: [5, 20, 60][rng.random_range(0..3)],
             append: [20, 60, 150][rng.random_range(0..3)],
@@ -85,10 +98,12 @@ impl World {
             nodes: voters.iter().map(|id| Node::new(*id)).collect(),
             voters,
             packets: Vec::new(),
+            stash: Vec::new(),
             cut_off: Vec::new(),
             assignments: Vec::new(),
             ledger: Ledger::default(),
             payload: 0,
+            is_healing: false,
             is_traced: false,
             seen: Seen::default(),
         }
@@ -99,10 +114,10 @@ impl World {
         for _ in 0..steps {
             let weather = &self.weather;
             let (crash, assign, partition) = (weather.crash, weather.assign, weather.partition);
-            let (timer, append) = (weather.timer, weather.append);
+            let (timer, append, replay) = (weather.timer, weather.append, weather.replay);
             let dice = self.rng.random_range(0..1000u32);
             let at = self.rng.random_range(0..self.nodes.len());
-            let bounds = [crash, assign, assign * 2, partition, timer, append];
+            let bounds = [crash, assign, assign * 3, partition, timer, append, replay];
             let mut below = 0;
             let choice = bounds.iter().position(|bound| {
                 below += bound;
@@ -115,6 +130,7 @@ impl World {
                 Some(3) => self.repartition(at),
                 Some(4) => self.fire_timer(at),
                 Some(5) => self.append(at),
+                Some(6) => self.replay(),
                 _ => {
                     self.work_somewhere(at);
                 }
@@ -127,6 +143,9 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.weather.loss = 0.0;
         self.weather.duplication = 0.0;
+        self.weather.facts_idle = 0.0;
+        self.weather.log_idle = 0.0;
+        self.is_healing = true;
         self.cut_off.clear();
         let leader = self.rng.random_range(0..self.nodes.len());
         let mut to_spare = (self.nodes.len() - 1) / 2;
@@ -207,190 +226,30 @@ impl World {
         panic!("the world did not {wish} within {SETTLE_STEPS_MAX} steps");
     }
 
-    /// Something that is under way anyhow happens: to a packet, on a disk, in a pump.
-    fn work_somewhere(&mut self, at: usize) -> bool {
-        let kinds = 5;
-        let first = self.rng.random_range(0..kinds);
-        (0..kinds).any(|kind| match (first + kind) % kinds {
-            0 | 1 => self.deliver(),
-            2 => self.work_disk(at),
-            3 => self.work_pump(at),
-            _ => self.hear_news(at),
-        })
-    }
-
-    fn deliver(&mut self) -> bool {
-        if self.packets.is_empty() {
-            return false;
-        }
-        let mut chosen = self.rng.random_range(0..self.packets.len());
-        let link = |packet: &(NodeId, NodeId, Packet)| (packet.0, packet.1);
-        if self.weather.in_order {
-            let wanted = link(&self.packets[chosen]);
-            let is_same = |packet: &(NodeId, NodeId, Packet)| link(packet) == wanted;
-            chosen = self.packets.iter().position(is_same).unwrap_or(chosen);
-        }
-        let (from, to, packet) = self.packets.remove(chosen);
-        let is_cut_off = self.cut_off.contains(&from) || self.cut_off.contains(&to);
-        if is_cut_off || self.rng.random_bool(self.weather.loss) {
-            return true;
-        }
-        if self.rng.random_bool(self.weather.duplication) {
-            self.packets.push((from, to, packet.clone()));
-        }
-        let at = usize::from(to.0) - 1;
-        match packet {
-            Packet::Message(message) => self.step(at, Event::Message { from, message }, &[]),
-            Packet::Records {
-                head,
-                next_offset,
-                batches,
-            } => {
-                let epochs = batches
-                    .iter()
-                    .map(|batch| (batch.epoch, batch.base))
-                    .collect();
-                self.step(
-                    at,
-                    Event::Records {
-                        from,
-                        head,
-                        next_offset,
-                        epochs,
-                    },
-                    &batches,
-                );
-            }
-        }
-        true
-    }
-
-    fn work_disk(&mut self, at: usize) -> bool {
-        let node = &mut self.nodes[at];
-        if node.replica.is_none() {
-            return false;
-        }
-        let facts_first = self.rng.random_bool(0.5);
-        if facts_first && let Some(facts) = node.facts_writing.take() {
-            node.facts_on_disk = facts;
-            self.step(at, Event::FactsDurable(facts), &[]);
-        } else if facts_first && node.facts_pending.is_some() {
-            node.facts_writing = node.facts_pending.take();
-        } else if let Some(to) = node.cutting_to.take() {
-            node.truncate_log(to);
-            node.log_on_disk = to;
-            self.step(at, Event::Truncated { next_offset: to }, &[]);
-            self.ledger.check_majority_holds(&self.nodes);
-        } else if let Some(next_offset) = node.flushing_to.take() {
-            node.log_on_disk = next_offset;
-            self.step(at, Event::LogDurable { next_offset }, &[]);
-        } else if node.log_on_disk < node.next_offset() {
-            node.flushing_to = Some(node.next_offset());
-        } else {
-            return !facts_first && (node.facts_writing.is_some() || node.facts_pending.is_some());
-        }
-        true
-    }
-
-    /// A pump reads, offers what it has read, or tells the replica that it went out: each at its own
-    /// time, so that much may change in between.
-    fn work_pump(&mut self, at: usize) -> bool {
-        let node = &mut self.nodes[at];
-        let Some(replica) = &node.replica else {
-            return false;
-        };
-        let wish = node
-            .wishes
-            .keys()
-            .find(|to| !node.reads.contains_key(to))
-            .copied();
-        let dice = self.rng.random_range(0..3);
-        if dice == 0 && !node.sent.is_empty() {
-            let Sent {
-                to,
-                head,
-                next_offset,
-            } = node.sent.remove(0);
-            self.step(
-                at,
-                Event::RecordsSent {
-                    to,
-                    head,
-                    next_offset,
-                },
-                &[],
-            );
-        } else if dice == 1
-            && let Some((to, read)) = node.reads.pop_first()
-        {
-            let base = read.batches[0].base;
-            if let Some(head) = replica.records_head(to, read.epoch, base) {
-                let next_offset = read.batches.last().map_or(base, Batch::end);
-                let start = node.log.partition_point(|batch| batch.base < base);
-                let now = node.log.get(start..start + read.batches.len());
-                assert_eq!(
-                    now,
-                    Some(&read.batches[..]),
-                    "a head goes before other records"
-                );
-                node.sent.push(Sent {
-                    to,
-                    head,
-                    next_offset,
-                });
-                let batches = read.batches;
-                self.send(
-                    at,
-                    to,
-                    Packet::Records {
-                        head,
-                        next_offset,
-                        batches,
-                    },
-                );
-            }
-        } else if let Some(to) = wish {
-            let (epoch, from) = node.wishes.remove(&to).expect("it was just found");
-            let start = node.log.partition_point(|batch| batch.base < from);
-            let count = self.rng.random_range(1..=3);
-            let batches: Vec<Batch> = node.log[start..].iter().take(count).cloned().collect();
-            if batches.first().is_some_and(|batch| batch.base == from) {
-                node.reads.insert(to, Read { epoch, batches });
-            }
-        } else {
-            return !node.sent.is_empty() || !node.reads.is_empty();
-        }
-        true
-    }
-
-    fn send(&mut self, at: usize, to: NodeId, packet: Packet) {
-        assert_ne!(self.nodes[at].id, to, "nobody talks to itself");
-        if self.packets.len() >= PACKETS_MAX {
-            let lost = self.rng.random_range(0..self.packets.len());
-            self.packets.remove(lost);
-        }
-        self.packets.push((self.nodes[at].id, to, packet));
-    }
-
+    /// Once the world is healing, everybody hears of the newest assignment.
     fn hear_news(&mut self, at: usize) -> bool {
-        let is_news = self.nodes[at].heard < self.assignments.len();
+        let newest = self.assignments.len();
+        let is_news = self.is_healing && self.nodes[at].heard < newest;
         is_news && self.nodes[at].replica.is_some() && {
-            self.hear_assignment(at);
+            self.hear(at, newest - 1);
             true
         }
     }
 
-    /// A node hears of an assignment: mostly the newest, at times an older one, at times again.
+    /// A node hears of an assignment: mostly the newest, at times one just before, at times again.
     fn hear_assignment(&mut self, at: usize) {
         let Some(newest) = self.assignments.len().checked_sub(1) else {
             return;
         };
-        let is_late = self.rng.random_bool(0.2);
-        let index = if is_late {
-            self.rng.random_range(0..=newest)
+        let late_by = if self.rng.random_bool(0.3) {
+            self.rng.random_range(0..4)
         } else {
-            newest
+            0
         };
+        self.hear(at, newest.saturating_sub(late_by));
+    }
+
+    fn hear(&mut self, at: usize, index: usize) {
         self.nodes[at].heard = self.nodes[at].heard.max(index + 1);
         let (epoch, leader) = self.assignments[index];
         let voters = self.voters.clone();

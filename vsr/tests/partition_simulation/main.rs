@@ -3,11 +3,8 @@
 //!
 //! `QUORATE_SEEDS=5000` runs that many histories, `QUORATE_SEED=17` replays one and tells it.
 
-#[path = "partition_simulation/ledger.rs"]
 mod ledger;
-#[path = "partition_simulation/node.rs"]
 mod node;
-#[path = "partition_simulation/world.rs"]
 mod world;
 
 use world::{Seen, World};
