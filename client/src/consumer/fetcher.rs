@@ -279,14 +279,16 @@ impl<P: Platform> Fetcher<P> {
                 Code::OffsetOutOfRange => failure = self.out_of_range(failure).await,
                 Code::UnknownTopic | Code::UnknownPartition => {
                     // A node that has not heard of it yet is not the one to deny it.
-                    if let Err(confirmed) = inner.metadata.topic_at_primary(&self.topic).await {
-                        failure = confirmed;
-                    } else if self.choose().await.is_ok() {
-                        failure = Error::Refused {
-                            what: self.what(),
-                            refusal: busy(refusal),
-                        };
-                    }
+                    failure = match inner.metadata.topic_at_primary(&self.topic).await {
+                        Err(confirmed) => confirmed,
+                        Ok(_) => match self.choose().await {
+                            Err(gone) => gone,
+                            Ok(_) => Error::Refused {
+                                what: self.what(),
+                                refusal: busy(refusal),
+                            },
+                        },
+                    };
                 }
                 _ => {}
             }

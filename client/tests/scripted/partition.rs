@@ -102,10 +102,6 @@ impl Partition {
             .collect()
     }
 
-    pub(crate) fn forget_producers(&mut self) {
-        self.producers.clear();
-    }
-
     pub(crate) fn status(&self, node: u16) -> PartitionStatus {
         let replica = |voter: &u16| ReplicaStatus {
             node: *voter,
