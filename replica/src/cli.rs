@@ -49,6 +49,8 @@ struct Cli {
     command: Command,
 }
 
+const GLOBAL: &str = "Options of every command";
+
 /// Options of every command.
 #[derive(Debug, Args)]
 struct Global {
@@ -56,6 +58,7 @@ struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         env = "QUORATE_BOOTSTRAP",
         value_name = "HOST:PORT",
         default_value = "127.0.0.1:7400"
@@ -65,6 +68,7 @@ struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_enum,
         value_name = "FORMAT",
         default_value = "table"
@@ -72,12 +76,13 @@ struct Global {
     output: Output,
     /// What is logged: error, warn, info, debug, trace, off, or a filter such as
     /// "info,quorate_client=debug" [default: info for nodes, warn otherwise]
-    #[arg(long, global = true, env = "QUORATE_LOG", value_name = "FILTER")]
+    #[arg(long, global = true, help_heading = GLOBAL, env = "QUORATE_LOG", value_name = "FILTER")]
     log: Option<String>,
     /// How log lines look
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_enum,
         value_name = "FORMAT",
         default_value = "human"
@@ -85,23 +90,17 @@ struct Global {
     log_format: LogFormat,
 }
 
+// The help of each command stands on its type, so that all of it is shown.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a local cluster of real processes, with a live status
     Up(up::Up),
-    /// Run one node
     Node(node::Node),
-    /// Create, list, describe and delete topics
     #[command(subcommand)]
     Topic(topic::Topic),
-    /// Append lines to a topic
     Produce(produce::Produce),
-    /// Print a topic's records
     Consume(consume::Consume),
-    /// Ask how the cluster is
     #[command(subcommand)]
     Cluster(cluster::Cluster),
-    /// Measure the cluster
     #[command(subcommand)]
     Bench(bench::Bench),
 }

@@ -7,7 +7,9 @@ use super::{Failure, Global, logging, signals};
 use crate::config::Config;
 use crate::stop::Stop;
 
-/// Run one node, until SIGINT or SIGTERM stops it cleanly. A second signal ends it at once.
+/// Run one node.
+///
+/// SIGINT or SIGTERM stops it cleanly, a second one at once.
 #[derive(Debug, Args)]
 pub(crate) struct Node {
     /// The node's configuration, such as `up` writes it to DIR/node-N/quorate.toml
