@@ -20,7 +20,8 @@
 //! 3. *`log_view` is written last* (`view_change`). A replica first brings its journal to the log with
 //!    which the view started and makes it durable; only then does it write `log_view`. So a replica whose
 //!    `log_view` is some view holds everything that was committed before that view began.
-//! 4. *Repair replaces only what is no part of the log* (`state_transfer`). Prepares are chained by checksums,
+//! 4. *Repair replaces only what is no part of the log* (`state_transfer`), and only in a view whose
+//!    promise is durable. Prepares are chained by checksums,
 //!    so two journals agree up to the last prepare that both have. Only what comes after it is ever
 //!    cut, and only for the log of a view that a majority has promised itself to.
 //!
@@ -305,6 +306,7 @@ impl Replica {
         if sequence <= self.superblocks.durable || sequence > self.superblocks.sequence {
             return;
         }
+        let could_change_journal = self.may_change_journal();
         self.superblocks.durable = sequence;
         if self
             .superblocks
@@ -314,6 +316,9 @@ impl Replica {
             self.superblocks.promised = self.view;
         }
         self.on_superblock_durable_checkpoint(effects);
+        if !could_change_journal {
+            self.on_superblock_durable_fetch(effects);
+        }
     }
 
     fn enter_view(&mut self, view: ViewNumber) {

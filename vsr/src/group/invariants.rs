@@ -32,10 +32,6 @@ impl Replica {
             self.checkpoint_op() <= self.executed,
             "a checkpoint is never ahead of the state"
         );
-        assert!(
-            self.log_view_op <= self.op_number(),
-            "a settled log is not shortened"
-        );
 
         assert_eq!(self.status == Status::ViewChange, self.phase.is_some());
         assert!(self.promises.is_empty() || self.phase.is_some());

@@ -167,7 +167,7 @@ impl Replica {
     pub(super) fn send_recovery(&self, effects: &mut Vec<Effect>) {
         let Some(damage) = &self.damage else { return };
         effects.push(Effect::Arm(Timer::ViewChangeResend));
-        if self.may_change_journal() {
+        if self.superblocks.durable >= self.superblocks.first {
             let message = Message::Recovery {
                 view: self.view,
                 nonce: damage.nonce,

@@ -50,7 +50,7 @@ impl Replica {
         let Some(fetch) = &self.fetch else { return };
         effects.push(Effect::Arm(Timer::GetState));
         // A checkpoint that is being installed changes what is asked for.
-        if !self.is_installing() {
+        if !self.is_installing() && self.may_change_journal() {
             let known = self.journal.places(self.commit_number);
             self.send(
                 fetch.donors[0],
@@ -147,9 +147,20 @@ impl Replica {
         view == self.view && is_asked && is_ready
     }
 
-    /// Whether a disk that is new or damaged was marked as such.
+    /// Whether the disk says all that it has to say before the journal becomes the log of this view.
+    ///
+    /// A disk that is new or damaged was marked as such. And the view is durable, so that after a crash in the
+    /// middle this replica does not go on in the view to whose log its journal belonged before.
     pub(super) fn may_change_journal(&self) -> bool {
-        self.superblocks.durable >= self.superblocks.first
+        let is_marked = self.superblocks.durable >= self.superblocks.first;
+        is_marked && self.superblocks.promised == self.view
+    }
+
+    /// The disk says so now: what was to be asked for can be asked for.
+    pub(super) fn on_superblock_durable_fetch(&self, effects: &mut Vec<Effect>) {
+        if self.may_change_journal() && !self.is_fetched() {
+            self.send_get_state(effects);
+        }
     }
 
     /// Puts `prepares`, which follow `after` in the log of the view, in the place of whatever the

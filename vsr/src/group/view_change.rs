@@ -129,7 +129,8 @@ impl Replica {
 
     /// Sets out for a view that has begun, with a log that ends at `head` or later.
     pub(super) fn adopt(&mut self, view: ViewNumber, head: Head, effects: &mut Vec<Effect>) {
-        if view > self.view {
+        let is_new = view > self.view;
+        if is_new {
             self.enter_view(view);
         } else if let Some(Phase::Adopting(_) | Phase::Settling(_)) = self.phase {
             // Already on the way. The primary is there, so it is worth while to go on waiting.
@@ -142,6 +143,9 @@ impl Replica {
         self.vote = None;
         self.votes.clear();
         effects.push(Effect::Disarm(Timer::ViewChangeResend));
+        if is_new {
+            self.persist(effects);
+        }
         if !self.has_log(head) {
             self.fetch_state(vec![self.primary()], head.op, effects);
         }
