@@ -2,9 +2,9 @@
 //!
 //! One loop takes whatever happens next (a write has become durable, a message or a request has
 //! come, a timer has run out), tells the group, and carries out what the group answers. Around it
-//! stand small tasks with one duty each: one that owns the files, one for each link to another node,
-//! one or two for each connection that came in. They speak to the loop through bounded queues and
-//! decide nothing.
+//! stand small tasks with one duty each: one that owns the files, one for each link to another
+//! node, one or two for each connection that came in. They speak to the loop through bounded queues
+//! and decide nothing.
 //!
 //! Ten times a second the node tells all others that it is there, with a summary of its shards. The
 //! primary concludes from this who is up and down, and proposes what the catalog should say.
@@ -132,64 +132,68 @@ enum Woken {
     End,
 }
 
+impl Identity {
+    fn new<P: Platform>(setup: &Setup<P>) -> Result<Self, NodeError> {
+        let node = setup.node;
+        let me = setup.nodes.iter().find(|member| member.id == node.0);
+        let me = me.ok_or_else(|| NodeError::Config(format!("`nodes` does not name {node:?}")))?;
+        let shards = setup.shard_addresses.iter().map(SocketAddr::to_string);
+        Ok(Self {
+            node,
+            cluster: setup.cluster,
+            incarnation: setup.incarnation,
+            control_address: me.control_address.to_string(),
+            shard_addresses: shards.collect(),
+        })
+    }
+}
+
+/// Starts a link to every other node; gives what to fill to send something there.
+fn start_links<P: Platform>(platform: &P, setup: &Setup<P>) -> BTreeMap<NodeId, Rc<Outbox>> {
+    let mut outboxes = BTreeMap::new();
+    for peer in setup.nodes.iter().filter(|peer| peer.id != setup.node.0) {
+        let outbox = Rc::new(Outbox::new());
+        outboxes.insert(NodeId(peer.id), Rc::clone(&outbox));
+        let hello = PeerHello {
+            from: setup.node.0,
+            to: peer.id,
+            shard: None,
+            incarnation: setup.incarnation,
+        };
+        let address = peer.control_address;
+        let link = link::run(platform.clone(), address, setup.cluster, hello, outbox);
+        platform.spawn(link);
+    }
+    outboxes
+}
+
 impl<P: Platform> Control<P> {
     async fn start(platform: P, setup: Setup<P>) -> Result<Self, NodeError> {
-        let Setup {
-            node,
-            cluster,
-            incarnation,
-            nodes,
-            metadata,
-            ..
-        } = setup;
         let (storage, recovered) = Storage::open(platform.clone(), &setup.folder).await?;
         let (jobs, durable) = storage::start(&platform, storage);
-        let mut outboxes = BTreeMap::new();
-        for peer in nodes.iter().filter(|peer| peer.id != node.0) {
-            let outbox = Rc::new(Outbox::new());
-            outboxes.insert(NodeId(peer.id), Rc::clone(&outbox));
-            let hello = PeerHello {
-                from: node.0,
-                to: peer.id,
-                shard: None,
-                incarnation,
-            };
-            let (address, platform) = (peer.control_address, platform.clone());
-            platform
-                .clone()
-                .spawn(link::run(platform, address, cluster, hello, outbox));
-        }
+        let identity = Identity::new(&setup)?;
+        let outboxes = start_links(&platform, &setup);
         let others = outboxes.clone();
+        let (node, cluster) = (setup.node, setup.cluster);
+        let nodes = &setup.nodes;
         let driver = Driver::new(
             platform.clone(),
             node,
             cluster,
-            &nodes,
+            nodes,
             recovered,
             jobs,
             others,
         )?;
         let (sender, inputs) = flume::bounded(INPUTS_MAX);
         let ids = outboxes.keys().copied().collect();
+        let metadata = setup.metadata;
         let reception = Reception::new(node, cluster, ids, Arc::clone(&metadata), sender);
         platform.spawn(connection::accept(
             platform.clone(),
             setup.listener,
             Rc::new(reception),
         ));
-        let me = nodes.iter().find(|member| member.id == node.0);
-        let me = me.ok_or_else(|| NodeError::Config(format!("`nodes` does not name {node:?}")))?;
-        let identity = Identity {
-            node,
-            cluster,
-            incarnation,
-            control_address: me.control_address.to_string(),
-            shard_addresses: setup
-                .shard_addresses
-                .iter()
-                .map(SocketAddr::to_string)
-                .collect(),
-        };
         let now = platform.now();
         Ok(Self {
             driver,

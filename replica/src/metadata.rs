@@ -2,8 +2,8 @@
 //!
 //! The [`Catalog`] is the replicated state. Every node applies the same [`Operation`]s in the same
 //! order and so holds the same catalog; nothing in it depends on a clock, on chance or on the node
-//! that applies it. Where choices are to be made (which nodes hold a new partition, who takes over a
-//! dead node's leaderships) they are made by pure functions, in files of their own.
+//! that applies it. Where choices are to be made (which nodes hold a new partition, who takes over
+//! a dead node's leaderships) they are made by pure functions, in files of their own.
 //!
 //! [`Metadata`] is one immutable state of the catalog together with what a node knows about the
 //! group's view. The control thread publishes it, everybody else reads it without locks.

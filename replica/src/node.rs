@@ -1,9 +1,9 @@
 //! A whole node: one control thread and one thread for each shard, each with its own runtime.
 //!
-//! Nothing starts before everything is known to be startable: the folder is taken and checked, every
-//! address is listened on. Then the threads run until the node is told to stop or one of them ends.
-//! An error in one thread ends the whole node: what the others would do without it is not worth
-//! reasoning about, and the cluster is made to lose a node.
+//! Nothing starts before everything is known to be startable: the folder is taken and checked,
+//! every address is listened on. Then the threads run until the node is told to stop or one of them
+//! ends. An error in one thread ends the whole node: what the others would do without it is not
+//! worth reasoning about, and the cluster is made to lose a node.
 
 mod folder;
 mod listen;

@@ -1,5 +1,7 @@
 //! The control threads of whole clusters, without shards, on loopback and in temporary folders.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "control_plane/client.rs"]
 mod client;
 #[path = "control_plane/cluster.rs"]

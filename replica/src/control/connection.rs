@@ -1,8 +1,8 @@
 //! What comes in at the control address: clients, and the other nodes' links.
 //!
 //! Each connection has a task that reads, and that of a client one that writes. The first frame
-//! tells who it is. Bytes that are no frames, frames of another cluster, silence where something was
-//! to come and clients that do not take their answers all end the connection, and nothing else.
+//! tells who it is. Bytes that are no frames, frames of another cluster, silence where something
+//! was to come and clients that do not take their answers all end the connection, and nothing else.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

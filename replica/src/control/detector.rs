@@ -1,10 +1,12 @@
 //! Who is there: every node hears every other node's heartbeats, the primary draws conclusions.
 //!
-//! A node is up when its heartbeats come, and down when none has come for [`SILENCE_MAX`], or when it
-//! says that it stops. The conclusions are operations for the group; they are drawn again and again
-//! from what the catalog says now, so one that gets lost in a change of the view does no harm.
+//! A node is up when its heartbeats come, and down when none has come for [`SILENCE_MAX`], or when
+//! it says that it stops. The conclusions are operations for the group; they are drawn again and
+//! again from what the catalog says now, so one that gets lost in a change of the view does no
+//! harm.
 //!
-//! Everybody keeps the list, not only the primary, so that a new primary knows at once who is there.
+//! Everybody keeps the list, not only the primary, so that a new primary knows at once who is
+//! there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -57,7 +57,8 @@ impl Seen {
     }
 }
 
-/// Who votes: the first nodes by id, as many as make an odd number, at most five. The others follow.
+/// Who votes: the first nodes by id, as many as make an odd number, at most five. The others
+/// follow.
 fn group_config(me: NodeId, nodes: &[Member]) -> Config {
     const VOTERS_MAX: usize = 5;
     let mut ids: Vec<_> = nodes.iter().map(|node| NodeId(node.id)).collect();
@@ -148,7 +149,7 @@ impl<P: Platform> Driver<P> {
 
     /// Has the group replicate `operation`, if it has room.
     pub(super) fn propose(&mut self, operation: &Operation) -> Result<(), NodeError> {
-        tracing::info!(?operation, "propose");
+        tracing::info!(%operation, "propose");
         self.step(Event::Propose {
             operation: operation.encode(),
         })?;
@@ -310,7 +311,7 @@ impl<P: Platform> Driver<P> {
         let operation = Operation::decode(operation)
             .map_err(|error| foreign(format!("the operation {op}: {error}")))?;
         let outcome = Arc::make_mut(&mut self.catalog).apply(&operation);
-        tracing::debug!(%op, ?operation, version = self.catalog.version, "executed");
+        tracing::debug!(%op, %operation, version = self.catalog.version, "executed");
         Ok(outcome
             .map(|outcome| quorate_wire::encode(&outcome).into_vec())
             .unwrap_or_default())

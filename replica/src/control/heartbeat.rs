@@ -58,8 +58,8 @@ struct Watched {
     since: Instant,
 }
 
-/// A shard counts its progress several times a second. A disk that makes it wait for seconds is slow
-/// but may come back, and moving all leaderships costs more than a short wait.
+/// A shard counts its progress several times a second. A disk that makes it wait for seconds is
+/// slow but may come back, and moving all leaderships costs more than a short wait.
 const STALL: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What all shards of the node tell, added up.

@@ -2,8 +2,8 @@
 //!
 //! One task owns the files and carries out the group's writes strictly in the order in which they
 //! were given, so what is durable after a crash is always a beginning of what was asked for.
-//! Prepares that wait together are made durable together. A write that fails is the end of the node:
-//! nothing that was written since the last success may be believed.
+//! Prepares that wait together are made durable together. A write that fails is the end of the
+//! node: nothing that was written since the last success may be believed.
 
 mod checkpoint;
 mod journal;

@@ -10,9 +10,9 @@ use quorate_vsr::group::Timer;
 // The primary speaks every 100 ms. A backup that has missed five to seven of these in a row asks
 // for a view change (PrimarySilent: 500 ms and up to 250 ms of jitter, so that one of the backups
 // asks first and the others join it). The view change itself takes a few round trips and two writes
-// made durable, together some ten milliseconds; after 500 ms it has got stuck. By then the heartbeats
-// of the dead node have been missing for longer than `detector::SILENCE_MAX`, so the new primary
-// moves the leaderships at once. In all: 0.5 to 0.8 s until they are moved.
+// made durable, together some ten milliseconds; after 500 ms it has got stuck. By then the
+// heartbeats of the dead node have been missing for longer than `detector::SILENCE_MAX`, so the new
+// primary moves the leaderships at once. In all: 0.5 to 0.8 s until they are moved.
 
 /// The length of a timer without its jitter, and the most jitter.
 const fn length_of(timer: Timer) -> (Duration, Duration) {

@@ -1,5 +1,5 @@
-//! How an operation changes the catalog. Total and deterministic: whatever the operation says, every
-//! node that applies it to the same catalog ends with the same catalog and the same outcome.
+//! How an operation changes the catalog. Total and deterministic: whatever the operation says,
+//! every node that applies it to the same catalog ends with the same catalog and the same outcome.
 
 use std::net::SocketAddr;
 

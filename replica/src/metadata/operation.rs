@@ -84,6 +84,32 @@ impl Operation {
     }
 }
 
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateTopic {
+                name,
+                partitions,
+                replication,
+            } => {
+                let name = name.escape_debug();
+                write!(
+                    f,
+                    "create topic \"{name}\" of {partitions} partitions on {replication} nodes each"
+                )
+            }
+            Self::DeleteTopic { name } => write!(f, "delete topic \"{}\"", name.escape_debug()),
+            Self::NodeUp {
+                node, incarnation, ..
+            } => write!(f, "node {node} is up, incarnation {incarnation:016x}"),
+            Self::NodeDown { node, incarnation } => {
+                write!(f, "node {node} is down, incarnation {incarnation:016x}")
+            }
+            Self::MoveLeaders { moves } => write!(f, "move {} leaderships", moves.len()),
+        }
+    }
+}
+
 impl From<ControlOperation> for Operation {
     fn from(operation: ControlOperation) -> Self {
         match operation {

@@ -1,8 +1,8 @@
 //! The data folder: whose it is, and that nobody else uses it.
 //!
 //! The file `identity` tells to which cluster, node and format the folder belongs and how many
-//! shards wrote it. It is made durable before anything else, so a folder with data but without it is
-//! not ours.
+//! shards wrote it. It is made durable before anything else, so a folder with data but without it
+//! is not ours.
 
 use std::io;
 use std::path::Path;

@@ -8,8 +8,8 @@ use crate::error::NodeError;
 
 /// Tries before a busy address is given up, and the wait between them: a second in all.
 ///
-/// When a process is killed, the kernel takes its ring down in the background, and the ring holds on
-/// to the sockets. Whoever starts the node again at once must not be turned away for that.
+/// When a process is killed, the kernel takes its ring down in the background, and the ring holds
+/// on to the sockets. Whoever starts the node again at once must not be turned away for that.
 const TRIES: u32 = 20;
 const WAIT: Duration = Duration::from_millis(50);
 

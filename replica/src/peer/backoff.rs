@@ -5,8 +5,8 @@ const FIRST: Duration = Duration::from_millis(50);
 /// others a connection attempt in about this time.
 const LONGEST: Duration = Duration::from_millis(1_000);
 
-/// How long to wait before the next attempt: twice as long each time, with jitter, so that the nodes
-/// of a cluster do not all try in the same moment.
+/// How long to wait before the next attempt: twice as long each time, with jitter, so that the
+/// nodes of a cluster do not all try in the same moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     next: Duration,

@@ -8,10 +8,10 @@ use quorate_wire::{
 };
 
 /// Longer than anything takes that works.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks one question on a connection of its own.
-pub fn ask(
+pub(crate) fn ask(
     address: SocketAddr,
     cluster: ClusterId,
     request: &Request,
@@ -24,7 +24,7 @@ pub fn ask(
 }
 
 /// Reads one answer.
-pub fn read_response(stream: &mut TcpStream) -> std::io::Result<Response> {
+pub(crate) fn read_response(stream: &mut TcpStream) -> std::io::Result<Response> {
     let mut header = [0; HEADER_BYTES];
     stream.read_exact(&mut header)?;
     let header = Header::decode(&header).unwrap();
@@ -35,7 +35,7 @@ pub fn read_response(stream: &mut TcpStream) -> std::io::Result<Response> {
 }
 
 /// A session that finds the primary by itself, as the client library does.
-pub struct Session {
+pub(crate) struct Session {
     cluster: ClusterId,
     addresses: Vec<SocketAddr>,
     client: u128,
@@ -44,7 +44,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn register(cluster: ClusterId, addresses: &[SocketAddr], client: u128) -> Self {
+    pub(crate) fn register(cluster: ClusterId, addresses: &[SocketAddr], client: u128) -> Self {
         let addresses = addresses.to_vec();
         let mut session = Self {
             cluster,
@@ -62,13 +62,13 @@ impl Session {
         session
     }
 
-    pub fn control(&mut self, operation: ControlOperation) -> ControlReply {
+    pub(crate) fn control(&mut self, operation: ControlOperation) -> ControlReply {
         self.request_number += 1;
         self.repeat(operation)
     }
 
     /// Asks again with the number of the last request.
-    pub fn repeat(&mut self, operation: ControlOperation) -> ControlReply {
+    pub(crate) fn repeat(&mut self, operation: ControlOperation) -> ControlReply {
         let request = Request::Control {
             client: self.client,
             session: self.session,

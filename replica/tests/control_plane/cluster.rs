@@ -16,26 +16,26 @@ use quorate_wire::ClusterId;
 
 use crate::client::PATIENCE;
 
-pub const CLUSTER: ClusterId = ClusterId(0xC0FFEE);
+pub(crate) const CLUSTER: ClusterId = ClusterId(0xC0FFEE);
 
 /// The control threads of a cluster whose nodes have no shards.
-pub struct Cluster {
+pub(crate) struct Cluster {
     folder: tempfile::TempDir,
-    pub members: Vec<Member>,
-    pub nodes: Vec<Option<Node>>,
+    pub(crate) members: Vec<Member>,
+    pub(crate) nodes: Vec<Option<Node>>,
 }
 
 /// One control thread.
-pub struct Node {
-    pub metadata: Arc<Published>,
-    pub stop: Stop,
-    pub handed_over: Stop,
+pub(crate) struct Node {
+    pub(crate) metadata: Arc<Published>,
+    pub(crate) stop: Stop,
+    pub(crate) handed_over: Stop,
     end: Stop,
     thread: JoinHandle<Result<(), NodeError>>,
 }
 
 impl Cluster {
-    pub fn start(size: u16) -> Self {
+    pub(crate) fn start(size: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = "127.0.0.1:0".parse().unwrap();
         let mut waiting = Vec::new();
@@ -60,32 +60,32 @@ impl Cluster {
         }
     }
 
-    pub fn addresses(&self) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.members
             .iter()
             .map(|member| member.control_address)
             .collect()
     }
 
-    pub fn node(&self, id: u16) -> &Node {
+    pub(crate) fn node(&self, id: u16) -> &Node {
         self.nodes[usize::from(id) - 1]
             .as_ref()
             .expect("the node runs")
     }
 
-    pub fn running(&self) -> impl Iterator<Item = &Node> {
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().flatten()
     }
 
     /// Ends a node without a warning to anybody.
-    pub fn kill(&mut self, id: u16) {
+    pub(crate) fn kill(&mut self, id: u16) {
         self.nodes[usize::from(id) - 1]
             .take()
             .expect("the node runs")
             .end();
     }
 
-    pub fn restart(&mut self, id: u16) {
+    pub(crate) fn restart(&mut self, id: u16) {
         let address = self.members[usize::from(id) - 1].control_address;
         let (_, sender, node) = Node::start(self.folder.path(), id, address);
         sender.send(self.members.clone()).unwrap();
@@ -93,7 +93,7 @@ impl Cluster {
     }
 
     /// Waits until every node that runs knows what `condition` asks for.
-    pub fn wait_until(&self, condition: impl Fn(&Metadata) -> bool) {
+    pub(crate) fn wait_until(&self, condition: impl Fn(&Metadata) -> bool) {
         for node in self.running() {
             node.wait_until(&condition);
         }
@@ -159,7 +159,7 @@ impl Node {
         )
     }
 
-    pub fn wait_until(&self, condition: impl Fn(&Metadata) -> bool) {
+    pub(crate) fn wait_until(&self, condition: impl Fn(&Metadata) -> bool) {
         let news = self.metadata.subscribe();
         let deadline = Instant::now() + PATIENCE;
         while !condition(&self.metadata.load()) {

@@ -2,7 +2,8 @@
 //! operation that went into them.
 //!
 //! The superblock names the one that counts. A new one is written beside it, under another name
-//! until it is whole and durable; the old one is removed when a durable superblock names the new one.
+//! until it is whole and durable; the old one is removed when a durable superblock names the new
+//! one.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -51,7 +51,8 @@ pub(super) type NumberedEntry = (OpNumber, Vec<u8>);
 
 impl<D: Disk> Journal<D> {
     /// Opens the journal in `folder`, creating it if there is none, and gives the entries that
-    /// count: without a gap behind `checkpoint`, the op up to which the checkpoint holds everything.
+    /// count: without a gap behind `checkpoint`, the op up to which the checkpoint holds
+    /// everything.
     pub(super) async fn open(
         disk: D,
         folder: &Path,

@@ -1,9 +1,9 @@
 //! The file `superblock`: the group's few promises, in several copies.
 //!
 //! The file has four slots. A new superblock is written into two of them and made durable; the next
-//! one goes into the other two. So a write that is torn by a power cut leaves the previous two copies
-//! whole, and a slot that rots leaves a twin. The newest good copy wins. If there is none although
-//! something was written, the node has forgotten what it promised and must not start.
+//! one goes into the other two. So a write that is torn by a power cut leaves the previous two
+//! copies whole, and a slot that rots leaves a twin. The newest good copy wins. If there is none
+//! although something was written, the node has forgotten what it promised and must not start.
 
 use std::io;
 use std::path::{Path, PathBuf};

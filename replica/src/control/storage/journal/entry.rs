@@ -1,8 +1,8 @@
 //! The bytes of a journal file, and what can be told from them after a crash.
 //!
-//! A file starts with a header that names the first write in it. A *write* is what was handed to the
-//! disk and made durable in one go: one or more entries. Each entry says to which write it belongs
-//! and how many entries follow it in the same write.
+//! A file starts with a header that names the first write in it. A *write* is what was handed to
+//! the disk and made durable in one go: one or more entries. Each entry says to which write it
+//! belongs and how many entries follow it in the same write.
 //!
 //! So what stands behind the last good entry can be judged. Writes are made one after the other,
 //! each only when the one before is durable. If a good entry of a *later* write follows bytes that
