@@ -25,7 +25,7 @@ const COMPACT_BYTES_MIN: u64 = 1 << 20;
 /// The largest value. Facts are small; a length beyond this in a file is damage.
 const VALUE_BYTES_MAX: usize = 16 << 20;
 
-/// A durable map from numbers to bytes; see the example of use in [`FactStore::begin_flush`].
+/// A durable map from numbers to bytes. Changes are immediate in memory; a job makes them durable.
 pub struct FactStore<D: Disk> {
     disk: D,
     path: Rc<Path>,

@@ -113,7 +113,8 @@ impl fmt::Display for BatchError {
             }
             Self::Crc { expected, got } => write!(
                 f,
-                "the batch is damaged: its checksum says {expected:#010x}, its bytes give {got:#010x}"
+                "the batch is damaged: its checksum says {expected:#010x}, its bytes give \
+                 {got:#010x}"
             ),
             Self::BaseOffset { got } => write!(f, "the base offset {got} is not allowed here"),
             Self::Counts {
