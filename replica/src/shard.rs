@@ -1,25 +1,27 @@
 //! A shard: one thread's share of a node's partitions, with their files and their connections.
 //!
 //! Nothing on the way of a record leaves the thread. The shard owns its partitions and shares no
-//! state but what the control plane has published. All of its own state is in one place ([`State`]),
+//! state but what the control plane has published. All of its own state is in one place (`state`),
 //! whose methods never wait; around it stand a few tasks that do the waiting:
 //!
 //! ```text
-//!             frames                          what is to be done, in queues
-//! connection ────────►  State                ─────────────────────────────►  flusher      log writes
-//! (one task each)        partition            ◄─────────────────────────────  fact writer  facts
-//!                          protocol, log      what has happened, as events    links        peers
-//! metadata ──────────►     who waits                                         timers
+//!              frames                       what is to be done
+//! connections ────────► state              ────────────────────► flusher      logs
+//!                         partitions                             fact writer  facts
+//!              leaders      protocol, log                        links        peers
+//! metadata    ────────►     who waits      ◄──────────────────── timers
+//!                                           what has happened
 //! ```
 //!
 //! **The way of a batch.** The connection's task hands it to the state. It is checked, given its
 //! offset, stamped in place and appended to the log in memory; from there the links send it to the
-//! followers while the flusher writes it. All of them share the bytes that came from the socket.
+//! followers while the flusher writes it. All of them share the same bytes; for a large batch those
+//! that came from the socket (see `kept`).
 //! When enough disks have it, the protocol says so and the producer is answered.
 //!
-//! **What bounds memory.** Connections are read only while there is room (see `connection`), records
-//! for peers are read from the log only when a link can send them (see `link_queue`), and the log
-//! keeps its newest batches in memory only up to a limit.
+//! **What bounds memory.** Connections are read only while there is room (see `connection`),
+//! records for peers are read from the log only when a link can send them (see `link_queue`), and
+//! the log keeps its newest batches in memory only up to a limit.
 
 mod assignment;
 mod budget;
@@ -30,6 +32,7 @@ mod fact_writer;
 mod fetch;
 mod flusher;
 mod frame_watch;
+mod kept;
 mod link;
 mod link_queue;
 mod listener;

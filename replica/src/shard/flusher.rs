@@ -1,9 +1,9 @@
 //! Group commit: what is appended while the disk is busy joins the next write.
 //!
 //! A partition with something to write stands in a queue. The disk works for several partitions at
-//! once but does one thing at a time for each: a flush of everything that is pending, or a cut. When
-//! it has finished, a partition with new work goes to the end of the queue, so a busy partition does
-//! not keep others waiting.
+//! once but does one thing at a time for each: a flush of everything that is pending, or a cut.
+//! When it has finished, a partition with new work goes to the end of the queue, so a busy
+//! partition does not keep others waiting.
 
 use std::rc::Rc;
 

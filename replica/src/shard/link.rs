@@ -160,8 +160,8 @@ async fn pump<P: Platform>(
     }
 }
 
-/// The records for a peer cannot be read: they may be damaged, or no file handle may be left, or the
-/// log was cut meanwhile. The wish is still there, and so is the follower that waits for it.
+/// The records for a peer cannot be read: they may be damaged, or no file handle may be left, or
+/// the log was cut meanwhile. The wish is still there, and so is the follower that waits for it.
 fn try_later<P: Platform>(
     shard: &Rc<Shard<P>>,
     key: LinkKey,

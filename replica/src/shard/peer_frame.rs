@@ -10,6 +10,8 @@ use quorate_vsr::{Epoch, NodeId, Offset};
 use quorate_wire::Frame;
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::kept::keep;
+
 /// One message and the partition that it is about.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub(super) struct Envelope {
@@ -49,6 +51,7 @@ pub(super) fn open(frame: Frame) -> Result<Vec<(u64, Heard)>, String> {
     let envelopes: Vec<Envelope> =
         quorate_wire::decode(&frame.body).map_err(|invalid| invalid.to_string())?;
     let mut payload = frame.payload.freeze();
+    let received = payload.len();
     let mut heard = Vec::with_capacity(envelopes.len());
     for Envelope { partition, said } in envelopes {
         let said = match said {
@@ -58,7 +61,8 @@ pub(super) fn open(frame: Frame) -> Result<Vec<(u64, Heard)>, String> {
                     return Err(format!("the records of partition {partition} are cut off"));
                 }
                 let batches = payload.split_to(payload_len as usize);
-                let records = Records::check(head, batches)
+                let is_most = batches.len() * 2 >= received;
+                let records = Records::check(head, batches, is_most)
                     .map_err(|problem| format!("the records of partition {partition}: {problem}"));
                 Heard::Records(records?)
             }
@@ -69,7 +73,7 @@ pub(super) fn open(frame: Frame) -> Result<Vec<(u64, Heard)>, String> {
 }
 
 impl Records {
-    fn check(head: RecordsHead, payload: Bytes) -> Result<Self, String> {
+    fn check(head: RecordsHead, payload: Bytes, is_most: bool) -> Result<Self, String> {
         let mut next_offset = head.base_offset;
         let (mut epochs, mut batches) = (Vec::new(), Vec::new());
         for batch in Batches::new(payload) {
@@ -82,7 +86,7 @@ impl Records {
             }
             epochs.push((Epoch(header.leader_epoch), next_offset));
             next_offset = Offset(header.next_offset());
-            batches.push(batch);
+            batches.push(keep(batch, is_most));
         }
         Ok(Self {
             head,

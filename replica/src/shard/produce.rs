@@ -5,6 +5,7 @@ use quorate_platform::Platform;
 use quorate_wire::{Acks, BATCH_BYTES_MAX, Code, Refusal};
 
 use super::connection::Reply;
+use super::kept::keep;
 use super::state::State;
 use super::waiting::Waiter;
 
@@ -107,7 +108,7 @@ impl<P: Platform> State<P> {
         stamp(&mut batch, base_offset, partition.replica.epoch().0);
         partition.unflushed.grow(batch.len() as u64);
         self.status.count_appended(records, batch.len());
-        partition.log.append(batch.freeze());
+        partition.log.append(keep(batch.freeze(), true));
         // The followers' links read from the log, so the records have to be there first; from here
         // on they are sent and written at the same time.
         self.carry_out_all(id, effects, &[]);
