@@ -77,6 +77,9 @@ pub use status::{ShardStatus, ShardSummary};
 /// Bytes that are appended and not yet handed to the disk. Beyond it no connection is read.
 const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
 
+/// Bytes of batches that are read for fetches and not yet sent. Beyond it fetches wait.
+const READING_BYTES_MAX: u64 = 256 << 20;
+
 /// What a shard is given when it starts.
 #[derive(Debug)]
 pub struct Setup<P: Platform> {
@@ -115,6 +118,7 @@ struct Shard<P: Platform> {
     state: RefCell<State<P>>,
     signals: Rc<Signals>,
     unflushed: Rc<Budget>,
+    reading: Rc<Budget>,
     connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
     next_connection: Cell<u64>,
     /// Set when the shard begins to stop: nothing new is taken up.
@@ -179,6 +183,7 @@ impl<P: Platform> Shard<P> {
             state: RefCell::new(state),
             signals,
             unflushed: Budget::new(UNFLUSHED_BYTES_MAX),
+            reading: Budget::new(READING_BYTES_MAX),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             closing: Stop::new(),
@@ -207,6 +212,7 @@ impl<P: Platform> Shard<P> {
         self.closing.set();
         self.state.borrow_mut().end();
         self.unflushed.close();
+        self.reading.close();
         for connection in self.connections.take().values() {
             connection.close();
         }

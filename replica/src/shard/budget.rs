@@ -54,6 +54,14 @@ impl Budget {
         self.wake();
     }
 
+    fn give_back(&self, amount: u64) {
+        let used = self.used.get() - amount;
+        self.used.set(used);
+        if used < self.limit {
+            self.wake();
+        }
+    }
+
     fn wake(&self) {
         for waker in self.waiting.take() {
             waker.wake();
@@ -75,6 +83,13 @@ impl Permit {
         self.amount += amount;
     }
 
+    /// Counts no more than `amount` from now on.
+    pub(super) fn shrink(&mut self, amount: u64) {
+        let rest = self.amount.saturating_sub(amount);
+        self.amount -= rest;
+        self.budget.give_back(rest);
+    }
+
     /// Splits off all that is counted so far; this permit goes on with nothing.
     pub(super) fn split(&mut self) -> Self {
         Self {
@@ -86,11 +101,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let used = self.budget.used.get() - self.amount;
-        self.budget.used.set(used);
-        if used < self.budget.limit {
-            self.budget.wake();
-        }
+        self.budget.give_back(self.amount);
     }
 }
 
@@ -110,6 +121,18 @@ mod tests {
         drop(first);
         assert_eq!(budget.has_room().now_or_never(), Some(()));
         drop(second);
+        assert_eq!(budget.used.get(), 0);
+    }
+
+    #[test]
+    fn a_permit_that_needs_less_gives_the_rest_back() {
+        let budget = Budget::new(10);
+        let mut permit = budget.take(12);
+        permit.shrink(20);
+        assert_eq!(budget.has_room().now_or_never(), None);
+        permit.shrink(3);
+        assert_eq!(budget.has_room().now_or_never(), Some(()));
+        drop(permit);
         assert_eq!(budget.used.get(), 0);
     }
 

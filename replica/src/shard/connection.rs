@@ -6,8 +6,9 @@
 //!
 //! **Memory is bounded by not reading.** Before it takes a frame off the stream the reader waits
 //! until the connection has few enough requests and bytes under way, and the shard few enough bytes
-//! that are not yet on disk. TCP hands the pressure on to the sender. A fetch takes from the
-//! connection's read budget before it reads anything, and gives back what was sent.
+//! that are not yet on disk. TCP hands the pressure on to the sender. A fetch takes from the read
+//! budgets of its connection and of the shard before it reads anything, and gives back what was
+//! sent.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -50,7 +51,13 @@ struct Answer {
     head: Bytes,
     batches: Vec<Bytes>,
     // Given back once the answer is sent.
-    _permits: (Permit, Option<Permit>),
+    _permits: (Permit, Option<Reading>),
+}
+
+/// What a fetch has taken of the read budgets.
+pub(super) struct Reading {
+    connection: Permit,
+    shard: Permit,
 }
 
 impl Connection {
@@ -73,11 +80,15 @@ impl Connection {
         self.appending.has_room().await;
     }
 
-    /// Waits until the connection may have one more fetch under way, and counts it.
-    pub(super) async fn start_reading(&self, bytes_max: u64) -> Permit {
+    /// Waits until one more fetch may read, and counts it.
+    pub(super) async fn start_reading(&self, shard: &Rc<Budget>, bytes_max: u64) -> Reading {
         self.reading.has_room().await;
-        // Nothing is awaited between the wait and this, so no other fetch slips in.
-        self.reading.take(bytes_max)
+        // Nothing is awaited between the wait and this, so no other fetch of this connection slips
+        // in. Several connections may slip in together, each once.
+        let connection = self.reading.take(bytes_max);
+        shard.has_room().await;
+        let shard = shard.take(bytes_max);
+        Reading { connection, shard }
     }
 
     /// What the answer to a request that brought `appending` bytes of records goes through.
@@ -213,13 +224,17 @@ impl Reply {
         self,
         response: &Response,
         batches: Vec<Bytes>,
-        reading: Option<Permit>,
+        mut reading: Option<Reading>,
     ) {
         if self.is_silent || self.connection.is_closed() {
             return;
         }
         let body = quorate_wire::encode(response);
         let payload_len = batches.iter().map(Bytes::len).sum();
+        if let Some(reading) = &mut reading {
+            reading.connection.shrink(payload_len as u64);
+            reading.shard.shrink(payload_len as u64);
+        }
         let cluster = self.connection.cluster;
         let head = Frame::head(
             Kind::Response,

@@ -9,8 +9,7 @@ use quorate_platform::{Instant, Platform};
 use quorate_wire::{Code, PAYLOAD_BYTES_MAX, Refusal, Response};
 
 use super::Shard;
-use super::budget::Permit;
-use super::connection::Reply;
+use super::connection::{Reading, Reply};
 use super::signal::Signal;
 use super::state::State;
 
@@ -42,16 +41,16 @@ pub(super) fn start<P: Platform>(shard: &Rc<Shard<P>>, fetch: Fetch, reply: Repl
     let platform = shard.platform.clone();
     platform.spawn(async move {
         match carry_out(&shard, fetch, &reply).await {
-            Ok((range, batches, permit)) => {
+            Ok((range, batches, reading)) => {
                 let response = range.response(fetch.offset, &batches);
-                reply.send_batches(&response, batches, permit);
+                reply.send_batches(&response, batches, reading);
             }
             Err(refusal) => reply.refuse(refusal),
         }
     });
 }
 
-type Fetched = (Range, Vec<Bytes>, Option<Permit>);
+type Fetched = (Range, Vec<Bytes>, Option<Reading>);
 
 async fn carry_out<P: Platform>(
     shard: &Shard<P>,
@@ -61,19 +60,24 @@ async fn carry_out<P: Platform>(
     let bytes_max = fetch.bytes_max.min(BYTES_MAX);
     let wait = Duration::from_millis(fetch.wait_ms.into()).min(WAIT_MAX);
     let deadline = shard.platform.now() + wait;
-    let mut permit = None;
+    let connection = reply.connection();
+    let mut reading = None;
     loop {
         let range = shard.state.borrow().range_of(&fetch)?;
         if fetch.offset >= range.high_watermark {
-            permit = None;
-            if !park(shard, &fetch, deadline).await || reply.connection().is_closed() {
+            reading = None;
+            if !park(shard, &fetch, deadline).await || connection.is_closed() {
                 return Ok((range, Vec::new(), None));
             }
             continue;
         }
-        if permit.is_none() {
+        if reading.is_none() {
             // The wait may have taken long: look again before reading.
-            permit = Some(reply.connection().start_reading(bytes_max.into()).await);
+            reading = Some(
+                connection
+                    .start_reading(&shard.reading, bytes_max.into())
+                    .await,
+            );
             continue;
         }
         let read = shard
@@ -86,7 +90,7 @@ async fn carry_out<P: Platform>(
             Read::OutOfRange => return Err(out_of_range(&fetch, range)),
         };
         match read {
-            Ok(batches) => return Ok((range, batches, permit)),
+            Ok(batches) => return Ok((range, batches, reading)),
             Err(LogError::Superseded) => {}
             Err(error) => return Err(unreadable(&error)),
         }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use quorate_vsr::NodeId;
 use quorate_wire::{Acks, Code, Request, Response};
 
-use crate::client::{batch, sequenced};
+use crate::client::{Client, batch, sequenced};
 use crate::rig::Rig;
 
 #[test]
@@ -126,7 +126,7 @@ fn the_status_names_who_lags_and_forgets_who_has_caught_up() {
         rig.create_partition(&[1, 3, 2]),
     ];
     let mut client = rig.client(1);
-    let is_whole = |client: &mut crate::client::Client, wanted: bool| {
+    let is_whole = |client: &mut Client, wanted: bool| {
         for id in ids {
             client.describe_until(id, |status| {
                 let in_sync = status.replicas.iter().all(|replica| replica.in_sync);
@@ -173,5 +173,30 @@ fn a_majority_that_lost_its_leader_serves_without_the_third() {
     for id in ids {
         assert_eq!(client.produce_soon(id, &batch(&["after"])), 1);
         assert_eq!(client.read_all(id, 2), ["before", "after"]);
+    }
+}
+
+#[test]
+fn every_shard_replicates_with_its_counterparts_and_names_the_right_one() {
+    let mut rig = Rig::start_sharded(3, 2);
+    let ids: Vec<u64> = (0..6).map(|_| rig.create_partition(&[1, 2, 3])).collect();
+    for (round, id) in ids.iter().enumerate() {
+        let leader = 1 + (round % 3) as u16;
+        rig.lead(*id, leader);
+        let mut client = Client::connect(rig.address_of(leader, *id));
+        client.produce_soon(*id, &batch(&["a record"]));
+        for node in 1..=3 {
+            let mut client = Client::connect(rig.address_of(node, *id));
+            assert_eq!(client.read_all(*id, 1), ["a record"]);
+            assert!(rig.partition_folder(node, *id).exists());
+        }
+        // The other shard of the leader knows where to go instead.
+        let mut astray = Client::connect(rig.address_of(leader, id + 1));
+        let refusal = astray.produce(*id, &batch(&["astray"])).unwrap_err();
+        assert_eq!(refusal.code, Code::WrongShard);
+        assert_eq!(
+            refusal.instead,
+            Some(rig.address_of(leader, *id).to_string())
+        );
     }
 }

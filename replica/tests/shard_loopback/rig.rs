@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use futures_util::future::{Either, select};
-use quorate_platform::{Compio, Listener, Network};
+use quorate_platform::{Listener, Network};
 use quorate_replica::error::NodeError;
 use quorate_replica::metadata::{
     Catalog, Metadata, NodeRecord, PartitionRecord, Published, TopicRecord,
@@ -22,17 +22,19 @@ use crate::trouble::{Trouble, Troubled};
 
 pub const CLUSTER: ClusterId = ClusterId(0x5eed);
 
-/// Some nodes with one shard each, and the hand that stands in for the control plane.
+/// Some nodes, and the hand that stands in for the control plane.
 pub struct Rig {
     folder: TempDir,
     catalog: Catalog,
     nodes: BTreeMap<u16, Node>,
     incarnations: u64,
+    shards: u32,
 }
 
 struct Node {
     published: Arc<Published>,
-    status: Arc<ShardStatus>,
+    /// One for each shard.
+    statuses: Vec<Arc<ShardStatus>>,
     trouble: Arc<Trouble>,
     running: Option<Running>,
 }
@@ -40,17 +42,23 @@ struct Node {
 struct Running {
     stop: Stop,
     kill: Stop,
-    thread: JoinHandle<Result<(), NodeError>>,
+    /// One for each shard.
+    threads: Vec<JoinHandle<Result<(), NodeError>>>,
 }
 
 impl Rig {
-    /// A cluster of so many running nodes, numbered from 1.
+    /// A cluster of so many running nodes, numbered from 1, with one shard each.
     pub fn start(nodes: u16) -> Self {
+        Self::start_sharded(nodes, 1)
+    }
+
+    pub fn start_sharded(nodes: u16, shards: u32) -> Self {
         let mut rig = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
             catalog: Catalog::default(),
             nodes: BTreeMap::new(),
             incarnations: 0,
+            shards,
         };
         for node in 1..=nodes {
             rig.nodes.insert(node, Node::new());
@@ -79,13 +87,15 @@ impl Rig {
     pub fn start_unregistered(&mut self, node: u16) -> u64 {
         self.incarnations += 1;
         let incarnation = self.incarnations;
-        let folder = self.folder_of(node);
+        let folders = (0..self.shards)
+            .map(|index| self.folder_of(node, index))
+            .collect();
         let metadata = self.metadata();
         let state = self.nodes.get_mut(&node).expect("the rig has that node");
         assert!(state.running.is_none(), "node {node} runs already");
         // What a node knows when it starts is what it knew before.
         state.published = Arc::new(Published::new(metadata));
-        let (address, running) = state.run(node, incarnation, folder);
+        let (addresses, running) = state.run(node, incarnation, folders);
         state.running = Some(running);
         let record = self
             .catalog
@@ -98,7 +108,7 @@ impl Rig {
                 control_address: SocketAddr::from(([127, 0, 0, 1], 1)),
                 shard_addresses: Vec::new(),
             });
-        record.shard_addresses = vec![address];
+        record.shard_addresses = addresses;
         self.publish();
         incarnation
     }
@@ -162,16 +172,26 @@ impl Rig {
         }
     }
 
+    /// Where the first shard of the node listens.
     pub fn address(&self, node: u16) -> SocketAddr {
         self.catalog.nodes[&NodeId(node)].shard_addresses[0]
     }
 
+    /// Where the shard of the node listens that holds the partition.
+    pub fn address_of(&self, node: u16, id: u64) -> SocketAddr {
+        self.catalog
+            .shard_address(NodeId(node), id)
+            .expect("the node has been started")
+    }
+
+    /// Connects to the first shard of the node.
     pub fn client(&self, node: u16) -> Client {
         Client::connect(self.address(node))
     }
 
+    /// The status of the node's first shard.
     pub fn status(&self, node: u16) -> &ShardStatus {
-        &self.nodes[&node].status
+        &self.nodes[&node].statuses[0]
     }
 
     /// What is wrong with the node's disk.
@@ -179,23 +199,27 @@ impl Rig {
         &self.nodes[&node].trouble
     }
 
-    /// Waits until the node has failed; why it has.
+    /// Waits until the node's only shard has failed; why it has.
     pub fn failure(&mut self, node: u16) -> NodeError {
-        let ended = self.take_running(node).thread.join();
-        ended
-            .expect("a node fails without panicking")
-            .expect_err("the node has failed")
+        let thread = self
+            .take_running(node)
+            .threads
+            .pop()
+            .expect("it has a shard");
+        let ended = thread.join().expect("a node fails without panicking");
+        ended.expect_err("the node has failed")
     }
 
-    pub fn folder_of(&self, node: u16) -> PathBuf {
-        self.folder
-            .path()
-            .join(format!("node-{node}"))
-            .join("shard-0")
+    pub fn folder_of(&self, node: u16, shard: u32) -> PathBuf {
+        let folder = self.folder.path().join(format!("node-{node}"));
+        folder.join(format!("shard-{shard}"))
     }
 
     pub fn partition_folder(&self, node: u16, id: u64) -> PathBuf {
-        self.folder_of(node).join("partitions").join(id.to_string())
+        let shard = (id % u64::from(self.shards)) as u32;
+        self.folder_of(node, shard)
+            .join("partitions")
+            .join(id.to_string())
     }
 
     fn metadata(&self) -> Metadata {
@@ -228,61 +252,76 @@ impl Node {
     fn new() -> Self {
         Self {
             published: Arc::new(Published::new(Metadata::empty(CLUSTER, NodeId(1)))),
-            status: Arc::default(),
+            statuses: Vec::new(),
             trouble: Arc::default(),
             running: None,
         }
     }
 
-    fn run(&mut self, node: u16, incarnation: u64, folder: PathBuf) -> (SocketAddr, Running) {
-        self.status = Arc::default();
+    /// Starts a thread for each folder; where they listen.
+    fn run(
+        &mut self,
+        node: u16,
+        incarnation: u64,
+        folders: Vec<PathBuf>,
+    ) -> (Vec<SocketAddr>, Running) {
         let (stop, kill) = (Stop::new(), Stop::new());
-        let (status, metadata) = (Arc::clone(&self.status), Arc::clone(&self.published));
-        let trouble = Arc::clone(&self.trouble);
-        let (tell_address, address) = flume::bounded(1);
-        let ends = (stop.clone(), kill.clone());
-        let thread = std::thread::spawn(move || {
-            let (stop, kill) = ends;
-            let runtime = compio::runtime::Runtime::new().expect("a runtime");
-            runtime.block_on(async move {
-                let any = SocketAddr::from(([127, 0, 0, 1], 0));
-                let listener = Compio.listen(any).await.expect("a free port");
-                let address = listener.local_address().expect("it listens");
-                tell_address.send(address).expect("the rig waits for it");
-                let setup = Setup {
-                    node: NodeId(node),
-                    index: 0,
-                    shards: 1,
-                    cluster: CLUSTER,
-                    incarnation,
-                    folder,
-                    listener,
-                    metadata,
-                    status,
-                    stop,
-                };
-                match select(
-                    pin!(kill.wait()),
-                    pin!(shard::run(Troubled { trouble }, setup)),
-                )
-                .await
-                {
-                    Either::Left(((), _)) => Ok(()),
-                    Either::Right((result, _)) => result,
-                }
-            })
-        });
-        let address = address.recv().expect("the node tells where it listens");
-        (address, Running { stop, kill, thread })
+        let shards = folders.len() as u32;
+        self.statuses = folders.iter().map(|_| Arc::default()).collect();
+        let (mut addresses, mut threads) = (Vec::new(), Vec::new());
+        for (index, folder) in folders.into_iter().enumerate() {
+            let (tell_address, address) = flume::bounded(1);
+            let (metadata, stop) = (Arc::clone(&self.published), stop.clone());
+            let status = Arc::clone(&self.statuses[index]);
+            let setup = move |listener| Setup::<Troubled> {
+                node: NodeId(node),
+                index: index as u32,
+                shards,
+                cluster: CLUSTER,
+                incarnation,
+                folder,
+                listener,
+                metadata,
+                status,
+                stop,
+            };
+            let (kill, trouble) = (kill.clone(), Arc::clone(&self.trouble));
+            threads.push(std::thread::spawn(move || {
+                let runtime = compio::runtime::Runtime::new().expect("a runtime");
+                let platform = Troubled { trouble };
+                runtime.block_on(async move {
+                    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+                    let listener = platform.listen(any).await.expect("a free port");
+                    let address = listener.local_address().expect("it listens");
+                    tell_address.send(address).expect("the rig waits for it");
+                    let running = shard::run(platform, setup(listener));
+                    match select(pin!(kill.wait()), pin!(running)).await {
+                        Either::Left(((), _)) => Ok(()),
+                        Either::Right((result, _)) => result,
+                    }
+                })
+            }));
+            addresses.push(address.recv().expect("the shard tells where it listens"));
+        }
+        (
+            addresses,
+            Running {
+                stop,
+                kill,
+                threads,
+            },
+        )
     }
 }
 
 impl Running {
     fn join(self, node: u16) {
-        match self.thread.join() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => panic!("node {node} has failed: {error}"),
-            Err(_) => panic!("node {node} has panicked"),
+        for thread in self.threads {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => panic!("node {node} has failed: {error}"),
+                Err(_) => panic!("node {node} has panicked"),
+            }
         }
     }
 }
