@@ -63,6 +63,10 @@ pub struct Entry {
     pub is_folder: bool,
 }
 
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "nobody asks whether a file is empty"
+)]
 /// An open file; clones share it. Positions and lengths are in bytes.
 pub trait File: Clone + 'static {
     /// Reads at most the buffer's capacity from `position`; fewer bytes only at the file's end.

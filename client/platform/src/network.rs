@@ -32,9 +32,7 @@ pub trait Listener: 'static {
     type Writer: Writer;
 
     /// Waits for the next stream; also gives the address of its other end.
-    fn accept(
-        &self,
-    ) -> impl Future<Output = io::Result<(Self::Reader, Self::Writer, SocketAddr)>>;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Reader, Self::Writer, SocketAddr)>>;
 
     /// The address that is listened on, with the port that was chosen.
     fn local_address(&self) -> io::Result<SocketAddr>;

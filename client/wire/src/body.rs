@@ -19,8 +19,8 @@ where
 pub fn decode<T>(bytes: &[u8]) -> Result<T, Invalid>
 where
     T: Archive,
-    T::Archived: for<'a> CheckBytes<HighValidator<'a, Failure>>
-        + Deserialize<T, HighDeserializer<Failure>>,
+    T::Archived:
+        for<'a> CheckBytes<HighValidator<'a, Failure>> + Deserialize<T, HighDeserializer<Failure>>,
 {
     rkyv::from_bytes::<T, Failure>(bytes).map_err(|Failure| Invalid)
 }

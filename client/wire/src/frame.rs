@@ -132,7 +132,10 @@ impl Header {
         let kind = Kind::from_u16(u16_at(10)).ok_or(FrameError::Kind(u16_at(10)))?;
         let (body_len, payload_len) = (u32_at(12), u32_at(16));
         if body_len > BODY_BYTES_MAX || payload_len > PAYLOAD_BYTES_MAX {
-            return Err(FrameError::TooLarge { body_len, payload_len });
+            return Err(FrameError::TooLarge {
+                body_len,
+                payload_len,
+            });
         }
         let mut cluster = [0; 16];
         cluster.copy_from_slice(&bytes[24..40]);
@@ -174,9 +177,19 @@ impl Frame {
         let body_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let payload_len = u32::try_from(payload_len).unwrap_or(u32::MAX);
         assert!(body_len <= BODY_BYTES_MAX, "a body of {body_len} bytes");
-        assert!(payload_len <= PAYLOAD_BYTES_MAX, "a payload of {payload_len} bytes");
+        assert!(
+            payload_len <= PAYLOAD_BYTES_MAX,
+            "a payload of {payload_len} bytes"
+        );
         let body_checksum = crc32c::crc32c(body);
-        let header = Header { kind, cluster, correlation, body_len, payload_len, body_checksum };
+        let header = Header {
+            kind,
+            cluster,
+            correlation,
+            body_len,
+            payload_len,
+            body_checksum,
+        };
         let mut bytes = BytesMut::with_capacity(HEADER_BYTES + body.len());
         bytes.extend_from_slice(&header.encode());
         bytes.extend_from_slice(body);
@@ -221,7 +234,10 @@ impl fmt::Display for FrameError {
                  use binaries of the same release"
             ),
             Self::Kind(kind) => write!(f, "frames of kind {kind} do not exist"),
-            Self::TooLarge { body_len, payload_len } => write!(
+            Self::TooLarge {
+                body_len,
+                payload_len,
+            } => write!(
                 f,
                 "a frame with a body of {body_len} and a payload of {payload_len} bytes; the \
                  limits are {BODY_BYTES_MAX} and {PAYLOAD_BYTES_MAX}"
@@ -264,7 +280,10 @@ mod tests {
 
     #[test]
     fn lengths_over_the_limit_are_refused() {
-        let long = Header { body_len: BODY_BYTES_MAX + 1, ..header() };
+        let long = Header {
+            body_len: BODY_BYTES_MAX + 1,
+            ..header()
+        };
         let error = Header::decode(&long.encode()).unwrap_err();
         assert!(matches!(error, FrameError::TooLarge { .. }), "{error}");
     }

@@ -18,7 +18,10 @@ pub struct FrameReader<R> {
 impl<R: Reader> FrameReader<R> {
     /// Reads frames from `reader`.
     pub fn new(reader: R) -> Self {
-        Self { reader, buffer: BytesMut::new() }
+        Self {
+            reader,
+            buffer: BytesMut::new(),
+        }
     }
 
     /// The next frame; `None` when the stream ends between frames.
@@ -26,7 +29,9 @@ impl<R: Reader> FrameReader<R> {
     /// After an error the stream cannot be used any further. Not safe to cancel: own this in a
     /// task of its own.
     pub async fn next(&mut self) -> Result<Option<Frame>, ReadError> {
-        let Some(header) = self.next_header().await? else { return Ok(None) };
+        let Some(header) = self.next_header().await? else {
+            return Ok(None);
+        };
         let body_len = header.body_len as usize;
         let frame_len = HEADER_BYTES + body_len + header.payload_len as usize;
         while self.buffer.len() < frame_len {
@@ -39,7 +44,11 @@ impl<R: Reader> FrameReader<R> {
         if crc32c::crc32c(&body) != header.body_checksum {
             return Err(ReadError::Frame(FrameError::BodyChecksum));
         }
-        Ok(Some(Frame { header, body, payload }))
+        Ok(Some(Frame {
+            header,
+            body,
+            payload,
+        }))
     }
 
     async fn next_header(&mut self) -> Result<Option<Header>, ReadError> {

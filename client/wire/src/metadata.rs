@@ -73,7 +73,8 @@ impl TopicInfo {
     /// The partition of that index.
     pub fn partition(&self, index: u32) -> Result<&PartitionInfo, Refusal> {
         let partition = self.partitions.get(index as usize);
-        partition.ok_or_else(|| Refusal::unknown_partition(&self.name, index, self.partitions.len()))
+        partition
+            .ok_or_else(|| Refusal::unknown_partition(&self.name, index, self.partitions.len()))
     }
 }
 

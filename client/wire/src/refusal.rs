@@ -84,14 +84,21 @@ impl Code {
 
     /// Whether it is certain that this try of the request had and will have no effect.
     pub const fn is_definite(self) -> bool {
-        !matches!(self, Self::LeadershipLost | Self::Unavailable | Self::StaleRequest)
+        !matches!(
+            self,
+            Self::LeadershipLost | Self::Unavailable | Self::StaleRequest
+        )
     }
 }
 
 impl Refusal {
     /// A refusal without an alternative address.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), instead: None }
+        Self {
+            code,
+            detail: detail.into(),
+            instead: None,
+        }
     }
 
     /// There is no topic `name`.

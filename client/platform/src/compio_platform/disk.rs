@@ -34,7 +34,10 @@ impl Disk for Compio {
         }
         for folder in missing.into_iter().rev() {
             compio::fs::create_dir_all(folder).await?;
-            if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            if let Some(parent) = folder
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+            {
                 self.sync_folder(parent).await?;
             }
         }
@@ -59,7 +62,9 @@ impl Disk for Compio {
             entries.sort();
             Ok(entries)
         });
-        listing.await.map_err(|_| io::Error::other("the thread that listed a folder has ended"))?
+        listing
+            .await
+            .map_err(|_| io::Error::other("the thread that listed a folder has ended"))?
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -73,7 +78,9 @@ impl Disk for Compio {
     async fn remove_folder(&self, path: &Path) -> io::Result<()> {
         let path = path.to_owned();
         let removal = compio::runtime::spawn_blocking(move || std::fs::remove_dir_all(path));
-        removal.await.map_err(|_| io::Error::other("the thread that removed a folder has ended"))?
+        removal
+            .await
+            .map_err(|_| io::Error::other("the thread that removed a folder has ended"))?
     }
 
     fn available_bytes(&self, path: &Path) -> io::Result<u64> {
