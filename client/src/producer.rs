@@ -29,6 +29,10 @@ const IN_FLIGHT_MAX: usize = 5;
 /// share of the bookkeeping.
 const RECORD_OVERHEAD_BYTES: usize = 64;
 
+/// What a producer waits for when it is made, for people.
+const WHAT_REGISTERS: &str =
+    "registering a producer, which a majority of the voting nodes confirms";
+
 /// How a [`Producer`] batches, how much it keeps under way, and when it gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerConfig {
@@ -143,7 +147,7 @@ impl<P: Platform> Producer<P> {
         // refuse all that follow if they bore sequence numbers.
         let producer_id = match config.acks {
             Acks::Quorum => {
-                let (_, session) = client.inner.register("registering a producer").await?;
+                let (_, session) = client.inner.register(WHAT_REGISTERS).await?;
                 Some(i64::try_from(session).expect("sessions are counted and stay below 2^63"))
             }
             Acks::Leader | Acks::None => None,

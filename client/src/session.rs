@@ -57,9 +57,8 @@ impl<P: Platform> Inner<P> {
     pub(crate) async fn register(&self, what: &str) -> Result<(u128, u64), Error> {
         let half = || u128::from(self.platform.random());
         let client = half() << 64 | half();
-        let (address, response) = self
-            .ask_primary(&Request::Register { client }, what)
-            .await?;
+        let registered = self.ask_primary(&Request::Register { client }, what).await;
+        let (address, response) = registered.map_err(without_effect)?;
         match response {
             Response::Registered { session } => Ok((client, session)),
             other => Err(Error::unexpected(address, &other)),
@@ -213,6 +212,24 @@ impl<P: Platform> Inner<P> {
             }),
             response => Ok((address, response)),
         }
+    }
+}
+
+/// A session that nobody uses changes nothing, whether it came about or not.
+fn without_effect(error: Error) -> Error {
+    match error {
+        Error::Deadline {
+            what, after, last, ..
+        } => {
+            let certainty = Certainty::Definite;
+            Error::Deadline {
+                what,
+                after,
+                certainty,
+                last,
+            }
+        }
+        error => error,
     }
 }
 
