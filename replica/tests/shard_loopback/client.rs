@@ -15,23 +15,23 @@ use crate::rig::CLUSTER;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One connection to a shard, spoken to in raw frames.
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     correlation: u64,
 }
 
 /// Batches and where the partition stands.
 #[derive(Debug)]
-pub struct Fetched {
-    pub base_offset: u64,
-    pub high_watermark: u64,
-    pub log_start_offset: u64,
-    pub batches: Vec<Bytes>,
+pub(crate) struct Fetched {
+    pub(crate) base_offset: u64,
+    pub(crate) high_watermark: u64,
+    pub(crate) log_start_offset: u64,
+    pub(crate) batches: Vec<Bytes>,
 }
 
 impl Fetched {
     /// The values of all records at `from` and above.
-    pub fn values(&self, from: u64) -> Vec<String> {
+    pub(crate) fn values(&self, from: u64) -> Vec<String> {
         let all = self
             .batches
             .iter()
@@ -45,7 +45,7 @@ impl Fetched {
 }
 
 impl Client {
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the shard listens");
         stream
             .set_read_timeout(Some(ANSWER_TIMEOUT))
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// The same connection, for a thread that only sends.
-    pub fn clone_stream(&self) -> Self {
+    pub(crate) fn clone_stream(&self) -> Self {
         let stream = self.stream.try_clone().expect("a socket can be shared");
         Self {
             stream,
@@ -69,16 +69,16 @@ impl Client {
     }
 
     /// Sends bytes as they are.
-    pub fn send_raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the shard takes bytes");
     }
 
     /// Sends a request without waiting for its answer.
-    pub fn send(&mut self, request: &Request, payload: &[u8]) -> u64 {
+    pub(crate) fn send(&mut self, request: &Request, payload: &[u8]) -> u64 {
         self.send_as(CLUSTER, request, payload)
     }
 
-    pub fn send_as(&mut self, cluster: ClusterId, request: &Request, payload: &[u8]) -> u64 {
+    pub(crate) fn send_as(&mut self, cluster: ClusterId, request: &Request, payload: &[u8]) -> u64 {
         self.correlation += 1;
         let body = quorate_wire::encode(request);
         let head = Frame::head(
@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// The next answer, whichever it belongs to.
-    pub fn receive(&mut self) -> (u64, Response, Bytes) {
+    pub(crate) fn receive(&mut self) -> (u64, Response, Bytes) {
         let mut header = [0; HEADER_BYTES];
         self.stream
             .read_exact(&mut header)
@@ -114,11 +114,11 @@ impl Client {
     }
 
     /// Whether the shard has closed the connection; waits for that, or for anything else.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         !matches!(self.stream.read(&mut [0; 1]), Ok(1..))
     }
 
-    pub fn call(&mut self, request: &Request, payload: &[u8]) -> (Response, Bytes) {
+    pub(crate) fn call(&mut self, request: &Request, payload: &[u8]) -> (Response, Bytes) {
         let correlation = self.send(request, payload);
         let (answered, response, payload) = self.receive();
         assert_eq!(answered, correlation, "{response:?}");
@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Calls while an earlier request is not answered: once this returns, the shard has it.
-    pub fn call_behind(&mut self, request: &Request) {
+    pub(crate) fn call_behind(&mut self, request: &Request) {
         let correlation = self.send(request, &[]);
         assert_eq!(
             self.receive().0,
@@ -135,11 +135,11 @@ impl Client {
         );
     }
 
-    pub fn produce(&mut self, partition: u64, batch: &[u8]) -> Result<u64, Refusal> {
+    pub(crate) fn produce(&mut self, partition: u64, batch: &[u8]) -> Result<u64, Refusal> {
         self.produce_with(partition, Acks::Quorum, batch)
     }
 
-    pub fn produce_with(
+    pub(crate) fn produce_with(
         &mut self,
         partition: u64,
         acks: Acks,
@@ -153,7 +153,7 @@ impl Client {
     }
 
     /// Produces again and again while the leader is not ready.
-    pub fn produce_soon(&mut self, partition: u64, batch: &[u8]) -> u64 {
+    pub(crate) fn produce_soon(&mut self, partition: u64, batch: &[u8]) -> u64 {
         loop {
             match self.produce(partition, batch) {
                 Ok(base_offset) => return base_offset,
@@ -163,12 +163,17 @@ impl Client {
         }
     }
 
-    pub fn fetch(&mut self, partition: u64, offset: u64, wait_ms: u32) -> Result<Fetched, Refusal> {
+    pub(crate) fn fetch(
+        &mut self,
+        partition: u64,
+        offset: u64,
+        wait_ms: u32,
+    ) -> Result<Fetched, Refusal> {
         self.fetch_with(fetch_request(partition, offset, wait_ms, false))
     }
 
     /// Fetches from a replica, whoever leads; waits until there is something.
-    pub fn fetch_any(&mut self, partition: u64, offset: u64) -> Fetched {
+    pub(crate) fn fetch_any(&mut self, partition: u64, offset: u64) -> Fetched {
         loop {
             let fetched = self.fetch_with(fetch_request(partition, offset, 1_000, true));
             match fetched {
@@ -180,13 +185,13 @@ impl Client {
         }
     }
 
-    pub fn fetch_with(&mut self, request: Request) -> Result<Fetched, Refusal> {
+    pub(crate) fn fetch_with(&mut self, request: Request) -> Result<Fetched, Refusal> {
         let (response, payload) = self.call(&request, &[]);
         fetched(response, payload)
     }
 
     /// All values of a replica from the beginning, once it has at least `count` of them committed.
-    pub fn read_all(&mut self, partition: u64, count: usize) -> Vec<String> {
+    pub(crate) fn read_all(&mut self, partition: u64, count: usize) -> Vec<String> {
         let mut values = Vec::new();
         while values.len() < count {
             let offset = values.len() as u64;
@@ -196,7 +201,7 @@ impl Client {
         values
     }
 
-    pub fn describe(&mut self, partition: u64) -> Result<PartitionStatus, Refusal> {
+    pub(crate) fn describe(&mut self, partition: u64) -> Result<PartitionStatus, Refusal> {
         match self.call(&Request::Describe { partition }, &[]).0 {
             Response::Partition(status) => Ok(status),
             Response::Refused(refusal) => Err(refusal),
@@ -205,7 +210,7 @@ impl Client {
     }
 
     /// Describes again and again until it is as wished.
-    pub fn describe_until(
+    pub(crate) fn describe_until(
         &mut self,
         partition: u64,
         is_so: impl Fn(&PartitionStatus) -> bool,
@@ -219,7 +224,12 @@ impl Client {
     }
 }
 
-pub fn fetch_request(partition: u64, offset: u64, wait_ms: u32, from_follower: bool) -> Request {
+pub(crate) fn fetch_request(
+    partition: u64,
+    offset: u64,
+    wait_ms: u32,
+    from_follower: bool,
+) -> Request {
     Request::Fetch {
         partition,
         offset,
@@ -229,7 +239,7 @@ pub fn fetch_request(partition: u64, offset: u64, wait_ms: u32, from_follower: b
     }
 }
 
-pub fn fetched(response: Response, payload: Bytes) -> Result<Fetched, Refusal> {
+pub(crate) fn fetched(response: Response, payload: Bytes) -> Result<Fetched, Refusal> {
     match response {
         Response::Fetched {
             base_offset,
@@ -249,12 +259,12 @@ pub fn fetched(response: Response, payload: Bytes) -> Result<Fetched, Refusal> {
 }
 
 /// A batch of records with these values.
-pub fn batch(values: &[&str]) -> Bytes {
+pub(crate) fn batch(values: &[&str]) -> Bytes {
     build(values, None)
 }
 
 /// The same from an idempotent producer.
-pub fn sequenced(id: i64, epoch: i16, base_sequence: i32, values: &[&str]) -> Bytes {
+pub(crate) fn sequenced(id: i64, epoch: i16, base_sequence: i32, values: &[&str]) -> Bytes {
     build(
         values,
         Some(Producer {

@@ -20,10 +20,10 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::trouble::{Trouble, Troubled};
 
-pub const CLUSTER: ClusterId = ClusterId(0x5eed);
+pub(crate) const CLUSTER: ClusterId = ClusterId(0x5eed);
 
 /// Some nodes, and the hand that stands in for the control plane.
-pub struct Rig {
+pub(crate) struct Rig {
     folder: TempDir,
     catalog: Catalog,
     nodes: BTreeMap<u16, Node>,
@@ -48,11 +48,11 @@ struct Running {
 
 impl Rig {
     /// A cluster of so many running nodes, numbered from 1, with one shard each.
-    pub fn start(nodes: u16) -> Self {
+    pub(crate) fn start(nodes: u16) -> Self {
         Self::start_sharded(nodes, 1)
     }
 
-    pub fn start_sharded(nodes: u16, shards: u32) -> Self {
+    pub(crate) fn start_sharded(nodes: u16, shards: u32) -> Self {
         let mut rig = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
             catalog: Catalog::default(),
@@ -68,7 +68,7 @@ impl Rig {
     }
 
     /// Starts a node and registers it; what it led before it leads again, in a new epoch.
-    pub fn start_node(&mut self, node: u16) {
+    pub(crate) fn start_node(&mut self, node: u16) {
         let incarnation = self.start_unregistered(node);
         let record = self
             .catalog
@@ -84,7 +84,7 @@ impl Rig {
     }
 
     /// Starts a node that the control plane knows in its former incarnation only.
-    pub fn start_unregistered(&mut self, node: u16) -> u64 {
+    pub(crate) fn start_unregistered(&mut self, node: u16) -> u64 {
         self.incarnations += 1;
         let incarnation = self.incarnations;
         let folders = (0..self.shards)
@@ -114,21 +114,21 @@ impl Rig {
     }
 
     /// Ends a node in order.
-    pub fn stop_node(&mut self, node: u16) {
+    pub(crate) fn stop_node(&mut self, node: u16) {
         let running = self.take_running(node);
         running.stop.set();
         running.join(node);
     }
 
     /// Ends a node at once, with whatever it was doing.
-    pub fn kill_node(&mut self, node: u16) {
+    pub(crate) fn kill_node(&mut self, node: u16) {
         let running = self.take_running(node);
         running.kill.set();
         running.join(node);
     }
 
     /// Creates a partition, led by the first of its voters; its id.
-    pub fn create_partition(&mut self, voters: &[u16]) -> u64 {
+    pub(crate) fn create_partition(&mut self, voters: &[u16]) -> u64 {
         let id = self.catalog.next_partition;
         self.catalog.next_partition += 1;
         let topic = format!("topic-{id}");
@@ -150,14 +150,14 @@ impl Rig {
         id
     }
 
-    pub fn delete_partition(&mut self, id: u64) {
+    pub(crate) fn delete_partition(&mut self, id: u64) {
         let partition = self.catalog.partitions.remove(&id).expect("it is there");
         self.catalog.topics.remove(&partition.topic);
         self.publish();
     }
 
     /// Gives the partition to another leader, in a new epoch.
-    pub fn lead(&mut self, id: u64, leader: u16) {
+    pub(crate) fn lead(&mut self, id: u64, leader: u16) {
         let partition = self.catalog.partitions.get_mut(&id).expect("it is there");
         partition.leader = NodeId(leader);
         partition.epoch = partition.epoch.next();
@@ -165,7 +165,7 @@ impl Rig {
     }
 
     /// Tells all nodes what was decided.
-    pub fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         self.catalog.version += 1;
         for node in self.nodes.values() {
             node.published.publish(self.metadata());
@@ -173,34 +173,34 @@ impl Rig {
     }
 
     /// Where the first shard of the node listens.
-    pub fn address(&self, node: u16) -> SocketAddr {
+    pub(crate) fn address(&self, node: u16) -> SocketAddr {
         self.catalog.nodes[&NodeId(node)].shard_addresses[0]
     }
 
     /// Where the shard of the node listens that holds the partition.
-    pub fn address_of(&self, node: u16, id: u64) -> SocketAddr {
+    pub(crate) fn address_of(&self, node: u16, id: u64) -> SocketAddr {
         self.catalog
             .shard_address(NodeId(node), id)
             .expect("the node has been started")
     }
 
     /// Connects to the first shard of the node.
-    pub fn client(&self, node: u16) -> Client {
+    pub(crate) fn client(&self, node: u16) -> Client {
         Client::connect(self.address(node))
     }
 
     /// The status of the node's first shard.
-    pub fn status(&self, node: u16) -> &ShardStatus {
+    pub(crate) fn status(&self, node: u16) -> &ShardStatus {
         &self.nodes[&node].statuses[0]
     }
 
     /// What is wrong with the node's disk.
-    pub fn trouble(&self, node: u16) -> &Trouble {
+    pub(crate) fn trouble(&self, node: u16) -> &Trouble {
         &self.nodes[&node].trouble
     }
 
     /// Waits until the node's only shard has failed; why it has.
-    pub fn failure(&mut self, node: u16) -> NodeError {
+    pub(crate) fn failure(&mut self, node: u16) -> NodeError {
         let thread = self
             .take_running(node)
             .threads
@@ -210,12 +210,12 @@ impl Rig {
         ended.expect_err("the node has failed")
     }
 
-    pub fn folder_of(&self, node: u16, shard: u32) -> PathBuf {
+    pub(crate) fn folder_of(&self, node: u16, shard: u32) -> PathBuf {
         let folder = self.folder.path().join(format!("node-{node}"));
         folder.join(format!("shard-{shard}"))
     }
 
-    pub fn partition_folder(&self, node: u16, id: u64) -> PathBuf {
+    pub(crate) fn partition_folder(&self, node: u16, id: u64) -> PathBuf {
         let shard = (id % u64::from(self.shards)) as u32;
         self.folder_of(node, shard)
             .join("partitions")

@@ -12,21 +12,21 @@ use quorate_platform::{
 
 /// What is wrong with a node's disk; the test decides, while the node runs.
 #[derive(Debug)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     /// The bytes that the file system says are free.
-    pub available_bytes: AtomicU64,
+    pub(crate) available_bytes: AtomicU64,
     /// Whether nothing can be made durable.
-    pub fails_to_sync: AtomicBool,
+    pub(crate) fails_to_sync: AtomicBool,
 }
 
 /// The real platform, but for a disk in trouble.
 #[derive(Clone)]
-pub struct Troubled {
-    pub trouble: Arc<Trouble>,
+pub(crate) struct Troubled {
+    pub(crate) trouble: Arc<Trouble>,
 }
 
 #[derive(Clone)]
-pub struct TroubledFile {
+pub(crate) struct TroubledFile {
     file: CompioFile,
     trouble: Arc<Trouble>,
 }
