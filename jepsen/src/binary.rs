@@ -1,13 +1,13 @@
 //! Finds the `quorate` binary that belongs to the code which is running.
 //!
 //! Under cargo the binary may be missing or older than the sources, and a test against yesterday's
-//! node is worse than none: so cargo is asked to bring it up to date, which takes no time when it
-//! is. Without cargo it lies next to the harness. `QUORATE_BIN` overrides both.
+//! node is worse than none: then cargo is asked to bring it up to date. Without cargo it lies next
+//! to the harness. `QUORATE_BIN` overrides both.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::{env, fs};
 
 use crate::Failure;
 
@@ -23,7 +23,9 @@ fn find() -> Result<PathBuf, Failure> {
     }
     let me = env::current_exe().map_err(Failure::of("looking for the harness's own path"))?;
     let profile_folder = profile_folder(&me);
-    if let Some(cargo) = env::var_os("CARGO") {
+    if let Some(cargo) = env::var_os("CARGO")
+        && !is_up_to_date(&profile_folder.join("quorate"))
+    {
         build(Path::new(&cargo), &profile_folder)?;
     }
     existing(
@@ -42,6 +44,40 @@ fn profile_folder(executable: &Path) -> PathBuf {
         folder
     };
     folder.to_owned()
+}
+
+/// Whether the binary is newer than every file that it was made of, as the list says that cargo
+/// writes next to it. This spares waiting for whoever else is building.
+fn is_up_to_date(binary: &Path) -> bool {
+    let changed = |path: &Path| {
+        path.metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
+    let Some(built) = changed(binary) else {
+        return false;
+    };
+    let Ok(list) = fs::read_to_string(binary.with_extension("d")) else {
+        return false;
+    };
+    let files: Vec<_> = sources(&list).collect();
+    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
+    let is_older = |path: &Path| changed(path).is_some_and(|changed| changed < built);
+    !files.is_empty() && files.iter().all(|path| is_older(path)) && is_older(Path::new(lock))
+}
+
+/// The files behind the colon of a makefile's rule. Spaces inside a name are escaped.
+fn sources(rule: &str) -> impl Iterator<Item = PathBuf> {
+    let (_, files) = rule.split_once(": ").unwrap_or_default();
+    let files = files.trim().replace("\\ ", "\0");
+    let names: Vec<_> = files
+        .split(' ')
+        .map(|name| name.replace('\0', " "))
+        .collect();
+    names
+        .into_iter()
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
 }
 
 fn build(cargo: &Path, profile_folder: &Path) -> Result<(), Failure> {
@@ -90,7 +126,34 @@ fn existing(path: PathBuf, whence: &str) -> Result<PathBuf, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+
+    #[test]
+    fn binary_is_up_to_date_until_one_of_its_sources_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, binary) = (folder.path().join("a b.rs"), folder.path().join("quorate"));
+        let rule = format!("{}: {}", binary.display(), source.display());
+        fs::write(&source, "old").unwrap();
+        assert!(!is_up_to_date(&binary), "it is not there");
+        fs::write(&binary, "binary").unwrap();
+        assert!(!is_up_to_date(&binary), "what it was made of is not known");
+        fs::write(binary.with_extension("d"), rule.replace("a b", "a\\ b")).unwrap();
+        let later = SystemTime::now() + Duration::from_secs(1);
+        let set = |path: &Path, time| {
+            fs::File::options()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+        };
+        set(&binary, later);
+        assert!(is_up_to_date(&binary));
+        set(&source, later);
+        assert!(!is_up_to_date(&binary), "the source is not older");
+    }
 
     #[test]
     fn profile_folder_is_found_from_binaries_and_from_tests() {

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use quorate_jepsen::{
-    Cluster, CommandLine, Finished, History, Options, PATIENCE, Shape, Verdict, Workload,
-    read_partition, wait_until,
+    Cluster, CommandLine, Finished, History, Options, PATIENCE, PartitionDescription, Shape,
+    Verdict, Workload, read_partition, wait_until,
 };
 
 /// The topic that the tests write to.
@@ -33,6 +33,15 @@ pub fn sure<T, E: fmt::Display>(result: Result<T, E>) -> T {
 pub fn cluster_with_topic(partitions: u32) -> Cluster {
     let cluster = sure(Cluster::start(Options::default()));
     sure(cluster.command_line().create_topic(TOPIC, partitions, 3));
+    // Every node has heard of it, and its leaders are open.
+    for id in cluster.node_ids() {
+        let line = cluster.command_line_of(id);
+        sure(wait_until("the topic is whole", PATIENCE, || {
+            line.partitions(TOPIC)?
+                .iter()
+                .try_for_each(PartitionDescription::check_whole)
+        }));
+    }
     cluster
 }
 

@@ -23,6 +23,21 @@ fn produce_and_consume_keep_their_promises_to_scripts() {
     everything_can_be_listed(&line);
 }
 
+#[test]
+fn topic_can_be_used_as_soon_as_it_is_created() {
+    let _turn = take_turn();
+    let cluster = cluster_with_topic(1);
+    let line = cluster.command_line();
+    for attempt in 0..20 {
+        let name = format!("topic-{attempt}");
+        fresh_topic(&line, &name);
+        assert_eq!(sure(line.partitions(&name)).len(), 1);
+        assert!(sure(line.topics()).contains(&name));
+        feed(&line, &["produce", &name], b"a record\n");
+        assert_eq!(sure(line.run(&["consume", &name])), b"a record\n");
+    }
+}
+
 fn fresh_topic(line: &CommandLine, name: &str) {
     sure(line.create_topic(name, 1, 3));
 }

@@ -101,7 +101,7 @@ fn dead_node_is_shown_and_stays_dead() {
     sure(cluster.kill(2));
     sure(wait_until("the death is shown", PATIENCE, || {
         let output = cluster.up_output();
-        let is_told = |line: &str| line.contains("node 2") && line.contains("dead");
+        let is_told = |line: &str| line.starts_with("node=2 state=dead");
         match output.lines().any(is_told) {
             true => Ok(()),
             false => Err(Failure::new(output)),
@@ -134,7 +134,7 @@ fn dead_node_is_started_again_where_that_is_asked_for() {
     let old = cluster.process(2);
     sure(cluster.kill(2));
     sure(wait_until("node 2 has another process", PATIENCE, || {
-        sure(cluster.find_processes());
+        cluster.find_processes()?;
         match cluster.process(2) == old || !cluster.is_running(2) {
             true => Err(Failure::new("it is dead")),
             false => Ok(()),
