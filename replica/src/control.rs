@@ -380,6 +380,7 @@ impl<P: Platform> Control<P> {
             incarnation: self.identity.incarnation,
             control_address: self.identity.control_address.clone(),
             shard_addresses: self.identity.shard_addresses.clone(),
+            is_ready: self.shards.is_ready(),
             is_stopping: !matches!(self.stopping, Stopping::No),
             is_stalled: self.shards.is_stalled(now),
             leaderships: summary.leaderships,

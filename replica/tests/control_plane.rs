@@ -16,7 +16,7 @@ use quorate_wire::{
     Acks, ClusterId, Code, ControlOperation, ControlReply, Frame, Kind, Request, Response, Role,
 };
 
-use client::{PATIENCE, Session, ask, read_response};
+use client::{PATIENCE, Session, ask, read_response, register_many};
 use cluster::{CLUSTER, Cluster};
 
 fn create(name: &str, partitions: u32, replication: u16) -> ControlOperation {
@@ -137,6 +137,35 @@ fn a_cluster_that_was_stopped_as_a_whole_comes_back_with_everything() {
     });
     cluster.wait_until(|metadata| metadata.catalog.topics.contains_key("kept"));
     assert_created(session.control(create("new", 1, 1)));
+}
+
+#[test]
+fn a_node_that_was_away_for_several_checkpoints_gets_the_state_and_keeps_it() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until(|metadata| alive(metadata) == 3);
+    let primary = primary(&cluster);
+    let away = primary % 3 + 1;
+    cluster.kill(away);
+    cluster.wait_until(|metadata| alive(metadata) == 2);
+    let mut session = Session::register(CLUSTER, &cluster.addresses(), 1);
+    assert_created(session.control(create("meanwhile", 4, 2)));
+    let address = cluster.addresses()[usize::from(primary) - 1];
+    // A checkpoint is taken every 1024 operations, and the journal reaches back to the one before.
+    register_many(address, CLUSTER, 10_000..13_500);
+    cluster.restart(away);
+    for _ in 0..2 {
+        cluster.wait_until(|metadata| metadata.catalog.topics.contains_key("meanwhile"));
+        cluster.wait_until(|metadata| alive(metadata) == 3);
+        let files = cluster.files(away);
+        assert!(files.contains(&"checkpoint-3072".to_owned()), "{files:?}");
+        cluster.kill(away);
+        cluster.restart(away);
+    }
+    for id in 1..=3 {
+        cluster.kill(id);
+        cluster.restart(id);
+    }
+    cluster.wait_until(|metadata| metadata.catalog.topics.contains_key("meanwhile"));
 }
 
 #[test]

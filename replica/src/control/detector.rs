@@ -1,7 +1,7 @@
 //! Who is there: every node hears every other node's heartbeats, the primary draws conclusions.
 //!
-//! A node is up when its heartbeats come, and down when none has come for [`SILENCE_MAX`], or when
-//! it says that it stops. The conclusions are operations for the group; they are drawn again and
+//! A node is up when its heartbeats come and say that it is ready, and down when none of these has
+//! come for [`SILENCE_MAX`], or when it says that it stops. The conclusions are operations for the group; they are drawn again and
 //! again from what the catalog says now, so one that gets lost in a change of the view does no
 //! harm.
 //!
@@ -37,12 +37,18 @@ pub(super) struct Detector {
 #[derive(Debug)]
 struct Heard {
     at: Instant,
+    /// When it last said that it is ready; for a node that was never ready, when it was first heard.
+    ready_at: Instant,
     heartbeat: Heartbeat,
 }
 
 impl Heard {
+    fn is_present(&self, now: Instant) -> bool {
+        now - self.at <= SILENCE_MAX
+    }
+
     fn is_available(&self, now: Instant) -> bool {
-        now - self.at <= SILENCE_MAX && !self.heartbeat.is_stopping
+        self.is_present(now) && self.heartbeat.is_ready && !self.heartbeat.is_stopping
     }
 }
 
@@ -57,7 +63,14 @@ impl Detector {
     }
 
     pub(super) fn on_heartbeat(&mut self, from: NodeId, heartbeat: Heartbeat, now: Instant) {
-        self.heard.insert(from, Heard { at: now, heartbeat });
+        let before = self.heard.get(&from).filter(|_| !heartbeat.is_ready);
+        let ready_at = before.map_or(now, |before| before.ready_at);
+        let heard = Heard {
+            at: now,
+            ready_at,
+            heartbeat,
+        };
+        self.heard.insert(from, heard);
     }
 
     /// To be called once in every [`HEARTBEAT_INTERVAL`].
@@ -84,17 +97,17 @@ impl Detector {
         let mut available = self.heard.values().filter(|heard| heard.is_available(now));
         // When all stand still there is nobody to whom anything could be moved.
         let all_stalled = available.all(is_stalled);
-        let is_fit = |heard: &Heard| heard.is_available(now) && (all_stalled || !is_stalled(heard));
-        let up = self.heard.iter().filter(|(_, heard)| is_fit(heard));
+        let is_stalled = |heard: &Heard| !all_stalled && is_stalled(heard);
+        let up = self.heard.iter();
+        let up = up.filter(|(_, heard)| heard.is_available(now) && !is_stalled(heard));
         let up = up.filter_map(|(id, heard)| node_up(catalog, *id, &heard.heartbeat));
         let alive = catalog.nodes.values().filter(|node| node.is_alive);
         let down = alive.filter(|node| match self.heard.get(&node.id) {
-            Some(heard) if is_fit(heard) => false,
             // It was there and said so itself, or it cannot do its work.
-            Some(heard) if now - heard.at <= SILENCE_MAX => {
-                heard.heartbeat.incarnation == node.incarnation
-            }
-            Some(heard) => now - heard.at.max(self.listens_since) > SILENCE_MAX,
+            Some(heard) if heard.is_present(now) && heard.heartbeat.is_stopping => true,
+            Some(heard) if heard.is_present(now) && is_stalled(heard) => true,
+            // A node that opens what it holds after a restart serves as little as a silent one.
+            Some(heard) => now - heard.ready_at.max(self.listens_since) > SILENCE_MAX,
             None => now - self.listens_since > SILENCE_MAX,
         });
         let down = down.map(|node| Operation::NodeDown {
@@ -114,11 +127,7 @@ impl Detector {
         let mut led: BTreeMap<NodeId, u32> = BTreeMap::new();
         let mut lagging = BTreeSet::new();
         // What a dead node said last is not true any more.
-        for (id, heard) in self
-            .heard
-            .iter()
-            .filter(|(_, heard)| now - heard.at <= SILENCE_MAX)
-        {
+        for (id, heard) in self.heard.iter().filter(|(_, heard)| heard.is_present(now)) {
             led.insert(*id, heard.heartbeat.leaderships);
             lagging.extend(heard.heartbeat.lagging.iter().copied().map(NodeId));
         }
@@ -175,6 +184,7 @@ mod tests {
             incarnation: u64::from(node),
             control_address: format!("127.0.0.1:{}", 7000 + node),
             shard_addresses: vec![format!("127.0.0.1:{}", 7100 + node)],
+            is_ready: true,
             is_stopping: false,
             is_stalled: false,
             leaderships: 0,
@@ -280,6 +290,37 @@ mod tests {
         assert!(detector.is_available(NodeId(1), at(10)));
         assert!(!detector.is_available(NodeId(2), at(10)));
         assert!(!detector.is_available(NodeId(1), at(900)));
+    }
+
+    #[test]
+    fn a_restarted_node_is_up_when_it_is_ready_and_down_if_that_takes_long() {
+        let (mut detector, catalog) = cluster();
+        let restarted = |is_ready| Heartbeat {
+            incarnation: 99,
+            is_ready,
+            ..heartbeat(3)
+        };
+        for ms in (100..=600).step_by(100) {
+            hear(&mut detector, &[1, 2], ms);
+            detector.on_heartbeat(NodeId(3), restarted(false), at(ms));
+            detector.on_tick(at(ms));
+            assert_eq!(detector.decide(&catalog, at(ms)), [], "{ms} ms");
+        }
+        detector.on_heartbeat(NodeId(3), restarted(false), at(700));
+        let down = Operation::NodeDown {
+            node: 3,
+            incarnation: 3,
+        };
+        assert_eq!(detector.decide(&catalog, at(700)), [down]);
+        detector.on_heartbeat(NodeId(3), restarted(true), at(700));
+        assert!(matches!(
+            detector.decide(&catalog, at(700))[..],
+            [Operation::NodeUp {
+                node: 3,
+                incarnation: 99,
+                ..
+            }]
+        ));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) struct Heartbeat {
     pub(super) control_address: String,
     /// Where each of its shards listens.
     pub(super) shard_addresses: Vec<String>,
+    /// Whether all its shards have opened what they hold.
+    pub(super) is_ready: bool,
     /// Whether it is about to end and wants to be relieved of its leaderships.
     pub(super) is_stopping: bool,
     /// Whether one of its shards has stood still for long.
@@ -94,6 +96,11 @@ impl ShardsWatch {
             }
         }
         self.shards.iter().any(|shard| now - shard.since > STALL)
+    }
+
+    /// Whether every shard has begun to make progress, which it does once it has opened its files.
+    pub(super) fn is_ready(&self) -> bool {
+        self.shards.iter().all(|shard| shard.status.progress() > 0)
     }
 
     pub(super) fn summary(&self) -> Summary {

@@ -1,5 +1,6 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use quorate_wire::{
@@ -104,5 +105,28 @@ impl Session {
             std::thread::yield_now();
         }
         panic!("no primary answered {request:?}");
+    }
+}
+
+/// Registers `clients` one after the other, with several requests under way, so that the group's
+/// journal grows by one operation for each.
+pub(crate) fn register_many(address: SocketAddr, cluster: ClusterId, clients: Range<u128>) {
+    const UNDER_WAY: usize = 32;
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let clients: Vec<_> = clients.collect();
+    for chunk in clients.chunks(UNDER_WAY) {
+        for client in chunk {
+            let body = quorate_wire::encode(&Request::Register { client: *client });
+            let frame = Frame::head(Kind::Request, cluster, 7, &body, 0);
+            stream.write_all(&frame).unwrap();
+        }
+        for _ in chunk {
+            let response = read_response(&mut stream).unwrap();
+            assert!(
+                matches!(response, Response::Registered { .. }),
+                "{response:?}"
+            );
+        }
     }
 }

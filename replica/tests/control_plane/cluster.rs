@@ -73,6 +73,15 @@ impl Cluster {
             .expect("the node runs")
     }
 
+    /// The names of the files in which a node keeps what it knows of the group.
+    pub(crate) fn files(&self, id: u16) -> Vec<String> {
+        let folder = self.folder.path().join(format!("node-{id}/control"));
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
     pub(crate) fn running(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().flatten()
     }
