@@ -12,6 +12,7 @@ pub(super) struct Inbox {
     items: RefCell<VecDeque<(u32, Item)>>,
     arrived: Signal,
     taken: Signal,
+    closing: Signal,
     is_closed: Cell<bool>,
 }
 
@@ -67,10 +68,11 @@ impl Inbox {
     pub(super) fn close(&self) {
         self.is_closed.set(true);
         self.taken.notify();
+        self.closing.notify();
     }
 
     pub(super) async fn closed(&self) {
-        self.taken
+        self.closing
             .wait_until(|| self.is_closed.get().then_some(()))
             .await;
     }
