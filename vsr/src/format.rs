@@ -1,10 +1,10 @@
 //! The seal around everything that this crate writes to disk or wire.
 //!
-//! A sealed value is a fixed header and a body. The header is written by hand, byte by byte, so that
-//! it stays readable whatever becomes of the body's encoding: a magic that says what the body is, the
-//! version of the body's shape, the body's length, and a CRC-32C over the header's other fields and
-//! the body. Only when all of that fits is the body looked at, and then it is validated as well: a
-//! checksum guards against damage, validation against a writer that was wrong.
+//! A sealed value is a fixed header and a body. The header is written by hand, byte by byte, so
+//! that it stays readable whatever becomes of the body's encoding: a magic that says what the body
+//! is, the version of the body's shape, the body's length, and a CRC-32C over the header's other
+//! fields and the body. Only when all of that fits is the body looked at, and then it is validated
+//! as well: a checksum guards against damage, validation against a writer that was wrong.
 
 use std::fmt;
 

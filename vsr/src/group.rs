@@ -1,68 +1,71 @@
 //! The control-plane group: Viewstamped Replication with stable storage.
 //!
 //! A few voters agree on one sequence of operations. In each *view* one of them, the primary, gives
-//! every operation its number and asks the others, the backups, to put it into their journals.
-//! What a majority has on stable storage is *committed* and is executed by everybody in the order
-//! of its number. When the primary falls silent, a majority moves on to the next view, whose primary
-//! takes over the most complete log of a majority. The paper is "Viewstamped Replication Revisited"
-//! (Liskov & Cowling, 2012); names are the paper's. What is different is that a replica here has a disk,
-//! so a crash is no more than a pause.
+//! every operation its number and asks the others, the backups, to put it into their journals. What
+//! a majority has on stable storage is *committed* and is executed by everybody in the order of its
+//! number. When the primary falls silent, a majority moves on to the next view, whose primary takes
+//! over the most complete log of a majority. The paper is "Viewstamped Replication Revisited"
+//! (Liskov & Cowling, 2012); names are the paper's. What is different is that a replica here has a
+//! disk, so a crash is no more than a pause.
 //!
 //! # Why a committed operation is never lost
 //!
 //! Four rules carry the argument. Each is enforced in the file that is named with it.
 //!
-//! 1. *A promise is durable before it is given* (`view_change`). `DoViewChange` of a view leaves when the
-//!    view is in the superblock and all of the journal is on stable storage. From then on the sender
-//!    acknowledges nothing of earlier views, whether it crashes or not, and its answer stays true.
-//! 2. *An acknowledgement is durable before it is given* (`normal`). `PrepareOk` of a view leaves when the
-//!    prepare is on stable storage and `log_view` is that view, on stable storage too.
-//! 3. *`log_view` is written last* (`view_change`). A replica first brings its journal to the log with
-//!    which the view started and makes it durable; only then does it write `log_view`. So a replica whose
-//!    `log_view` is some view holds everything that was committed before that view began.
-//! 4. *Repair replaces only what is no part of the log* (`state_transfer`), and only in a view whose
-//!    promise is durable. Prepares are chained by checksums,
-//!    so two journals agree up to the last prepare that both have. Only what comes after it is ever
-//!    cut, and only for the log of a view that a majority has promised itself to.
+//! 1. *A promise is durable before it is given* (`view_change`). `DoViewChange` of a view leaves
+//!    when the view is in the superblock and all of the journal is on stable storage. From then on
+//!    the sender acknowledges nothing of earlier views, whether it crashes or not, and its answer
+//!    stays true.
+//! 2. *An acknowledgement is durable before it is given* (`normal`). `PrepareOk` of a view leaves
+//!    when the prepare is on stable storage and `log_view` is that view, on stable storage too.
+//! 3. *`log_view` is written last* (`view_change`). A replica first brings its journal to the log
+//!    with which the view started and makes it durable; only then does it write `log_view`. So a
+//!    replica whose `log_view` is some view holds everything that was committed before that view
+//!    began.
+//! 4. *Repair replaces only what is no part of the log* (`state_transfer`), and only in a view
+//!    whose promise is durable. Prepares are chained by checksums, so two journals agree up to the
+//!    last prepare that both have. Only what comes after it is ever cut, and only for the log of a
+//!    view that a majority has promised itself to.
 //!
 //! Suppose that an operation was committed in some view. A majority has acknowledged it there, so
-//! holds it and has a `log_view` of at least that view (2). The next view takes the log of the greatest
-//! (`log_view`, op number) from a majority (1), and two majorities share a member. If the winner has the very `log_view` of the
-//! commit, its log is the longer one and so includes the operation; if it has a later one, its log
-//! started with the operation by the same argument, one view earlier (3). Replacing part of a
-//! journal on the way does not hurt: it becomes the beginning of a log that has all of
-//! that anyway (4). Therefore no two members ever execute different operations at one number.
+//! holds it and has a `log_view` of at least that view (2). The next view takes the log of the
+//! greatest (`log_view`, op number) from a majority (1), and two majorities share a member. If the
+//! winner has the very `log_view` of the commit, its log is the longer one and so includes the
+//! operation; if it has a later one, its log started with the operation by the same argument, one
+//! view earlier (3). Replacing part of a journal on the way does not hurt: it becomes the beginning
+//! of a log that has all of that anyway (4). Therefore no two members ever execute different
+//! operations at one number.
 //!
 //! # Why two primaries do no harm
 //!
-//! A view has one primary by arithmetic. A primary that was restarted does not resume its view: it may have
-//! sent prepares that its own journal has lost, and would give their numbers out again. It asks for the
-//! next view. A deposed primary that has not noticed cannot commit, since a majority acknowledges nothing
-//! in its view any more; and it does not answer requests from its own memory alone, because a reply
-//! leaves only when its operation is committed.
+//! A view has one primary by arithmetic. A primary that was restarted does not resume its view: it
+//! may have sent prepares that its own journal has lost, and would give their numbers out again. It
+//! asks for the next view. A deposed primary that has not noticed cannot commit, since a majority
+//! acknowledges nothing in its view any more; and it does not answer requests from its own memory
+//! alone, because a reply leaves only when its operation is committed.
 //!
 //! # Why it goes on
 //!
-//! A view change begins only when a majority asks for it: `StartViewChange` is a question, not a promise, so a
-//! member that is cut off cannot disturb the others however often it asks. Whoever was led into a view by a majority
-//! says so, and then the others follow. Every message that can be lost is sent again by a timer, or is
-//! contained in the primary's regular `Commit`. A primary that hears no majority stops sending that,
-//! and the others replace it.
+//! A view change begins only when a majority asks for it: `StartViewChange` is a question, not a
+//! promise, so a member that is cut off cannot disturb the others however often it asks. Whoever
+//! was led into a view by a majority says so, and then the others follow. Every message that can be
+//! lost is sent again by a timer, or is contained in the primary's regular `Commit`. A primary that
+//! hears no majority stops sending that, and the others replace it.
 //!
 //! # What damage does
 //!
-//! A journal that lost prepares which it may have acknowledged is marked in the superblock before it is
-//! touched. Its replica neither acknowledges nor offers a log until a primary has answered a question that
-//! was asked after the damage, and the journal has caught up with that answer. Until then nobody
-//! takes the damage for absence.
+//! A journal that lost prepares which it may have acknowledged is marked in the superblock before
+//! it is touched. Its replica neither acknowledges nor offers a log until a primary has answered a
+//! question that was asked after the damage, and the journal has caught up with that answer. Until
+//! then nobody takes the damage for absence.
 //!
 //! # Where to find it
 //!
-//! `normal` is the paper's section 4.1, `view_change` 4.2, `recovery` 4.3 (from disk), `execution` and
-//! `client_table` the up-calls and at-most-once, `state_transfer` 5.1 and 5.2. `invariants` is checked after every
-//! step of a debug build. Handlers record what they learned; the `advance` functions look at
-//! what is known and take every step that has become possible. That way it does not matter in
-//! which order completions and messages arrive.
+//! `normal` is the paper's section 4.1, `view_change` 4.2, `recovery` 4.3 (from disk), `execution`
+//! and `client_table` the up-calls and at-most-once, `state_transfer` 5.1 and 5.2. `invariants` is
+//! checked after every step of a debug build. Handlers record what they learned; the `advance`
+//! functions look at what is known and take every step that has become possible. That way it does
+//! not matter in which order completions and messages arrive.
 
 mod checkpoint;
 mod client_table;
@@ -160,7 +163,8 @@ pub struct Replica {
 impl Replica {
     /// Takes an event and pushes what follows from it to `effects`.
     ///
-    /// Runs to completion and cannot fail: an event that makes no sense in the present state is ignored.
+    /// Runs to completion and cannot fail: an event that makes no sense in the present state is
+    /// ignored.
     ///
     /// # Panics
     ///
@@ -284,8 +288,8 @@ impl Replica {
         let sequence = self.superblocks.sequence;
         self.superblocks.view_sequence.get_or_insert(sequence);
         let checkpoint = self.named_checkpoint();
-        // A commit number beyond the durable journal would declare committed, after a crash, what a later
-        // prepare was to replace.
+        // A commit number beyond the durable journal would declare committed, after a crash, what a
+        // later prepare was to replace.
         let commit_number = self
             .commit_number
             .min(self.journal.durable())

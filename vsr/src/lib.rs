@@ -7,11 +7,11 @@
 //! it never elects anybody.
 //!
 //! Both are state machines and nothing else. An event goes in, effects come out; the driver carries
-//! the effects out in the order in which they were given, and reports completions as further events.
-//! There is no clock (only named timers, whose deadlines the driver owns), no randomness, no IO, no
-//! thread and no await in this crate, and every collection is ordered. So the very same code runs
-//! in production, under simulation and inside a model checker, and a replica can be cloned, compared
-//! and hashed.
+//! the effects out in the order in which they were given, and reports completions as further
+//! events. There is no clock (only named timers, whose deadlines the driver owns), no randomness,
+//! no IO, no thread and no await in this crate, and every collection is ordered. So the very same
+//! code runs in production, under simulation and inside a model checker, and a replica can be
+//! cloned, compared and hashed.
 //!
 //! This crate will never know what an operation or a record means, how bytes reach a disk or a
 //! peer, or how long anything takes.

@@ -1,8 +1,8 @@
 //! The group in a bad world: many random runs with lost, repeated and late messages, crashes that
 //! keep only what was durable, damaged journals, and cuts in one or both directions.
 //!
-//! After every step the checker compares all members with all that was ever seen. Then the world heals,
-//! and everybody has to come together and go on.
+//! After every step the checker compares all members with all that was ever seen. Then the world
+//! heals, and everybody has to come together and go on.
 //!
 //! `QUORATE_SEEDS=5000` runs more seeds, `QUORATE_SEED=42` runs one and says how it went.
 

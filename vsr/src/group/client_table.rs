@@ -1,10 +1,10 @@
 //! The sessions of the clients, and what each was told last.
 //!
 //! The table is part of the replicated state: it is changed by executing operations and by nothing
-//! else, in the same way on every member, and it is part of the checkpoint. Two flaws of the paper's table are
-//! avoided by sessions. A client that has lost count of its requests cannot reuse a number, because it
-//! registers anew and its old session is no longer accepted. And a client whose entry was
-//! evicted is told so, instead of having an old request executed twice.
+//! else, in the same way on every member, and it is part of the checkpoint. Two flaws of the
+//! paper's table are avoided by sessions. A client that has lost count of its requests cannot reuse
+//! a number, because it registers anew and its old session is no longer accepted. And a client
+//! whose entry was evicted is told so, instead of having an old request executed twice.
 
 use rkyv::{Archive, Deserialize, Serialize};
 

@@ -23,8 +23,9 @@ pub enum Effect {
     /// Write a prepare to the journal, where it replaces whatever stands at its number or above.
     ///
     /// Answered by [`Event::PrepareDurable`](super::Event::PrepareDurable), for each one and in
-    /// order; many may be made durable by one sync. After a crash the journal holds what was durable, perhaps
-    /// followed by further prepares in order; never a later one without an earlier one.
+    /// order; many may be made durable by one sync. After a crash the journal holds what was
+    /// durable, perhaps followed by further prepares in order; never a later one without an earlier
+    /// one.
     Append(Prepare),
     /// Write the superblock, so that a crash leaves either this one or its predecessor.
     ///

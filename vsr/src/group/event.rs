@@ -39,14 +39,14 @@ pub enum Event {
     /// The node itself asks for an operation, without a session and so without at-most-once.
     ///
     /// Dropped when the replica is not the primary or has no room (see
-    /// [`Replica::has_room`](super::Replica::has_room)), and lost if the view ends before it is committed: the
-    /// driver proposes again what its state still calls for.
+    /// [`Replica::has_room`](super::Replica::has_room)), and lost if the view ends before it is
+    /// committed: the driver proposes again what its state still calls for.
     Propose {
         /// What to do, opaque to the group.
         operation: Vec<u8>,
     },
-    /// What [`Effect::Append`](super::Effect::Append) asked for is on stable storage. One for each, in
-    /// the same order.
+    /// What [`Effect::Append`](super::Effect::Append) asked for is on stable storage. One for each,
+    /// in the same order.
     PrepareDurable {
         /// The number of the prepare.
         op: OpNumber,
@@ -58,7 +58,8 @@ pub enum Event {
         /// From [`Superblock::sequence`](super::Superblock::sequence).
         sequence: u64,
     },
-    /// What [`Effect::PersistCheckpoint`](super::Effect::PersistCheckpoint) asked for is on stable storage.
+    /// What [`Effect::PersistCheckpoint`](super::Effect::PersistCheckpoint) asked for is on stable
+    /// storage.
     CheckpointDurable {
         /// The last operation that the checkpoint covers.
         op: OpNumber,

@@ -58,10 +58,11 @@ impl Replica {
         effects.push(Effect::Execute { op, operation });
     }
 
-    /// Whether a request is executed for the first time, and for a client that still has its session.
+    /// Whether a request is executed for the first time, and for a client that still has its
+    /// session.
     ///
-    /// The session may have been evicted after the request was taken in. Every member decides alike,
-    /// because the table is the same everywhere.
+    /// The session may have been evicted after the request was taken in. Every member decides
+    /// alike, because the table is the same everywhere.
     fn is_executable(&self, client: u128, session: u64, request_number: u64) -> bool {
         let known = self.client_table.get(client);
         known.is_some_and(|known| known.session == session && known.request_number < request_number)

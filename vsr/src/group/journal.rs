@@ -1,7 +1,7 @@
 //! The journal in memory, and what of it is on stable storage.
 //!
-//! Appending to it also asks the driver to write; cutting its end does not. What was cut stays on the
-//! disk until something is appended in its place, and is recognised after a crash by
+//! Appending to it also asks the driver to write; cutting its end does not. What was cut stays on
+//! the disk until something is appended in its place, and is recognised after a crash by
 //! [`Superblock::log_view_op`](super::Superblock::log_view_op).
 
 use std::collections::VecDeque;
@@ -12,7 +12,8 @@ use crate::OpNumber;
 /// A chain of prepares that begins after `base`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Journal {
-    /// What comes before the first prepare: nothing, or prepares that a checkpoint made superfluous.
+    /// What comes before the first prepare: nothing, or prepares that a checkpoint made
+    /// superfluous.
     base: Head,
     entries: VecDeque<Prepare>,
     /// What the driver was asked to write and has not reported yet, in the order of asking.

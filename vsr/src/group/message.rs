@@ -54,7 +54,8 @@ pub enum Message {
         /// not go back: whoever is in an earlier one follows.
         promised: ViewNumber,
     },
-    /// Voter to the primary of `view`: I take no part in earlier views any more, and this is my log.
+    /// Voter to the primary of `view`: I take no part in earlier views any more, and this is my
+    /// log.
     DoViewChange {
         /// The view, on stable storage.
         view: ViewNumber,
@@ -78,7 +79,8 @@ pub enum Message {
     Recovery {
         /// The view of the sender; who is in an earlier one does not answer.
         view: ViewNumber,
-        /// A number that the sender did not use before, so that it knows a fresh answer from an old one.
+        /// A number that the sender did not use before, so that it knows a fresh answer from an old
+        /// one.
         nonce: u64,
     },
     /// The primary's answer.

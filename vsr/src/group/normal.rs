@@ -1,9 +1,10 @@
 //! Normal operation (paper, section 4.1, steps 2 to 7).
 //!
 //! The primary sends a prepare to everybody while it writes it to its own disk. It counts itself
-//! among the acknowledgements only when its own copy is durable, so a majority of *disks* holds what is
-//! committed. Backups take prepares strictly in order and acknowledge all that is durable at once; so an
-//! acknowledgement that is lost is made good by the next one. A gap is filled by state transfer.
+//! among the acknowledgements only when its own copy is durable, so a majority of *disks* holds
+//! what is committed. Backups take prepares strictly in order and acknowledge all that is durable
+//! at once; so an acknowledgement that is lost is made good by the next one. A gap is filled by
+//! state transfer.
 
 use super::{Checksum, Content, Effect, Head, Message, Prepare, Replica, Status, Timer};
 use crate::{NodeId, OpNumber, ViewNumber, quorum};
@@ -29,8 +30,8 @@ impl Replica {
         prepare: Prepare,
         effects: &mut Vec<Effect>,
     ) {
-        // A later view is not entered on account of a prepare, because a prepare does not tell where
-        // the log of its view ends. The primary's next `Commit` does.
+        // A later view is not entered on account of a prepare, because a prepare does not tell
+        // where the log of its view ends. The primary's next `Commit` does.
         if view != self.view || from != self.primary() || !self.follow_primary(effects) {
             return;
         }
@@ -234,7 +235,8 @@ impl Replica {
 
     /// The primary is not heard by a majority, or does not hear it: it stops claiming to be there.
     ///
-    /// It stays primary, so that what is under way can still be committed if the majority comes back.
+    /// It stays primary, so that what is under way can still be committed if the majority comes
+    /// back.
     pub(super) fn on_quorum_silent(&mut self, effects: &mut Vec<Effect>) {
         if self.is_primary() {
             effects.push(Effect::Disarm(Timer::Commit));

@@ -1,13 +1,15 @@
-//! The start of a replica from its own disk (paper, section 4.3, with a disk instead of the others).
+//! The start of a replica from its own disk (paper, section 4.3, with a disk instead of the
+//! others).
 //!
 //! Promises, journal and checkpoint are on stable storage, so a crash loses nothing that anybody
 //! was told. A backup goes on in its view as soon as it hears the primary; a primary must not go on
-//! (see the page of [`group`](super)); and everybody begins by asking for the next view, so that a group that
-//! was started as a whole does not first wait for a silence that is certain. Where there is a primary, it
-//! answers, and the question is dropped.
+//! (see the page of [`group`](super)); and everybody begins by asking for the next view, so that a
+//! group that was started as a whole does not first wait for a silence that is certain. Where there
+//! is a primary, it answers, and the question is dropped.
 //!
-//! The rest of this file is about a journal that is damaged. Such a replica has forgotten part of what it
-//! acknowledged, like a replica in the paper that has lost its memory, and like that one it asks.
+//! The rest of this file is about a journal that is damaged. Such a replica has forgotten part of
+//! what it acknowledged, like a replica in the paper that has lost its memory, and like that one it
+//! asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,8 +25,8 @@ use crate::{NodeId, OpNumber, ViewNumber};
 pub struct Recovered {
     /// The valid superblock; `None` on a disk that was never used.
     ///
-    /// A disk that holds a journal or a checkpoint without a superblock has lost its promises. It must
-    /// not be started with: [`Replica::new`] panics.
+    /// A disk that holds a journal or a checkpoint without a superblock has lost its promises. It
+    /// must not be started with: [`Replica::new`] panics.
     pub superblock: Option<Superblock>,
     /// The checkpoint that the superblock names; `None` if it names none or it cannot be read.
     pub checkpoint: Option<Checkpoint>,
@@ -54,8 +56,8 @@ impl Replica {
     ///
     /// # Panics
     ///
-    /// If the configuration is no group (see [`Config`]), or the disk holds a journal or a checkpoint
-    /// but no superblock.
+    /// If the configuration is no group (see [`Config`]), or the disk holds a journal or a
+    /// checkpoint but no superblock.
     pub fn new(config: Config, recovered: Recovered, effects: &mut Vec<Effect>) -> Self {
         config.check();
         let Recovered {
@@ -194,8 +196,8 @@ impl Replica {
         }
     }
 
-    /// The log of a primary that was asked after the damage includes all that this replica may have acknowledged to
-    /// it.
+    /// The log of a primary that was asked after the damage includes all that this replica may have
+    /// acknowledged to it.
     pub(super) fn on_recovery_response(
         &mut self,
         from: NodeId,
@@ -215,10 +217,12 @@ impl Replica {
         }
     }
 
-    /// Whether a primary's statement of where its log ends may be believed without having asked for it.
+    /// Whether a primary's statement of where its log ends may be believed without having asked for
+    /// it.
     ///
-    /// With a damaged journal not in the view of the damage: the message may be an old one, from before this
-    /// replica acknowledged what it has now lost. A later view started with all that counts.
+    /// With a damaged journal not in the view of the damage: the message may be an old one, from
+    /// before this replica acknowledged what it has now lost. A later view started with all that
+    /// counts.
     pub(super) fn may_trust_head(&self, view: ViewNumber) -> bool {
         self.damage.as_ref().is_none_or(|damage| view > damage.view)
     }
@@ -254,7 +258,8 @@ fn recover_journal(base: Head, found: Vec<Prepare>, superblock: &Superblock) -> 
         checksum: first.parent,
     };
     let journal = Journal::recovered(start, entries);
-    // A checkpoint that came from another member may have no place in the journal that it found here.
+    // A checkpoint that came from another member may have no place in the journal that it found
+    // here.
     let is_connected = journal.has(base);
     if is_connected {
         (journal, false)

@@ -1,4 +1,5 @@
-//! What clients ask of the primary, and who is answered at once (paper, section 4.1, steps 1 and 2).
+//! What clients ask of the primary, and who is answered at once (paper, section 4.1, steps 1 and
+//! 2).
 
 use super::{Content, Effect, Rejection, Replica};
 use crate::OpNumber;
@@ -70,7 +71,7 @@ impl Replica {
     }
 
     fn judge_request(&self, client: u128, session: u64, request_number: u64) -> Judgement {
-        if !self.is_primary() {
+        if !self.is_confident_primary() {
             return Judgement::Reject(Rejection::NotPrimary);
         }
         // Executing what came from earlier views may still change the client's entry.
@@ -118,8 +119,16 @@ impl Replica {
             .map(|prepare| &prepare.content)
     }
 
+    /// Whether a majority was there lately.
+    ///
+    /// Otherwise there may be a later primary, and what this one says of a client may be out of
+    /// date.
+    fn is_confident_primary(&self) -> bool {
+        self.is_primary() && self.vote.is_none()
+    }
+
     fn may_take_request(&self) -> Result<(), Rejection> {
-        if !self.is_primary() {
+        if !self.is_confident_primary() {
             return Err(Rejection::NotPrimary);
         }
         let limits = &self.config.limits;

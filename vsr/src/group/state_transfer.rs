@@ -1,11 +1,12 @@
-//! State transfer: a journal, or the state itself, from another member (paper, sections 5.1 and 5.2).
+//! State transfer: a journal, or the state itself, from another member (paper, sections 5.1 and
+//! 5.2).
 //!
 //! Who lacks something sends places of its own journal; the answer begins after the last one that
-//! both have. Because prepares are chained, that place is exactly where the two journals part. If the
-//! other journal no longer reaches back to any of the places, the answer is a checkpoint.
+//! both have. Because prepares are chained, that place is exactly where the two journals part. If
+//! the other journal no longer reaches back to any of the places, the answer is a checkpoint.
 //!
-//! Only members in the same view answer, and only with a log that cannot change under the asker's hands:
-//! the settled log of the view, or the log that was promised to the view's new primary.
+//! Only members in the same view answer, and only with a log that cannot change under the asker's
+//! hands: the settled log of the view, or the log that was promised to the view's new primary.
 
 use super::{Checkpoint, Effect, Head, Message, Phase, Prepare, Replica, Status, Timer};
 use crate::{NodeId, OpNumber, ViewNumber};
@@ -147,10 +148,12 @@ impl Replica {
         view == self.view && is_asked && is_ready
     }
 
-    /// Whether the disk says all that it has to say before the journal becomes the log of this view.
+    /// Whether the disk says all that it has to say before the journal becomes the log of this
+    /// view.
     ///
-    /// A disk that is new or damaged was marked as such. And the view is durable, so that after a crash in the
-    /// middle this replica does not go on in the view to whose log its journal belonged before.
+    /// A disk that is new or damaged was marked as such. And the view is durable, so that after a
+    /// crash in the middle this replica does not go on in the view to whose log its journal
+    /// belonged before.
     pub(super) fn may_change_journal(&self) -> bool {
         let is_marked = self.superblocks.durable >= self.superblocks.first;
         is_marked && self.superblocks.promised == self.view
@@ -166,8 +169,8 @@ impl Replica {
     /// Puts `prepares`, which follow `after` in the log of the view, in the place of whatever the
     /// journal has there instead.
     fn merge(&mut self, after: Head, prepares: Vec<Prepare>, effects: &mut Vec<Effect>) {
-        // The log with which the view started is what the promises are about. What came later arrives
-        // when this replica takes part in the view.
+        // The log with which the view started is what the promises are about. What came later
+        // arrives when this replica takes part in the view.
         let end = match self.phase {
             Some(Phase::Adopting(head)) => head.op,
             _ => OpNumber(u64::MAX),
@@ -238,8 +241,8 @@ impl Replica {
         });
     }
 
-    /// Whether a foreign checkpoint is about to take the place of part of the journal, which must not change
-    /// meanwhile.
+    /// Whether a foreign checkpoint is about to take the place of part of the journal, which must
+    /// not change meanwhile.
     pub(super) fn is_installing(&self) -> bool {
         self.writing
             .as_ref()

@@ -23,7 +23,8 @@ pub struct Superblock {
     /// How far the log of `log_view` reached when the journal became it.
     ///
     /// What follows in that log was prepared in `log_view` or later. A prepare above this number
-    /// from an earlier view is therefore no part of the log: it stood in the journal before, and is cut.
+    /// from an earlier view is therefore no part of the log: it stood in the journal before, and is
+    /// cut.
     pub log_view_op: OpNumber,
     /// An operation up to which everything in the journal is known to be committed.
     pub commit_number: OpNumber,

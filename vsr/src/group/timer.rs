@@ -2,9 +2,9 @@
 
 /// A named timer; the driver owns its duration and its jitter.
 ///
-/// [`Effect::Arm`](super::Effect::Arm) starts one (or starts it afresh), `Disarm` stops it, and when it
-/// runs out it is stopped and answered by [`Event::Timeout`](super::Event::Timeout). A timer that fires late,
-/// early or superfluously costs messages or a view change, never safety.
+/// [`Effect::Arm`](super::Effect::Arm) starts one (or starts it afresh), `Disarm` stops it, and
+/// when it runs out it is stopped and answered by [`Event::Timeout`](super::Event::Timeout). A
+/// timer that fires late, early or superfluously costs messages or a view change, never safety.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// The primary has operations that are not committed yet and sends them again to the backups

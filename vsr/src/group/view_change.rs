@@ -12,9 +12,9 @@
 //!  Normal <--- superblock with log_view durable --- Settling <--- that log durable -----+
 //! ```
 //!
-//! In `Waiting` nothing changes the journal: the promise speaks of it. In `Adopting` it is brought to
-//! the log that was chosen, which other members are asked for piece by piece; so no message of a view change
-//! carries a log. Only a settled log is served, acknowledged and executed.
+//! In `Waiting` nothing changes the journal: the promise speaks of it. In `Adopting` it is brought
+//! to the log that was chosen, which other members are asked for piece by piece; so no message of a
+//! view change carries a log. Only a settled log is served, acknowledged and executed.
 
 use super::{Effect, Head, Message, Replica, Status, Timer};
 use crate::{NodeId, OpNumber, ViewNumber, quorum};
@@ -43,8 +43,8 @@ pub(crate) struct Promise {
 impl Replica {
     /// Asks for a view at least as late as `view`, and says so to the other voters.
     ///
-    /// If another voter asks for a later one already, so does this one: otherwise three voters might
-    /// ask for three different views.
+    /// If another voter asks for a later one already, so does this one: otherwise three voters
+    /// might ask for three different views.
     pub(super) fn cast_vote(&mut self, view: ViewNumber, effects: &mut Vec<Effect>) {
         let latest = self.votes.values().copied().max().unwrap_or_default();
         self.vote = Some(view.max(latest).max(self.vote.unwrap_or_default()));
@@ -69,7 +69,8 @@ impl Replica {
         } else if self.vote.is_some_and(|mine| mine < view) {
             self.cast_vote(view, effects);
         } else if self.is_primary() && self.vote.is_none() {
-            // Whoever asks has missed that there is a primary, for instance because it was restarted.
+            // Whoever asks has missed that there is a primary, for instance because it was
+            // restarted.
             self.send(from, self.commit_message(), effects);
         }
     }
@@ -305,7 +306,8 @@ impl Replica {
         self.phase = Some(Phase::Settling(sequence));
     }
 
-    /// Begins to take part in the view: the log that it started with is durable, and so is `log_view`.
+    /// Begins to take part in the view: the log that it started with is durable, and so is
+    /// `log_view`.
     fn enter_normal(&mut self, effects: &mut Vec<Effect>) {
         self.status = Status::Normal;
         self.phase = None;

@@ -1,0 +1,18 @@
+//! The group, sentence by sentence of "Viewstamped Replication Revisited" (Liskov & Cowling, 2012).
+
+#[path = "group_paper/client_table.rs"]
+mod client_table;
+#[path = "group_paper/damage.rs"]
+mod damage;
+#[path = "group_paper/group.rs"]
+mod group;
+#[path = "group_paper/normal.rs"]
+mod normal;
+#[path = "group_paper/recovery.rs"]
+mod recovery;
+#[path = "group_paper/state_transfer.rs"]
+mod state_transfer;
+#[path = "group_paper/view_change.rs"]
+mod view_change;
+#[path = "group_paper/wire.rs"]
+mod wire;

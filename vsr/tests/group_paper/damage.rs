@@ -1,0 +1,96 @@
+//! A journal that has lost what its replica acknowledged is not taken for a short one.
+
+use quorate_vsr::group::{Event, Message, Status};
+use quorate_vsr::{NodeId, OpNumber};
+
+use crate::group::{Group, node};
+
+/// A group in which "a" and "b" are committed by the primary and one backup only; that backup
+/// then loses "b" from its disk. The primary and the other backup are given.
+fn with_damage() -> (Group, NodeId, NodeId, NodeId) {
+    let mut group = Group::of_three();
+    let (primary, backups) = (group.primary(), group.backups());
+    let (damaged, other) = (backups[0], backups[1]);
+    group.cut.insert(other);
+    group.propose("a");
+    group.propose("b");
+    group.run();
+    assert_eq!(group.executed(primary), ["a", "b"]);
+    group.crash(damaged);
+    let disk = &mut group.members.get_mut(&damaged).unwrap().disk;
+    disk.journal.truncate(1);
+    disk.is_damaged = true;
+    (group, primary, damaged, other)
+}
+
+#[test]
+fn damage_and_a_dead_primary_stop_the_group_but_lose_nothing() {
+    let (mut group, primary, damaged, other) = with_damage();
+    group.crash(primary);
+    group.start(damaged);
+    group.cut.clear();
+    group.change_view();
+    group.settle();
+    assert!(!group.replica(damaged).is_primary());
+    assert!(
+        !group.replica(other).is_primary(),
+        "the damaged journal is no evidence"
+    );
+
+    group.start(primary);
+    group.run();
+    group.settle();
+    for id in 1..=3 {
+        assert_eq!(group.executed(node(id)), ["a", "b"]);
+        assert!(!group.replica(node(id)).is_damaged());
+    }
+}
+
+#[test]
+fn damaged_journal_is_repaired_by_the_primary() {
+    let (mut group, primary, damaged, _) = with_damage();
+    group.start(damaged);
+    assert!(group.replica(damaged).is_damaged());
+    group.settle();
+    assert_eq!(group.primary(), primary);
+    assert!(!group.replica(damaged).is_damaged());
+    assert_eq!(group.replica(damaged).op_number(), OpNumber(2));
+    let durable = group.members[&damaged].disk.superblock.clone().unwrap();
+    assert!(!durable.is_damaged);
+}
+
+/// A crash in the middle of the repair leaves a journal that looks whole. The superblock knows
+/// better.
+#[test]
+fn damage_outlives_a_crash_during_repair() {
+    let (mut group, primary, damaged, _) = with_damage();
+    group.start(damaged);
+    // The mark is written before anything else.
+    group.complete(damaged);
+    group.crash(damaged);
+    group.crash(primary);
+    group.start(damaged);
+    assert!(group.replica(damaged).is_damaged());
+    group.cut.clear();
+    group.settle();
+    assert_eq!(group.replica(damaged).status(), Status::Recovering);
+}
+
+/// A statement of the primary from before the damage would make the short journal look whole.
+#[test]
+fn old_message_does_not_repair() {
+    let (mut group, primary, damaged, _) = with_damage();
+    let first_commit = group.sent.iter().find(|(from, to, message)| {
+        let is_early = matches!(message, Message::Commit { head, .. } if head.op == OpNumber(0));
+        let is_early = is_early
+            || matches!(message, Message::StartView { head, .. } if head.op == OpNumber(0));
+        (*from, *to) == (primary, damaged) && is_early
+    });
+    let (from, _, message) = first_commit.unwrap().clone();
+    group.cut.insert(primary);
+    group.start(damaged);
+    group.run();
+    group.step(damaged, Event::Message { from, message });
+    group.run();
+    assert!(group.replica(damaged).is_damaged());
+}

@@ -1,0 +1,393 @@
+//! A group whose every message and every write can be held back by a test.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use quorate_vsr::group::{
+    Checkpoint, Config, Effect, Event, Limits, Message, Prepare, Recovered, Replica, Superblock,
+    Timer,
+};
+use quorate_vsr::{NodeId, OpNumber};
+
+pub(crate) fn node(id: u16) -> NodeId {
+    NodeId(id)
+}
+
+/// What is on one member's disk.
+#[derive(Clone, Default)]
+pub(crate) struct Disk {
+    pub(crate) superblock: Option<Superblock>,
+    pub(crate) checkpoints: BTreeMap<OpNumber, Checkpoint>,
+    pub(crate) journal: Vec<Prepare>,
+    pub(crate) is_damaged: bool,
+}
+
+pub(crate) struct Member {
+    pub(crate) replica: Option<Replica>,
+    pub(crate) disk: Disk,
+    /// Writes that the disk has not carried out, and effects that a crash forgets.
+    writes: VecDeque<Effect>,
+    pub(crate) armed: BTreeSet<Timer>,
+    /// What the state machine executed, in order.
+    pub(crate) executed: Vec<Vec<u8>>,
+    /// What clients were told.
+    pub(crate) answers: Vec<Effect>,
+}
+
+pub(crate) struct Group {
+    limits: Limits,
+    voters: Vec<NodeId>,
+    standbys: Vec<NodeId>,
+    pub(crate) members: BTreeMap<NodeId, Member>,
+    network: VecDeque<(NodeId, NodeId, Message)>,
+    /// Everything that was ever sent.
+    pub(crate) sent: Vec<(NodeId, NodeId, Message)>,
+    /// Members that neither send nor receive.
+    pub(crate) cut: BTreeSet<NodeId>,
+    /// Members whose disk does not finish anything.
+    pub(crate) slow: BTreeSet<NodeId>,
+}
+
+impl Group {
+    /// Everybody is started on an empty disk, and nothing was delivered yet.
+    pub(crate) fn new(voters: u16, standbys: u16, limits: Limits) -> Self {
+        let disk = |_| Disk::default();
+        Self::with_disks(voters, standbys, limits, disk)
+    }
+
+    pub(crate) fn with_disks(
+        voters: u16,
+        standbys: u16,
+        limits: Limits,
+        disk: impl Fn(NodeId) -> Disk,
+    ) -> Self {
+        let mut group = Self {
+            limits,
+            voters: (1..=voters).map(NodeId).collect(),
+            standbys: (voters + 1..=voters + standbys).map(NodeId).collect(),
+            members: BTreeMap::new(),
+            network: VecDeque::new(),
+            sent: Vec::new(),
+            cut: BTreeSet::new(),
+            slow: BTreeSet::new(),
+        };
+        for id in 1..=voters + standbys {
+            let member = Member {
+                replica: None,
+                disk: disk(NodeId(id)),
+                writes: VecDeque::new(),
+                armed: BTreeSet::new(),
+                executed: Vec::new(),
+                answers: Vec::new(),
+            };
+            group.members.insert(NodeId(id), member);
+            group.start(NodeId(id));
+        }
+        group
+    }
+
+    /// Three voters that have agreed on their first view, with a session for client 7.
+    pub(crate) fn of_three() -> Self {
+        let mut group = Self::new(3, 0, Limits::default());
+        group.run();
+        group
+    }
+
+    pub(crate) fn primary(&self) -> NodeId {
+        let mut primaries = self.members.iter().filter_map(|(id, member)| {
+            member
+                .replica
+                .as_ref()
+                .filter(|replica| replica.is_primary())
+                .map(|_| *id)
+        });
+        let primary = primaries.next().expect("there is a primary");
+        assert_eq!(primaries.next(), None, "there is one primary");
+        primary
+    }
+
+    /// The primary beside a member that is cut off, and may still take itself for one.
+    pub(crate) fn primary_beside(&self, cut: NodeId) -> NodeId {
+        let mut others = self.members.keys().copied().filter(|node| *node != cut);
+        let is_primary = |node: &NodeId| self.replica(*node).is_primary();
+        others.find(is_primary).expect("the others have a primary")
+    }
+
+    pub(crate) fn backups(&self) -> Vec<NodeId> {
+        let primary = self.primary();
+        self.voters
+            .iter()
+            .copied()
+            .filter(|voter| *voter != primary)
+            .collect()
+    }
+
+    pub(crate) fn replica(&self, node: NodeId) -> &Replica {
+        self.members[&node]
+            .replica
+            .as_ref()
+            .expect("the member runs")
+    }
+
+    pub(crate) fn executed(&self, node: NodeId) -> Vec<&str> {
+        let text = |operation: &Vec<u8>| std::str::from_utf8(operation).unwrap().to_owned();
+        let texts = self.members[&node]
+            .executed
+            .iter()
+            .map(text)
+            .map(|text| &*text.leak());
+        texts.collect()
+    }
+
+    pub(crate) fn start(&mut self, node: NodeId) {
+        let config = Config {
+            me: node,
+            voters: self.voters.clone(),
+            standbys: self.standbys.clone(),
+            limits: self.limits,
+        };
+        let member = self.members.get_mut(&node).unwrap();
+        let disk = &member.disk;
+        let named = disk
+            .superblock
+            .as_ref()
+            .map(|superblock| superblock.checkpoint.op);
+        let recovered = Recovered {
+            superblock: disk.superblock.clone(),
+            checkpoint: named.and_then(|op| disk.checkpoints.get(&op).cloned()),
+            journal: disk.journal.clone(),
+            is_damaged: disk.is_damaged,
+        };
+        member.disk.is_damaged = false;
+        member.executed.clear();
+        let mut effects = Vec::new();
+        member.replica = Some(Replica::new(config, recovered, &mut effects));
+        self.carry_out(node, effects);
+    }
+
+    /// Everything that was not on stable storage is gone.
+    pub(crate) fn crash(&mut self, node: NodeId) {
+        let member = self.members.get_mut(&node).unwrap();
+        member.replica = None;
+        member.writes.clear();
+        member.armed.clear();
+    }
+
+    pub(crate) fn step(&mut self, node: NodeId, event: Event) {
+        let mut effects = Vec::new();
+        if let Some(replica) = &mut self.members.get_mut(&node).unwrap().replica {
+            replica.step(event, &mut effects);
+            self.carry_out(node, effects);
+        }
+    }
+
+    /// Lets a timer run out, if it is armed.
+    pub(crate) fn fire(&mut self, node: NodeId, timer: Timer) {
+        if self.members.get_mut(&node).unwrap().armed.remove(&timer) {
+            self.step(node, Event::Timeout(timer));
+        }
+    }
+
+    pub(crate) fn propose(&mut self, text: &str) {
+        self.propose_at(self.primary(), text);
+    }
+
+    pub(crate) fn propose_at(&mut self, node: NodeId, text: &str) {
+        self.step(
+            node,
+            Event::Propose {
+                operation: text.as_bytes().to_vec(),
+            },
+        );
+    }
+
+    pub(crate) fn request(&mut self, client: u128, session: u64, request_number: u64, text: &str) {
+        let operation = text.as_bytes().to_vec();
+        let primary = self.primary();
+        self.step(
+            primary,
+            Event::Request {
+                client,
+                session,
+                request_number,
+                operation,
+            },
+        );
+    }
+
+    /// Registers a client and gives its session.
+    pub(crate) fn register(&mut self, client: u128) -> u64 {
+        let primary = self.primary();
+        self.step(primary, Event::Register { client });
+        self.run();
+        match self.answers(primary).last() {
+            Some(Effect::ReplyRegistered {
+                client: registered,
+                session,
+            }) => {
+                assert_eq!(*registered, client);
+                *session
+            }
+            other => panic!("a session was expected, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn answers(&self, node: NodeId) -> &[Effect] {
+        &self.members[&node].answers
+    }
+
+    /// Delivers messages and completes writes until nothing is left to do.
+    pub(crate) fn run(&mut self) {
+        loop {
+            let writer = self
+                .members
+                .iter()
+                .find(|(node, member)| !self.slow.contains(node) && !member.writes.is_empty());
+            if let Some(node) = writer.map(|(node, _)| *node) {
+                self.complete(node);
+            } else if let Some((from, to, message)) = self.network.pop_front() {
+                if !self.cut.contains(&from) && !self.cut.contains(&to) {
+                    self.step(to, Event::Message { from, message });
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Runs, and lets the timers that repeat lost messages fire a few times.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..8 {
+            for node in self.members.keys().copied().collect::<Vec<_>>() {
+                for timer in [
+                    Timer::Prepare,
+                    Timer::Commit,
+                    Timer::ViewChangeResend,
+                    Timer::GetState,
+                ] {
+                    self.fire(node, timer);
+                }
+            }
+            self.run();
+        }
+    }
+
+    /// Everybody who can loses faith in the primary.
+    pub(crate) fn change_view(&mut self) {
+        for node in self.members.keys().copied().collect::<Vec<_>>() {
+            if !self.cut.contains(&node) {
+                self.fire(node, Timer::PrimarySilent);
+            }
+        }
+        self.run();
+    }
+
+    /// Forgets every message that is under way.
+    pub(crate) fn lose_messages(&mut self) {
+        self.network.clear();
+    }
+
+    /// Carries out the oldest write of a disk.
+    pub(crate) fn complete(&mut self, node: NodeId) {
+        let member = self.members.get_mut(&node).unwrap();
+        let disk = &mut member.disk;
+        let event = match member
+            .writes
+            .pop_front()
+            .expect("something is being written")
+        {
+            Effect::Append(prepare) => {
+                disk.journal.retain(|entry| entry.op < prepare.op);
+                disk.journal.push(prepare.clone());
+                Event::PrepareDurable {
+                    op: prepare.op,
+                    checksum: prepare.checksum,
+                }
+            }
+            Effect::TrimJournal { below } => {
+                disk.journal.retain(|entry| entry.op >= below);
+                return;
+            }
+            Effect::Persist(superblock) => {
+                let sequence = superblock.sequence;
+                disk.superblock = Some(superblock);
+                Event::SuperblockDurable { sequence }
+            }
+            Effect::PersistCheckpoint(checkpoint) => {
+                let op = checkpoint.op();
+                disk.checkpoints.insert(op, checkpoint);
+                Event::CheckpointDurable { op }
+            }
+            other => panic!("{other:?} is no write"),
+        };
+        self.step(node, event);
+    }
+
+    /// What a member's disk is asked for and has not finished.
+    pub(crate) fn writes(&self, node: NodeId) -> &VecDeque<Effect> {
+        &self.members[&node].writes
+    }
+
+    /// The messages that a member has sent since a mark (a length of `sent`).
+    pub(crate) fn sent_by(&self, node: NodeId, mark: usize) -> Vec<&Message> {
+        let sent = self.sent[mark..]
+            .iter()
+            .filter(|(from, _, _)| *from == node);
+        sent.map(|(_, _, message)| message).collect()
+    }
+
+    fn carry_out(&mut self, node: NodeId, effects: Vec<Effect>) {
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            let member = self.members.get_mut(&node).unwrap();
+            let answer = match effect {
+                Effect::Send { to, message } => {
+                    self.sent.push((node, to, message.clone()));
+                    self.network.push_back((node, to, message));
+                    continue;
+                }
+                Effect::Execute { op, operation } => {
+                    member.executed.push(operation.clone());
+                    Event::Executed {
+                        op,
+                        reply: [b"did ", operation.as_slice()].concat(),
+                    }
+                }
+                Effect::TakeSnapshot { op } => Event::Snapshot {
+                    op,
+                    state: member.executed.join(&b'\n'),
+                },
+                Effect::Restore { state, .. } => {
+                    let lines = state
+                        .split(|byte| *byte == b'\n')
+                        .filter(|line| !line.is_empty());
+                    member.executed = lines.map(<[u8]>::to_vec).collect();
+                    continue;
+                }
+                Effect::Arm(timer) => {
+                    member.armed.insert(timer);
+                    continue;
+                }
+                Effect::Disarm(timer) => {
+                    member.armed.remove(&timer);
+                    continue;
+                }
+                Effect::ReplyRegistered { .. }
+                | Effect::Reply { .. }
+                | Effect::RejectRequest { .. } => {
+                    member.answers.push(effect);
+                    continue;
+                }
+                Effect::Append(_)
+                | Effect::Persist(_)
+                | Effect::PersistCheckpoint(_)
+                | Effect::TrimJournal { .. } => {
+                    member.writes.push_back(effect);
+                    continue;
+                }
+            };
+            let mut more = Vec::new();
+            member.replica.as_mut().unwrap().step(answer, &mut more);
+            effects.extend(more);
+        }
+    }
+}
