@@ -1,7 +1,7 @@
 //! The command line of `quorate`: one file per command.
 //!
 //! What people and scripts may rely on: results go to stdout, everything else to stderr; listings
-//! are tables, or JSON with `--output json`; the exit codes are those of [`Failure`].
+//! are tables, or JSON with `--output json`; the exit codes are told by `quorate help`.
 
 mod bench;
 mod bootstrap;
