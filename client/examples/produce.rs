@@ -37,7 +37,7 @@ async fn produce(bootstrap: &str, topic: &str) -> Result<(), Error> {
         );
     });
 
-    // Reading standard input blocks, so it has a thread of its own: this one belongs to the runtime.
+    // Reading standard input blocks, so it has a thread of its own: this one is the runtime's.
     let (lines, input) = flume::bounded(1024);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {

@@ -14,7 +14,7 @@ pub trait Tasks: Clone + 'static {
     /// The monotonic clock.
     fn now(&self) -> Instant;
 
-    /// Milliseconds since 1970-01-01 UTC by the wall clock, which may jump. Never steers a protocol.
+    /// Milliseconds since 1970-01-01 UTC by the wall clock. It may jump, so it steers no protocol.
     fn wall_clock_ms(&self) -> i64;
 
     /// Completes once `duration` has passed.
