@@ -12,14 +12,14 @@
 //!    has, and leaves only when all of it is on stable storage.
 //! 2. **Choose.** From a majority of promises the leader takes the log with the greatest
 //!    (`log_epoch`, `next_offset`).
-//! 3. **Adopt.** It makes its own log equal to that one, durably, then makes `log_epoch` this epoch,
-//!    durably, and opens. Followers likewise: they cut what parts from the leader's log, catch up to
-//!    where it was when it opened, and only then set their `log_epoch`.
+//! 3. **Adopt.** It makes its own log equal to that one, durably, then makes `log_epoch` this
+//!    epoch, durably, and opens. Followers likewise: they cut what parts from the leader's log,
+//!    catch up to where it was when it opened, and only then set their `log_epoch`.
 //! 4. **Replicate.** Records go to all followers at once and to the own disk at the same time, as
-//!    many messages in flight as the pipeline allows. Followers answer when they have them on stable
-//!    storage.
-//! 5. **Commit.** A record is committed when a majority of the voters, each with `log_epoch` of this
-//!    epoch, hold it durably. The high watermark is the first offset that is not.
+//!    many messages in flight as the pipeline allows. Followers answer when they have them on
+//!    stable storage.
+//! 5. **Commit.** A record is committed when a majority of the voters, each with `log_epoch` of
+//!    this epoch, hold it durably. The high watermark is the first offset that is not.
 //!
 //! The replica keeps no records. A log is known here by its epoch history and its next offset (see
 //! [`EpochHistory`]); the bytes pass the driver by, on [`Effect::Accept`] and
@@ -29,8 +29,8 @@
 //!
 //! Three invariants, each kept where the code that could break it stands:
 //!
-//! * **Log matching.** If two replicas hold a record of the same epoch at the same offset, their logs
-//!   are equal up to there. In an epoch one leader writes, at the end of its own log, and only
+//! * **Log matching.** If two replicas hold a record of the same epoch at the same offset, their
+//!   logs are equal up to there. In an epoch one leader writes, at the end of its own log, and only
 //!   before it is restarted; followers append only what continues a log that they have cut to a
 //!   prefix of the sender's.
 //! * **Completeness.** Every chosen log contains every record that was committed in an older epoch,

@@ -10,8 +10,9 @@ use crate::{Epoch, NodeId, Offset};
 ///
 /// * **Order.** Effects are begun in order, and all effects of one step before the next step.
 /// * **Log writes.** Appended records ([`Effect::Accept`], and those of a successful
-///   [`Replica::append`](super::Replica::append)) are made durable by the driver on its own accord, in
-///   order and soon, and reported by [`Event::LogDurable`](super::Event::LogDurable) in that order.
+///   [`Replica::append`](super::Replica::append)) are made durable by the driver on its own accord,
+///   in order and soon, and reported by [`Event::LogDurable`](super::Event::LogDurable) in that
+///   order.
 /// * **Cuts.** [`Effect::Truncate`] is told only when every appended record has been reported
 ///   durable, so no flush is in flight, and until [`Event::Truncated`](super::Event::Truncated)
 ///   nothing is appended, so none begins. Reads may be in flight: below the high watermark they are

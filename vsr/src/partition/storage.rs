@@ -54,8 +54,9 @@ impl Replica {
     /// Whether facts and log are on stable storage just as they are in memory, so that a promise
     /// may say what they are.
     ///
-    /// A promise that counted records which a crash then takes away would let a leader build on
-    /// records that nobody has.
+    /// A promise that a crash takes back is none: the replica would obey the fenced leader again,
+    /// and commit behind the back of the one that counts on it. And a promise that counted records
+    /// which a crash takes away would have the leader wait for records that nobody has.
     pub(super) fn is_settled(&self) -> bool {
         self.has_promised()
             && self.durable_facts.log_epoch == self.facts.log_epoch

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_vsr::partition::Facts;
+use quorate_vsr::partition::{Facts, Message};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
 use super::node::{Batch, Node};
@@ -14,6 +14,8 @@ pub(crate) struct Ledger {
     openers: BTreeMap<Epoch, NodeId>,
     watermarks: BTreeMap<NodeId, Offset>,
     facts: BTreeMap<NodeId, Facts>,
+    /// The greatest epoch to which each node has ever told anybody a promise.
+    promises: BTreeMap<NodeId, Epoch>,
 }
 
 impl Ledger {
@@ -66,6 +68,24 @@ impl Ledger {
             assert!(
                 is_committed,
                 "{batch:?} is acknowledged, and something else was committed"
+            );
+        }
+    }
+
+    /// A node speaks. It keeps every promise that it has told, whatever it has forgotten since.
+    pub(crate) fn on_said(&mut self, node: &Node, message: &Message) {
+        let epoch = message.epoch();
+        let promised = self.promises.entry(node.id).or_default();
+        assert!(
+            epoch >= *promised,
+            "{:?} promised {promised:?} and says {message:?}",
+            node.id
+        );
+        if let Message::Promise(promise) = message {
+            *promised = epoch;
+            assert!(
+                node.log_on_disk >= promise.next_offset,
+                "{promise:?} counts on memory"
             );
         }
     }

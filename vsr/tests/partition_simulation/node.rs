@@ -53,7 +53,8 @@ pub(crate) struct Node {
     pub(crate) reads: BTreeMap<NodeId, Read>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) timers: BTreeSet<Timer>,
-    /// How many of the control plane's assignments this process has heard.
+    /// How many of the control plane's assignments this node has heard; after a crash it may hear
+    /// some of them again.
     pub(crate) heard: usize,
     /// Batches whose clients wait for the acknowledgement.
     pub(crate) waiting: Vec<Batch>,
@@ -127,8 +128,8 @@ impl Node {
         self.replica = Some(replica.expect("the disk keeps what it confirmed"));
     }
 
-    /// Loses all that was not on disk, except that the first `kept` batches of it did get there, and
-    /// facts under way if `facts_land`.
+    /// Loses all that was not on disk, except that the first `kept` batches of it did get there,
+    /// and facts under way if `facts_land`.
     pub(crate) fn crash(&mut self, kept: usize, facts_land: bool) {
         self.replica = None;
         let certain = self.durable_log().len();
@@ -147,6 +148,5 @@ impl Node {
         self.sent.clear();
         self.timers.clear();
         self.waiting.clear();
-        self.heard = 0;
     }
 }

@@ -1,6 +1,8 @@
 //! The replicas of one partition, their network, their disks, clients and the control plane, all of
 //! it driven by one seed.
 
+use std::collections::BTreeSet;
+
 use quorate_vsr::partition::{Effect, Event, Message, RecordsHead, Timer};
 use quorate_vsr::{Epoch, NodeId, Offset};
 use rand::rngs::ChaCha8Rng;
@@ -15,6 +17,8 @@ mod work;
 const PACKETS_MAX: usize = 300;
 /// How many old packets the network remembers, to deliver them once more when nobody expects it.
 const STASH_MAX: usize = 50;
+/// How often, out of a thousand steps, a disk becomes faster or slower.
+const DISK_CHANGES: u32 = 10;
 /// A healed world must have settled within this many steps.
 const SETTLE_STEPS_MAX: usize = 60_000;
 
@@ -25,15 +29,23 @@ struct Weather {
     loss: f64,
     duplication: f64,
     in_order: bool,
-    /// How often a disk does nothing although it could.
-    facts_idle: f64,
-    log_idle: f64,
+    news_in_order: bool,
     replay: u32,
     crash: u32,
     assign: u32,
     partition: u32,
     timer: u32,
     append: u32,
+}
+
+/// How often a disk does nothing although it could.
+///
+/// A disk that is slow for a while, beside one that is not, leaves much time between what is
+/// decided and what is durable.
+#[derive(Clone, Copy, Debug, Default)]
+struct Disk {
+    facts_idle: f64,
+    log_idle: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -51,11 +63,12 @@ pub(crate) struct World {
     rng: ChaCha8Rng,
     weather: Weather,
     nodes: Vec<Node>,
+    disks: Vec<Disk>,
     voters: Vec<NodeId>,
     packets: Vec<(NodeId, NodeId, Packet)>,
     stash: Vec<(NodeId, NodeId, Packet)>,
-    /// Who is cut off from everybody else.
-    cut_off: Vec<NodeId>,
+    /// From whom to whom nothing arrives.
+    cut_links: BTreeSet<(NodeId, NodeId)>,
     assignments: Vec<(Epoch, NodeId)>,
     ledger: Ledger,
     payload: u64,
@@ -82,10 +95,9 @@ impl World {
             loss: [0.0, 0.01, 0.05, 0.2][rng.random_range(0..4)],
             duplication: [0.0, 0.05, 0.2][rng.random_range(0..3)],
             in_order: rng.random_bool(0.5),
-            facts_idle: [0.0, 0.5, 0.95][rng.random_range(0..3)],
-            log_idle: [0.0, 0.5, 0.95][rng.random_range(0..3)],
+            news_in_order: rng.random_bool(0.5),
             replay: [0, 5, 30][rng.random_range(0..3)],
-            crash: [0, 1, 4, 12][rng.random_range(0..4)],
+            crash: [0, 1, 3, 8][rng.random_range(0..4)],
             assign: [1, 4, 12, 40][rng.random_range(0..4)],
             partition: [0, 3, 10][rng.random_range(0..3)],
             timer: [5, 20, 60][rng.random_range(0..3)],
@@ -96,10 +108,11 @@ impl World {
             rng,
             weather,
             nodes: voters.iter().map(|id| Node::new(*id)).collect(),
+            disks: vec![Disk::default(); voters.len()],
             voters,
             packets: Vec::new(),
             stash: Vec::new(),
-            cut_off: Vec::new(),
+            cut_links: BTreeSet::new(),
             assignments: Vec::new(),
             ledger: Ledger::default(),
             payload: 0,
@@ -117,7 +130,16 @@ impl World {
             let (timer, append, replay) = (weather.timer, weather.append, weather.replay);
             let dice = self.rng.random_range(0..1000u32);
             let at = self.rng.random_range(0..self.nodes.len());
-            let bounds = [crash, assign, assign * 3, partition, timer, append, replay];
+            let bounds = [
+                crash,
+                assign,
+                assign * 4,
+                partition,
+                timer,
+                append,
+                replay,
+                DISK_CHANGES,
+            ];
             let mut below = 0;
             let choice = bounds.iter().position(|bound| {
                 below += bound;
@@ -131,6 +153,7 @@ impl World {
                 Some(4) => self.fire_timer(at),
                 Some(5) => self.append(at),
                 Some(6) => self.replay(),
+                Some(7) => self.change_disk(at),
                 _ => {
                     self.work_somewhere(at);
                 }
@@ -143,10 +166,9 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.weather.loss = 0.0;
         self.weather.duplication = 0.0;
-        self.weather.facts_idle = 0.0;
-        self.weather.log_idle = 0.0;
+        self.disks.fill(Disk::default());
         self.is_healing = true;
-        self.cut_off.clear();
+        self.cut_links.clear();
         let leader = self.rng.random_range(0..self.nodes.len());
         let mut to_spare = (self.nodes.len() - 1) / 2;
         for at in 0..self.nodes.len() {
@@ -236,7 +258,8 @@ impl World {
         }
     }
 
-    /// A node hears of an assignment: mostly the newest, at times one just before, at times again.
+    /// A node hears of an assignment: where news come in order of the next one, elsewhere of the
+    /// newest; at times of one again.
     fn hear_assignment(&mut self, at: usize) {
         let Some(newest) = self.assignments.len().checked_sub(1) else {
             return;
@@ -246,7 +269,12 @@ impl World {
         } else {
             0
         };
-        self.hear(at, newest.saturating_sub(late_by));
+        let next = if self.weather.news_in_order {
+            self.nodes[at].heard
+        } else {
+            newest
+        };
+        self.hear(at, next.min(newest).saturating_sub(late_by));
     }
 
     fn hear(&mut self, at: usize, index: usize) {
@@ -282,12 +310,32 @@ impl World {
         self.assignments.push((epoch, leader));
     }
 
+    /// Cuts a node off from all others, or one node from another in one direction; or heals that.
     fn repartition(&mut self, at: usize) {
         let id = self.nodes[at].id;
-        match self.cut_off.iter().position(|cut_off| *cut_off == id) {
-            Some(index) => drop(self.cut_off.remove(index)),
-            None => self.cut_off.push(id),
+        let other = self.nodes[self.rng.random_range(0..self.nodes.len())].id;
+        let links: Vec<(NodeId, NodeId)> = if self.rng.random_bool(0.5) {
+            vec![(id, other)]
+        } else {
+            self.voters
+                .iter()
+                .flat_map(|other| [(id, *other), (*other, id)])
+                .collect()
+        };
+        let is_cut = links.iter().any(|link| self.cut_links.contains(link));
+        for link in links {
+            if is_cut {
+                self.cut_links.remove(&link);
+            } else {
+                self.cut_links.insert(link);
+            }
         }
+    }
+
+    fn change_disk(&mut self, at: usize) {
+        let idle = [0.0, 0.5, 0.99];
+        self.disks[at].facts_idle = idle[self.rng.random_range(0..idle.len())];
+        self.disks[at].log_idle = idle[self.rng.random_range(0..idle.len())];
     }
 
     fn fire_timer(&mut self, at: usize) {
@@ -335,8 +383,14 @@ impl World {
             let kept = self.rng.random_range(0..=uncertain);
             let facts_land = self.rng.random_bool(0.5);
             self.nodes[at].crash(kept, facts_land);
+            let forgotten = self.rng.random_range(0..4);
+            self.nodes[at].heard = self.nodes[at].heard.saturating_sub(forgotten);
             self.seen.crashes += 1;
             self.ledger.check_majority_holds(&self.nodes);
+            self.ledger.check_node(&self.nodes[at]);
+            if !self.is_healing && self.rng.random_bool(0.5) {
+                self.nodes[at].start();
+            }
         }
         if self.is_traced {
             let state = if self.nodes[at].replica.is_some() {
@@ -371,6 +425,7 @@ impl World {
             match effect {
                 Effect::Send { to, message } => {
                     self.seen.pulls += usize::from(matches!(message, Message::Pull { .. }));
+                    self.ledger.on_said(&self.nodes[at], &message);
                     self.send(at, to, Packet::Message(message));
                 }
                 Effect::PersistFacts(facts) => node.facts_pending = Some(facts),

@@ -4,7 +4,7 @@ use quorate_vsr::NodeId;
 use quorate_vsr::partition::Event;
 use rand::RngExt;
 
-use super::{PACKETS_MAX, Packet, STASH_MAX, World};
+use super::{Disk, PACKETS_MAX, Packet, STASH_MAX, World};
 use crate::node::{Batch, Read, Sent};
 
 impl World {
@@ -32,8 +32,7 @@ impl World {
             chosen = self.packets.iter().position(is_same).unwrap_or(chosen);
         }
         let (from, to, packet) = self.packets.remove(chosen);
-        let is_cut_off = self.cut_off.contains(&from) || self.cut_off.contains(&to);
-        if is_cut_off || self.rng.random_bool(self.weather.loss) {
+        if self.cut_links.contains(&(from, to)) || self.rng.random_bool(self.weather.loss) {
             return true;
         }
         if self.rng.random_bool(self.weather.duplication) {
@@ -75,7 +74,10 @@ impl World {
         if self.nodes[at].replica.is_none() {
             return false;
         }
-        let (facts_idle, log_idle) = (self.weather.facts_idle, self.weather.log_idle);
+        let Disk {
+            facts_idle,
+            log_idle,
+        } = self.disks[at];
         let is_facts_first = self.rng.random_bool(0.5);
         if is_facts_first && !self.rng.random_bool(facts_idle) && self.work_facts(at) {
             return true;
