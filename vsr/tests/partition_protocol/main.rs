@@ -1,0 +1,7 @@
+//! The partition protocol told as stories: one replica under test, everybody else played by hand.
+
+mod stage;
+
+mod following;
+mod leading;
+mod opening;
