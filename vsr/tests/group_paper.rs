@@ -1,5 +1,7 @@
 //! The group, sentence by sentence of "Viewstamped Replication Revisited" (Liskov & Cowling, 2012).
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "group_paper/client_table.rs"]
 mod client_table;
 #[path = "group_paper/damage.rs"]

@@ -8,7 +8,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// The primary has operations that are not committed yet and sends them again to the backups
-    /// that have not acknowledged them. A few round trips.
+    /// that have not acknowledged them. A few round trips, and longer than a disk usually takes.
     Prepare,
     /// The primary tells everyone how far it has committed, and that it is there. Several times
     /// shorter than [`Timer::PrimarySilent`].

@@ -127,7 +127,7 @@ fn eviction_counts_at_execution() {
     group.step(primary, Event::Register { client: 2 });
     group.request(1, session, 1, "too late");
     group.run();
-    assert_eq!(group.executed(primary), Vec::<&str>::new());
+    assert!(group.executed(primary).is_empty());
     let refused = rejection(1, 1, Rejection::UnknownSession);
     assert_eq!(group.answers(primary).last(), Some(&refused));
 }

@@ -128,14 +128,9 @@ impl Group {
             .expect("the member runs")
     }
 
-    pub(crate) fn executed(&self, node: NodeId) -> Vec<&str> {
-        let text = |operation: &Vec<u8>| std::str::from_utf8(operation).unwrap().to_owned();
-        let texts = self.members[&node]
-            .executed
-            .iter()
-            .map(text)
-            .map(|text| &*text.leak());
-        texts.collect()
+    pub(crate) fn executed(&self, node: NodeId) -> Vec<String> {
+        let text = |operation: &Vec<u8>| String::from_utf8(operation.clone()).unwrap();
+        self.members[&node].executed.iter().map(text).collect()
     }
 
     pub(crate) fn start(&mut self, node: NodeId) {

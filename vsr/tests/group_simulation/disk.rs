@@ -76,10 +76,13 @@ impl Disk {
         }
     }
 
-    /// Loses prepares from the end of the journal although they were durable.
+    /// Loses prepares from the end of the journal although they were durable, or the checkpoint.
     pub(crate) fn rot(&mut self, random: &mut ChaCha8Rng) {
         let kept = random.random_range(0..=self.journal.len());
         self.journal.truncate(kept);
+        if random.random_bool(0.3) {
+            self.checkpoints.clear();
+        }
         self.is_rotten = true;
     }
 

@@ -57,6 +57,10 @@ pub(crate) struct Weather {
     duplication: f64,
     /// A message that is late may be overtaken by all that follow it.
     delay_max: u64,
+    /// A write may take this long.
+    write_max: u64,
+    /// A fault comes after at most this time.
+    fault_gap_max: u64,
     faults: bool,
     damage: bool,
 }
@@ -106,12 +110,14 @@ impl World {
             checkpoint_interval: random.random_range(3..30),
             pipeline_max: random.random_range(1..10),
             clients_max: random.random_range(2..6),
-            state_transfer_bytes_max: random.random_range(1..2000),
+            state_transfer_bytes_max: random.random_range(300..3000),
         };
         let weather = Weather {
             loss: [0.0, 0.02, 0.1, 0.25][random.random_range(0..4)],
             duplication: [0.0, 0.05, 0.2][random.random_range(0..3)],
             delay_max: [5, 30, 200][random.random_range(0..3)],
+            write_max: [5, 20, 150][random.random_range(0..3)],
+            fault_gap_max: [150, 600, 1500][random.random_range(0..3)],
             faults: true,
             damage: random.random_bool(0.4),
         };
@@ -314,7 +320,7 @@ impl World {
         };
         let life = member.life;
         let file = member.disk.submit(write);
-        let delay = self.random.random_range(1..=20);
+        let delay = self.random.random_range(1..=self.weather.write_max);
         self.schedule(delay, Happening::Completion { node, life, file });
     }
 
@@ -438,7 +444,7 @@ impl World {
             6 => self.isolate(node),
             _ => self.cut.clear(),
         }
-        let delay = self.random.random_range(20..1200);
+        let delay = self.random.random_range(20..self.weather.fault_gap_max);
         self.schedule(delay, Happening::Fault);
     }
 
@@ -494,6 +500,8 @@ impl World {
             loss: 0.0,
             duplication: 0.0,
             delay_max: 10,
+            write_max: 20,
+            fault_gap_max: 1,
             faults: false,
             damage: false,
         };
