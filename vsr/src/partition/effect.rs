@@ -48,7 +48,7 @@ pub enum Effect {
     /// or not, asks [`Replica::records_head`](super::Replica::records_head) for what goes before
     /// them, sends both and reports [`Event::RecordsSent`](super::Event::RecordsSent). If there is
     /// no head, the wish is out of date and is dropped. There is at most one wish for each peer: a
-    /// newer one takes the place of an older one.
+    /// newer one takes the place of an older one. A wish may get lost; it is then wished again.
     SendRecords {
         /// To whom.
         to: NodeId,

@@ -135,7 +135,12 @@ impl Follower {
     pub(super) fn on_resend(&mut self, high_watermark: Offset) -> bool {
         self.mark = high_watermark;
         self.rewound_to = None;
-        !std::mem::take(&mut self.heard)
+        let is_silent = !std::mem::take(&mut self.heard);
+        if is_silent {
+            // The wish may have been lost with a connection. If not, the new one takes its place.
+            self.wished = None;
+        }
+        is_silent
     }
 
     /// Whether it has all that was committed when the leader last looked.

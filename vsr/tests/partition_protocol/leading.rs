@@ -156,6 +156,14 @@ fn a_silent_follower_is_asked_what_it_lacks() {
 }
 
 #[test]
+fn a_wish_that_was_lost_with_its_connection_is_wished_again() {
+    let mut a = Actor::leader();
+    assert!(a.append(2).contains(&send_records(B, 1, 0)));
+    a.timeout(Timer::Resend);
+    assert!(a.timeout(Timer::Resend).contains(&send_records(B, 1, 0)));
+}
+
+#[test]
 fn a_follower_that_has_not_answered_is_told_again_what_to_adopt() {
     let mut a = Actor::new(A);
     a.assign(1, A);

@@ -164,7 +164,7 @@ impl World {
     /// Heals the world with a minority down, and expects that it commits; then with everybody up,
     /// and expects that all become equal and fall silent.
     pub(crate) fn heal(&mut self) {
-        self.weather.loss = 0.0;
+        self.weather.loss = self.weather.loss.min(0.05);
         self.weather.duplication = 0.0;
         self.disks.fill(Disk::default());
         self.is_healing = true;
@@ -441,7 +441,9 @@ impl World {
                     self.seen.cuts += 1;
                 }
                 Effect::SendRecords { to, epoch, from } => {
-                    node.wishes.insert(to, (epoch, from));
+                    if !self.rng.random_bool(self.weather.loss) {
+                        node.wishes.insert(to, (epoch, from));
+                    }
                 }
                 Effect::Opened { epoch } => {
                     self.seen.opened += 1;
