@@ -3,8 +3,14 @@
 use super::{Replica, Status};
 
 impl Replica {
-    /// Asserts the invariants. Debug builds do so after every step.
-    pub(super) fn check_invariants(&self) {
+    /// Asserts what must hold of a replica by itself between any two steps.
+    ///
+    /// Debug builds do so after every step; a model or a simulation that is built for speed calls it.
+    ///
+    /// # Panics
+    ///
+    /// If the protocol is broken.
+    pub fn check_invariants(&self) {
         assert!(
             self.log_view <= self.view,
             "a log belongs to a view that was entered"

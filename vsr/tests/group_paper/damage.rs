@@ -1,6 +1,6 @@
 //! A journal that has lost what its replica acknowledged is not taken for a short one.
 
-use quorate_vsr::group::{Event, Message, Status};
+use quorate_vsr::group::{Effect, Event, Message, Status};
 use quorate_vsr::{NodeId, OpNumber};
 
 use crate::group::{Group, node};
@@ -74,6 +74,25 @@ fn damage_outlives_a_crash_during_repair() {
     group.cut.clear();
     group.settle();
     assert_eq!(group.replica(damaged).status(), Status::Recovering);
+}
+
+/// What the repair appends would hide the damage from the next start.
+#[test]
+fn damage_is_marked_before_the_journal_is_touched() {
+    let (mut group, _, damaged, _) = with_damage();
+    group.cut.clear();
+    group.slow.insert(damaged);
+    group.start(damaged);
+    group.change_view();
+    group.propose("c");
+    group.settle();
+    let is_append = |write: &Effect| matches!(write, Effect::Append(_));
+    assert!(matches!(&group.writes(damaged)[0], Effect::Persist(mark) if mark.is_damaged));
+    assert!(!group.writes(damaged).iter().any(is_append));
+    group.slow.clear();
+    group.run();
+    group.settle();
+    assert_eq!(group.executed(damaged), ["a", "b", "c"]);
 }
 
 /// A statement of the primary from before the damage would make the short journal look whole.

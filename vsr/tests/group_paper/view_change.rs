@@ -197,6 +197,29 @@ fn fork_of_a_deposed_primary_is_replaced() {
     assert_eq!(group.primary(), primary);
 }
 
+/// After a crash in between, the journal would be one log and the superblock speak of another.
+#[test]
+fn journal_follows_a_view_only_when_the_view_is_durable() {
+    let mut group = Group::of_three();
+    let old_primary = group.primary();
+    group.cut.insert(old_primary);
+    group.propose("fork");
+    group.run();
+    group.change_view();
+    let primary = group.primary_beside(old_primary);
+    group.propose_at(primary, "good");
+    group.run();
+
+    group.cut.clear();
+    group.slow.insert(old_primary);
+    group.settle();
+    let is_append = |write: &Effect| matches!(write, Effect::Append(_));
+    assert!(!group.writes(old_primary).iter().any(is_append));
+    group.complete(old_primary);
+    group.settle();
+    assert!(group.writes(old_primary).iter().any(is_append));
+}
+
 #[test]
 fn lost_start_view_is_made_good_by_the_next_commit() {
     let mut group = Group::of_three();
