@@ -5,7 +5,8 @@ use super::{Replica, Status};
 impl Replica {
     /// Asserts what must hold of a replica by itself between any two steps.
     ///
-    /// Debug builds do so after every step; a model or a simulation that is built for speed calls it.
+    /// Debug builds do so after every step; a model or a simulation that is built for speed calls
+    /// it.
     ///
     /// # Panics
     ///
