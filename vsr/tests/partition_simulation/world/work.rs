@@ -119,8 +119,8 @@ impl World {
         true
     }
 
-    /// A pump reads, offers what it has read, or tells the replica that it went out: each at its own
-    /// time, so that much may change in between.
+    /// A pump reads, offers what it has read, or tells the replica that it went out: each at its
+    /// own time, so that much may change in between.
     fn work_pump(&mut self, at: usize) -> bool {
         let node = &mut self.nodes[at];
         let Some(replica) = &node.replica else {
