@@ -188,7 +188,8 @@ impl<P: Platform> Control<P> {
         let (sender, inputs) = flume::bounded(INPUTS_MAX);
         let ids = outboxes.keys().copied().collect();
         let metadata = setup.metadata;
-        let reception = Reception::new(node, cluster, ids, Arc::clone(&metadata), sender);
+        let (incarnation, published) = (setup.incarnation, Arc::clone(&metadata));
+        let reception = Reception::new(node, incarnation, cluster, ids, published, sender);
         platform.spawn(connection::accept(
             platform.clone(),
             setup.listener,

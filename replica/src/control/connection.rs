@@ -54,6 +54,7 @@ pub(super) enum Input {
 #[derive(Debug)]
 pub(super) struct Reception {
     pub(super) me: NodeId,
+    pub(super) incarnation: u64,
     pub(super) cluster: ClusterId,
     pub(super) nodes: BTreeSet<NodeId>,
     pub(super) metadata: Arc<Published>,
@@ -65,6 +66,7 @@ pub(super) struct Reception {
 impl Reception {
     pub(super) fn new(
         me: NodeId,
+        incarnation: u64,
         cluster: ClusterId,
         nodes: BTreeSet<NodeId>,
         metadata: Arc<Published>,
@@ -73,6 +75,7 @@ impl Reception {
         let (connections, warned) = (Cell::new(0), RefCell::default());
         Self {
             me,
+            incarnation,
             cluster,
             nodes,
             metadata,
@@ -272,8 +275,10 @@ impl<P: Platform> Connection<P> {
         }
         match request {
             Request::Metadata { topics } => {
-                let told = reception.metadata.load().tell(topics.as_deref());
-                caller.answer_in_turn(&Response::Metadata(told)).await;
+                let metadata = reception.metadata.load();
+                let (me, incarnation) = (reception.me, reception.incarnation);
+                let answer = metadata.answer(me, incarnation, topics.as_deref());
+                caller.answer_in_turn(&answer).await;
             }
             Request::Status | Request::Register { .. } | Request::Control { .. } => {
                 let input = Input::Client {

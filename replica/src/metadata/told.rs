@@ -2,11 +2,32 @@
 
 use std::net::SocketAddr;
 
-use quorate_wire::{ClusterMetadata, NodeInfo, PartitionInfo, TopicInfo};
+use quorate_vsr::NodeId;
+use quorate_wire::{ClusterMetadata, Code, NodeInfo, PartitionInfo, Refusal, Response, TopicInfo};
 
 use super::{Catalog, Metadata, NodeRecord, PartitionRecord, TopicRecord};
 
 impl Metadata {
+    /// The answer of node `me`, in its life `incarnation`, to a client that asks for `topics`.
+    ///
+    /// Everything that was committed before a node started comes before its registration. Until
+    /// the node sees that, it may not have heard of a topic, and does not deny it: it tells
+    /// of itself and the other nodes, and of topics nothing.
+    pub fn answer(&self, me: NodeId, incarnation: u64, topics: Option<&[String]>) -> Response {
+        let asks_for_none = topics.is_some_and(<[String]>::is_empty);
+        if asks_for_none || self.catalog.is_registered(me, incarnation) {
+            return Response::Metadata(self.tell(topics));
+        }
+        Response::Refused(Refusal::new(
+            Code::Unavailable,
+            format!(
+                "node {} has started and has not yet heard from a majority of the nodes which \
+                 topics there are: try again later, and check that a majority is running",
+                me.0
+            ),
+        ))
+    }
+
     /// What a client is told that asked for `topics`: `None` stands for all. Topics that do not
     /// exist are left out.
     pub fn tell(&self, topics: Option<&[String]>) -> ClusterMetadata {

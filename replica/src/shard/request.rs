@@ -53,8 +53,8 @@ pub(super) fn carry_out<P: Platform>(
         }
         Request::Describe { partition } => shard.state.borrow().describe(partition, reply),
         Request::Metadata { topics } => {
-            let metadata = shard.metadata.load().tell(topics.as_deref());
-            reply.send(&Response::Metadata(metadata));
+            let metadata = shard.metadata.load();
+            reply.send(&metadata.answer(shard.node, shard.incarnation, topics.as_deref()));
         }
         Request::Status | Request::Register { .. } | Request::Control { .. } => {
             reply.refuse(shard.state.borrow().not_control());
