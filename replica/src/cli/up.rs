@@ -71,7 +71,7 @@ impl Up {
         let shape = Shape::decide(folder.existing(), asked, cores)
             .map_err(|problem| Failure::usage(folder.named(&problem)))?;
         folder.check_nodes_are_stopped(shape.nodes)?;
-        shape.check_ports_are_free()?;
+        block_on(shape.check_ports_are_free())?;
         let cluster = folder.write(&shape)?;
         let supervisor = Supervisor::new(folder, cluster, &self, global);
         block_on(supervisor.run())

@@ -1,5 +1,4 @@
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use quorate_platform::{Compio, Tasks as _};
 use quorate_wire::ClusterId;
@@ -7,6 +6,7 @@ use quorate_wire::ClusterId;
 use super::cluster_file::ClusterFile;
 use crate::cli::Failure;
 use crate::config::SHARDS_MAX;
+use crate::node::listen;
 
 const NODES_DEFAULT: u16 = 3;
 const BASE_PORT_DEFAULT: u16 = 7400;
@@ -99,30 +99,24 @@ impl Shape {
     }
 
     /// Nothing may be started while another process has one of the ports.
-    pub(super) fn check_ports_are_free(&self) -> Result<(), Failure> {
+    pub(super) async fn check_ports_are_free(&self) -> Result<(), Failure> {
         for node in 1..=self.nodes {
             for place in 0..=self.shards {
-                let address = self.address(node, place);
-                let Err(error) = TcpListener::bind(address) else {
-                    continue;
-                };
                 let part = match place {
                     0 => "its control thread".to_owned(),
                     place => format!("its shard {}", place - 1),
                 };
-                let remedy = match error.kind() {
-                    io::ErrorKind::AddrInUse => {
-                        "is another cluster running? Stop it, or choose other ports with \
-                         --base-port"
-                    }
-                    _ => "choose other ports with --base-port",
-                };
-                return Err(Failure::failed(format!(
-                    "port {} on {}, which node {node} needs for {part}, cannot be used: {error}; \
-                     {remedy}",
-                    address.port(),
-                    address.ip(),
-                )));
+                // With the same patience as the node itself: nodes that were killed a moment ago
+                // may not be quite gone.
+                let address = self.address(node, place);
+                if let Err(error) = listen(&Compio, address, &part).await {
+                    return Err(Failure::failed(format!(
+                        "port {} on {}, which node {node} needs for {part}, cannot be used: \
+                         {error}; or choose other ports with --base-port",
+                        address.port(),
+                        address.ip(),
+                    )));
+                }
             }
         }
         Ok(())
@@ -248,9 +242,9 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_taken_port_is_refused_by_number_and_node() {
-        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    #[compio::test]
+    async fn a_taken_port_is_refused_by_number_and_node() {
+        let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let base_port = taken.local_addr().unwrap().port();
         let asked = Asked {
             nodes: Some(1),
@@ -260,6 +254,7 @@ mod tests {
         let error = decide(asked, 1)
             .unwrap()
             .check_ports_are_free()
+            .await
             .unwrap_err()
             .to_string();
         assert!(error.contains(&format!("port {base_port}")), "{error}");
