@@ -32,6 +32,11 @@ pub(super) async fn open<D: Disk>(disk: D, path: &Path) -> Result<FactStore<D>, 
     file.sync_data()
         .await
         .map_err(|source| LogError::io("sync", path, source))?;
+    if let Some(folder) = path.parent() {
+        // Nor may the name that the file was given when it took the place of an older one.
+        let synced = disk.sync_folder(folder).await;
+        synced.map_err(|source| LogError::io("sync", folder, source))?;
+    }
     let frames_bytes = content
         .facts
         .values()

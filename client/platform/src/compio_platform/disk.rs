@@ -32,6 +32,14 @@ impl Disk for Compio {
             let Some(parent) = folder.parent() else { break };
             folder = parent;
         }
+        if missing.is_empty()
+            && let Some(parent) = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            // Whoever created it may have crashed before its name was durable.
+            self.sync_folder(parent).await?;
+        }
         for folder in missing.into_iter().rev() {
             compio::fs::create_dir_all(folder).await?;
             if let Some(parent) = folder

@@ -1,11 +1,12 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 use compio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
 use compio_buf::{BufResult, IoBufMut};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 
 use super::Compio;
 use crate::{Listener, Network, Reader, Writer};
@@ -24,8 +25,17 @@ impl Network for Compio {
     }
 }
 
+/// Bytes that the other end has not confirmed for this long end the stream. Without it, a stream that
+/// a partition has cut looks alive for minutes after the partition has healed.
+const UNCONFIRMED_MAX: Duration = Duration::from_secs(10);
+/// A silent stream is probed after this long, so that one whose other end has vanished ends too.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
 fn halves(stream: TcpStream) -> io::Result<(CompioReader, CompioWriter)> {
     stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_user_timeout(Some(UNCONFIRMED_MAX))?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
     Ok((CompioReader(stream.clone()), CompioWriter(stream)))
 }
 
