@@ -9,6 +9,12 @@ const MAGIC: i8 = 2;
 /// Where the part under the CRC begins.
 const CRC_FROM: usize = 21;
 
+/// Seven varints of one byte each: the smallest record.
+const RECORD_BYTES_MIN: usize = 7;
+/// Records that one byte of a compressed batch may stand for. No producer comes near it; it keeps
+/// a batch that lies about its count from using up the partition's offsets.
+const COMPRESSION_MAX: usize = 1024;
+
 const CODEC_BITS: u16 = 0b111;
 const CODEC_LAST: u8 = 4;
 const LOG_APPEND_TIME_BIT: u16 = 1 << 3;
@@ -128,6 +134,14 @@ impl BatchHeader {
         }
         let header = Self::validate(bytes)?;
         if header.records_count == 0 || header.records_count != header.last_offset_delta + 1 {
+            return Err(counts_error(bytes));
+        }
+        let records_bytes = bytes.len() - HEADER_BYTES;
+        let count_max = match header.codec() {
+            0 => records_bytes / RECORD_BYTES_MIN,
+            _ => records_bytes.saturating_mul(COMPRESSION_MAX),
+        };
+        if header.records_count as usize > count_max {
             return Err(counts_error(bytes));
         }
         if header.is_control() {

@@ -146,3 +146,19 @@ fn log_append_time_is_the_time_of_every_record() {
         .map(|record| record.unwrap().timestamp);
     assert_eq!(timestamps.collect::<Vec<_>>(), [6, 6]);
 }
+
+#[test]
+fn more_records_than_fit_into_the_bytes_are_refused() {
+    for (attributes, records_count) in [(0_u16, 5), (0, i32::MAX), (1, i32::MAX)] {
+        let mut batch = batch();
+        batch[21..23].copy_from_slice(&attributes.to_be_bytes());
+        batch[23..27].copy_from_slice(&(records_count - 1).to_be_bytes());
+        batch[57..61].copy_from_slice(&records_count.to_be_bytes());
+        seal(&mut batch);
+        let expected = BatchError::Counts {
+            last_offset_delta: records_count - 1,
+            records_count,
+        };
+        assert_eq!(verdict(&batch), Err(expected), "codec {attributes}");
+    }
+}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quorate_batch::Batches;
 use quorate_vsr::partition::{Message, RecordsHead};
 use quorate_vsr::{Epoch, NodeId, Offset};
-use quorate_wire::Frame;
+use quorate_wire::{BATCH_BYTES_MAX, Frame};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::kept::keep;
@@ -78,6 +78,13 @@ impl Records {
         let (mut epochs, mut batches) = (Vec::new(), Vec::new());
         for batch in Batches::new(payload) {
             let (header, batch) = batch.map_err(|error| error.to_string())?;
+            if header.batch_bytes > BATCH_BYTES_MAX || header.leader_epoch == 0 {
+                // Neither can have been taken by a leader that keeps the same rules.
+                return Err(format!(
+                    "a batch of {} bytes and of epoch {} is not one that a leader takes",
+                    header.batch_bytes, header.leader_epoch
+                ));
+            }
             if header.base_offset != next_offset.0 {
                 let base = header.base_offset;
                 return Err(format!(
