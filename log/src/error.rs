@@ -110,8 +110,8 @@ impl fmt::Display for LogError {
             } => write!(
                 f,
                 "{} is damaged at byte {position}, where offset {offset} should be: {flaw}; \
-                 restore the file from a copy, or move this node's data away and let it fetch \
-                 everything from the other replicas",
+                 restore the folder from a copy made since the node last ran, or keep this node \
+                 stopped: the other replicas go on without it",
                 path.display()
             ),
             Self::FactsDamaged {
@@ -120,8 +120,9 @@ impl fmt::Display for LogError {
                 reason,
             } => write!(
                 f,
-                "{} is damaged at byte {position}: {reason}; restore the file from a copy, or \
-                 move this node's data away and let it fetch everything from the other replicas",
+                "{} is damaged at byte {position}: {reason}; restore the folder from a copy \
+                 made since the node last ran, or keep this node stopped: the other replicas go \
+                 on without it",
                 path.display()
             ),
             Self::Version { path, got, known } => write!(

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use quorate_platform::{Compio, CompioListener, Tasks};
 use quorate_vsr::NodeId;
+use rustix::process::{Resource, Rlimit};
 
 use self::thread::Report;
 use crate::config::Config;
@@ -35,6 +36,7 @@ const END_MAX: Duration = Duration::from_secs(5);
 /// An error names what keeps the node from starting or made it end, and the remedy.
 pub fn run(config: Config, stop: Stop) -> Result<(), NodeError> {
     end_process_on_panic();
+    raise_file_limit();
     let runtime = thread::runtime(None);
     let runtime = runtime.map_err(|error| NodeError::Thread {
         name: "main".to_owned(),
@@ -53,6 +55,19 @@ fn end_process_on_panic() {
         report(panic);
         std::process::abort();
     }));
+}
+
+/// Every connection and every partition holds a file, and the usual soft limit of 1024 is a
+/// leftover for programs that use `select`.
+fn raise_file_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, ?limit, "cannot raise the limit of open files");
+    }
 }
 
 /// The threads of a node that runs.

@@ -115,7 +115,8 @@ fn check(folder: &Path, text: &str, expected: Identity) -> Result<(), NodeError>
 fn unreadable(folder: &Path) -> NodeError {
     NodeError::damaged(
         &folder.join(IDENTITY),
-        "it does not tell to whom the folder belongs: restore the file, or use an empty `data_dir`",
+        "it does not tell to whom the folder belongs: restore the file, or keep this node stopped: \
+         the others go on without it",
     )
 }
 

@@ -78,8 +78,10 @@ pub(super) async fn recover<P: Platform>(shard: &Rc<Shard<P>>) -> Result<Found<P
     })
 }
 
-const REMEDY: &str = "restore it from a copy, or move this node's data away and let it fetch \
-                      everything from the other replicas";
+/// An emptied folder is no remedy: the node would have forgotten what it has promised and
+/// acknowledged, and its vote could let records be dropped that others were told are safe.
+const REMEDY: &str = "restore it from a copy made since the node last ran, or keep this node \
+                      stopped: the other replicas go on without it";
 
 /// Opens a partition that the shard has no facts of: a new one.
 pub(super) async fn open_new<P: Platform>(
