@@ -222,7 +222,7 @@ fn rooms_know_only_whom_they_may() {
             }
         }
     }
-    assert_none("design.md says who knows whom", offenders);
+    assert_none("the README says who knows whom", offenders);
 }
 
 /// Files that cargo reaches by itself: roots of libraries, programs, tests and examples.
@@ -234,7 +234,10 @@ fn roots(package: &str, files: &[PathBuf]) -> BTreeSet<PathBuf> {
             .expect("sources lie in their package");
         let parts: Vec<_> = inside.iter().filter_map(|part| part.to_str()).collect();
         let is_library_or_program = matches!(parts[..], ["src", "lib.rs" | "main.rs"]);
-        let stands_alone = matches!(parts[..], ["tests" | "examples" | "benches", _]);
+        let stands_alone = matches!(
+            parts[..],
+            ["tests" | "examples" | "benches", _] | ["tests", _, "main.rs"]
+        );
         is_library_or_program || stands_alone
     };
     files.iter().filter(is_root).cloned().collect()
@@ -256,10 +259,22 @@ fn declared(path: &Path, text: &str, is_root: bool) -> Vec<PathBuf> {
         let only_visibility = words[..at].iter().all(|word| word.starts_with("pub"));
         (only_visibility && words.len() == at + 2).then(|| words[at + 1].to_owned())
     };
-    let names = text.lines().filter_map(module);
-    names
-        .map(|name| folder.join(format!("{name}.rs")))
-        .collect()
+    let told = |line: &str| {
+        let path = line.trim().strip_prefix("#[path = \"")?;
+        Some(parent.join(path.strip_suffix("\"]")?))
+    };
+    let mut lines = text.lines().peekable();
+    let mut files = Vec::new();
+    while let Some(line) = lines.next() {
+        // The attribute stands before the module whose file it names.
+        if let Some(path) = told(line) {
+            files.push(path);
+            lines.next_if(|line| module(line).is_some());
+        } else if let Some(name) = module(line) {
+            files.push(folder.join(format!("{name}.rs")));
+        }
+    }
+    files
 }
 
 #[test]
@@ -297,5 +312,10 @@ fn readers_of_manifests_and_modules_read_them_right() {
     assert_eq!(
         declared(Path::new("/s/lib.rs"), "mod a;", true),
         [Path::new("/s/a.rs")]
+    );
+    let text = "#[path = \"x/b.rs\"]\nmod b;\nmod c;";
+    assert_eq!(
+        declared(Path::new("/t/x.rs"), text, true),
+        [Path::new("/t/x/b.rs"), Path::new("/t/c.rs")]
     );
 }

@@ -85,7 +85,8 @@ fn check_real_time(partition: u32, placed: &[Placed], anomalies: &mut Vec<Anomal
             let (first, second) = (behind.value, append.value);
             let (at, before) = (behind.offset, append.offset);
             let what = format!(
-                "{first} was acknowledged at {at} before {second} was sent, which stands at {before}"
+                "{first} was acknowledged at {at} before {second} was sent, which stands at \
+                 {before}"
             );
             anomalies.push(Anomaly::new(Kind::AgainstRealTime, partition, what));
         }

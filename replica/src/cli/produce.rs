@@ -179,7 +179,7 @@ impl Produce {
     ) -> Result<(), Failure> {
         let blocks = line::read_blocks(input)?;
         loop {
-            // Fused, for the channel's own future counts as done as soon as the input has ended, and
+            // Fused, for the channel's own future counts as done once the input has ended, and
             // would be passed over.
             let block = select_biased! {
                 _ = interrupted.recv_async() => return Err(Failure::failed("interrupted")),

@@ -1,9 +1,9 @@
 //! Who is there: every node hears every other node's heartbeats, the primary draws conclusions.
 //!
 //! A node is up when its heartbeats come and say that it is ready, and down when none of these has
-//! come for [`SILENCE_MAX`], or when it says that it stops. The conclusions are operations for the group; they are drawn again and
-//! again from what the catalog says now, so one that gets lost in a change of the view does no
-//! harm.
+//! come for [`SILENCE_MAX`], or when it says that it stops. The conclusions are operations for the
+//! group; they are drawn again and again from what the catalog says now, so one that gets lost in a
+//! change of the view does no harm.
 //!
 //! Everybody keeps the list, not only the primary, so that a new primary knows at once who is
 //! there.
@@ -37,7 +37,7 @@ pub(super) struct Detector {
 #[derive(Debug)]
 struct Heard {
     at: Instant,
-    /// When it last said that it is ready; for a node that was never ready, when it was first heard.
+    /// When it last said that it is ready; for a node that never was, when it was first heard.
     ready_at: Instant,
     heartbeat: Heartbeat,
 }

@@ -9,8 +9,8 @@ const SHARED_BYTES_MIN: usize = 32 << 10;
 ///
 /// A shared batch keeps its whole buffer in memory for as long as the log keeps the batch, which
 /// may be long in a partition that falls idle. Then a small batch would hold a buffer a thousand
-/// times its size, and no limit on what the logs keep would mean anything. So a batch is shared only
-/// if it is large, and `is_most` of what was received together with it.
+/// times its size, and no limit on what the logs keep would mean anything. So a batch is shared
+/// only if it is large, and `is_most` of what was received together with it.
 pub(super) fn keep(batch: Bytes, is_most: bool) -> Bytes {
     if is_most && batch.len() >= SHARED_BYTES_MIN {
         batch

@@ -25,8 +25,8 @@ impl Network for Compio {
     }
 }
 
-/// Bytes that the other end has not confirmed for this long end the stream. Without it, a stream that
-/// a partition has cut looks alive for minutes after the partition has healed.
+/// Bytes that the other end has not confirmed for this long end the stream. Without it, a stream
+/// that a partition has cut looks alive for minutes after the partition has healed.
 const UNCONFIRMED_MAX: Duration = Duration::from_secs(10);
 /// A silent stream is probed after this long, so that one whose other end has vanished ends too.
 const KEEPALIVE: Duration = Duration::from_secs(30);
