@@ -1,7 +1,9 @@
 //! The link to one shard of another node: one task, which sends what the queue holds.
 //!
 //! A frame takes all messages that wait and then the records of partitions whose turn it is, read
-//! from the log at that moment. While the stream does not take more, nothing more is read; that is
+//! from the log at that moment. Records that have to come from disk are passed over and follow in a
+//! frame of their own; so they hold up nothing that is at hand, and nothing at hand holds them up
+//! for longer than one frame. While the stream does not take more, nothing more is read; that is
 //! all the backpressure there is, and all it needs. What a broken link had sent may be lost; the
 //! protocol notices. A node that is down is dialled now and then for as long as there is something
 //! for it.
@@ -21,6 +23,7 @@ use quorate_wire::{BATCH_BYTES_MAX, ClusterId, Frame, Kind, PAYLOAD_BYTES_MAX};
 
 use super::Shard;
 use super::connection::pieces;
+use super::link_queue::LinkQueue;
 use super::peer_frame::{Envelope, Said, Wish};
 use super::state::{LinkKey, State};
 use crate::peer::{Backoff, Dialled, PeerHello, dial};
@@ -35,6 +38,8 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const RECORD_BYTES_MAX: usize = 1 << 20;
 /// A frame with this many bytes of records takes no more.
 const FRAME_RECORD_BYTES_MAX: usize = 2 << 20;
+/// Partitions whose records are on disk that one frame passes over.
+const PASSED_OVER_MAX: usize = 64;
 const _: () = assert!(
     FRAME_RECORD_BYTES_MAX + RECORD_BYTES_MAX + BATCH_BYTES_MAX <= PAYLOAD_BYTES_MAX as usize
 );
@@ -227,36 +232,61 @@ impl<P: Platform> State<P> {
         if queue.is_reset() {
             return Next::Close("the node was away or has been started again");
         }
-        let mut draft = Draft::default();
-        for (partition, message) in queue.take_messages(MESSAGE_BYTES_MAX) {
-            let said = Said::Message(message);
-            draft.envelopes.push(Envelope { partition, said });
-        }
-        while draft.payload_len < FRAME_RECORD_BYTES_MAX {
-            let Some(queue) = self.links.get_mut(&key) else {
-                break;
-            };
-            let Some((id, wish)) = queue.take_wish() else {
-                break;
-            };
+        if let Some((id, wish)) = queue.take_due_read() {
             match self.begin_send(id, wish) {
-                Some(Read::Ready(batches)) => self.add_records(&mut draft, id, wish, batches),
-                Some(Read::Job(job)) if draft.envelopes.is_empty() => {
-                    return Next::Read(id, wish, job);
-                }
-                // What is at hand goes first, and does not wait for the disk.
-                Some(Read::Job(_)) => {
-                    if let Some(queue) = self.links.get_mut(&key) {
-                        queue.postpone(id, wish);
-                    }
-                    break;
-                }
+                Some(Read::Job(job)) => return Next::Read(id, wish, job),
+                // It has been cut or replaced meanwhile: it goes with what is at hand.
+                Some(Read::Ready(_)) => self.postpone_all(key, vec![(id, wish)]),
                 Some(Read::OutOfRange) | None => {}
             }
         }
-        match draft.envelopes.is_empty() {
-            true => Next::Wait,
-            false => Next::Send(draft.finish(cluster)),
+        let mut draft = Draft::default();
+        if let Some(queue) = self.links.get_mut(&key) {
+            for (partition, message) in queue.take_messages(MESSAGE_BYTES_MAX) {
+                let said = Said::Message(message);
+                draft.envelopes.push(Envelope { partition, said });
+            }
+        }
+        let mut on_disk = self.add_what_is_at_hand(key, &mut draft).into_iter();
+        let is_empty = draft.envelopes.is_empty();
+        let read = if is_empty { on_disk.next() } else { None };
+        let passed_over: Vec<_> = on_disk.map(|(id, wish, _)| (id, wish)).collect();
+        let owes_read = !is_empty && !passed_over.is_empty();
+        self.postpone_all(key, passed_over);
+        if let Some(queue) = self.links.get_mut(&key).filter(|_| owes_read) {
+            queue.owe_read();
+        }
+        match read {
+            Some((id, wish, job)) => Next::Read(id, wish, job),
+            None if is_empty => Next::Wait,
+            None => Next::Send(draft.finish(cluster)),
+        }
+    }
+
+    /// Fills a frame with records from memory; whose records are on disk instead.
+    fn add_what_is_at_hand(
+        &mut self,
+        key: LinkKey,
+        draft: &mut Draft,
+    ) -> Vec<(u64, Wish, ReadJob<P>)> {
+        let mut on_disk = Vec::new();
+        while draft.payload_len < FRAME_RECORD_BYTES_MAX && on_disk.len() < PASSED_OVER_MAX {
+            let queue = self.links.get_mut(&key);
+            let Some((id, wish)) = queue.and_then(LinkQueue::take_wish) else {
+                break;
+            };
+            match self.begin_send(id, wish) {
+                Some(Read::Ready(batches)) => self.add_records(draft, id, wish, batches),
+                Some(Read::Job(job)) => on_disk.push((id, wish, job)),
+                Some(Read::OutOfRange) | None => {}
+            }
+        }
+        on_disk
+    }
+
+    fn postpone_all(&mut self, key: LinkKey, wishes: Vec<(u64, Wish)>) {
+        if let Some(queue) = self.links.get_mut(&key) {
+            queue.postpone_all(wishes);
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) struct LinkQueue {
     messages: VecDeque<(u64, Message)>,
     wishes: BTreeMap<u64, Wish>,
     turns: VecDeque<u64>,
+    /// Whether somebody's records on disk were passed over and come before more messages.
+    is_read_due: bool,
     is_reset: bool,
     changed: Rc<Signal>,
 }
@@ -49,6 +51,27 @@ impl LinkQueue {
             place.insert(wish);
             self.turns.push_front(partition);
             self.changed.notify();
+        }
+    }
+
+    /// Gives back wishes in the order in which they were taken.
+    pub(super) fn postpone_all(&mut self, wishes: Vec<(u64, Wish)>) {
+        for (partition, wish) in wishes.into_iter().rev() {
+            self.postpone(partition, wish);
+        }
+    }
+
+    /// Has the first wish fulfilled next, though its records are on disk: otherwise its turn would
+    /// never come while messages keep coming.
+    pub(super) const fn owe_read(&mut self) {
+        self.is_read_due = true;
+    }
+
+    /// Takes the wish whose records shall be read from disk before anything else is sent.
+    pub(super) fn take_due_read(&mut self) -> Option<(u64, Wish)> {
+        match std::mem::take(&mut self.is_read_due) {
+            true => self.take_wish(),
+            false => None,
         }
     }
 
@@ -151,6 +174,26 @@ mod tests {
         queue.postpone(7, wish(0));
         assert_eq!(queue.take_wish(), Some((3, wish(0))));
         assert_eq!(queue.take_wish(), Some((7, wish(5))));
+    }
+
+    #[test]
+    fn wishes_passed_over_keep_their_turns_and_the_first_is_due_once() {
+        let mut queue = LinkQueue::default();
+        for partition in [7, 3, 5] {
+            queue.wish(partition, wish(0));
+        }
+        assert_eq!(queue.take_due_read(), None);
+        let passed_over = [queue.take_wish(), queue.take_wish()];
+        assert_eq!(queue.take_wish(), Some((5, wish(0))));
+        // The partition that was served wants to send more, which comes after the others.
+        queue.wish(5, wish(10));
+        queue.postpone_all(passed_over.into_iter().flatten().collect());
+        assert_eq!(queue.take_due_read(), None);
+        queue.owe_read();
+        assert_eq!(queue.take_due_read(), Some((7, wish(0))));
+        assert_eq!(queue.take_due_read(), None);
+        assert_eq!(queue.take_wish(), Some((3, wish(0))));
+        assert_eq!(queue.take_wish(), Some((5, wish(10))));
     }
 
     #[test]
