@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use quorate_platform::Platform;
 use quorate_vsr::partition::Event;
+use quorate_wire::{Code, Refusal};
 
 use super::link_queue::LinkQueue;
 use super::opening::{self, OPENING_MAX};
@@ -232,11 +233,13 @@ impl<P: Platform> State<P> {
     }
 
     /// Refuses all who wait for a deleted partition, and has its facts removed.
+    ///
+    /// What producers wait for may have been committed, and read, before the deletion.
     fn give_up(&mut self, id: u64) {
         let Some(mut partition) = self.remove(id) else {
             return;
         };
-        partition.refuse_waiting(&self.elsewhere(id));
+        partition.refuse_waiting(&deleted_meanwhile(id));
         if partition.is_writing {
             self.condemned.insert(id);
         }
@@ -249,4 +252,14 @@ impl<P: Platform> State<P> {
         let is_free = |id| !self.condemned.contains(id);
         self.fact_writes >= fact_write && ids.iter().all(is_free)
     }
+}
+
+fn deleted_meanwhile(id: u64) -> Refusal {
+    Refusal::new(
+        Code::LeadershipLost,
+        format!(
+            "the topic of partition {id} was deleted while the batch was under way: it may or may \
+             not have been committed before that, and is gone with the topic"
+        ),
+    )
 }

@@ -74,6 +74,32 @@ fn who_waits_for_a_leader_that_steps_down_is_told_that_the_outcome_is_unknown() 
 }
 
 #[test]
+fn who_waits_for_a_partition_that_is_deleted_is_told_that_the_outcome_is_unknown() {
+    let mut rig = Rig::start(3);
+    let id = rig.create_partition(&[1, 2, 3]);
+    let mut client = rig.client(1);
+    client.produce_soon(id, &batch(&["committed"]));
+    rig.kill_node(2);
+    rig.kill_node(3);
+    let request = Request::Produce {
+        partition: id,
+        acks: Acks::Quorum,
+    };
+    client.send(&request, &batch(&["lonely"]));
+    rig.client(1)
+        .describe_until(id, |status| status.replicas[0].next_offset == 2);
+    rig.delete_partition(id);
+    let (_, Response::Refused(refusal), _) = client.receive() else {
+        panic!("a refusal comes")
+    };
+    assert_eq!(refusal.code, Code::LeadershipLost);
+    assert!(!refusal.code.is_definite());
+    assert!(refusal.detail.contains("deleted"), "{refusal}");
+    let refusal = client.produce(id, &batch(&["too late"])).unwrap_err();
+    assert_eq!(refusal.code, Code::UnknownPartition);
+}
+
+#[test]
 fn records_of_a_deposed_leader_that_no_majority_has_are_cut() {
     let mut rig = Rig::start(3);
     let id = rig.create_partition(&[1, 2, 3]);
