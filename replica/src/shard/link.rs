@@ -30,6 +30,9 @@ use crate::peer::{Backoff, Dialled, PeerHello, dial};
 
 /// A peer that takes nothing for this long gets a new link, in case the old one is dead.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A link that ends sooner has not shown that the other side is well: the next try waits like one
+/// after a failure.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 /// Records that could not be read for a peer are tried again after this time.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 /// Messages in one frame, in bytes.
@@ -72,20 +75,27 @@ pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>, key: LinkKey) {
         }
         let LinkKey { node, shard: index } = key;
         shard.state.borrow_mut().renew_link(key);
-        match connect(&shard, key).await {
+        let is_settled = match connect(&shard, key).await {
             Ok(link) => {
-                backoff.reset();
                 tracing::debug!(%node, shard = index, "linked");
+                let linked = shard.platform.now();
                 let end = pump(&shard, key, link).await;
                 tracing::debug!(%node, shard = index, %end, "link ended");
-                shard.state.borrow_mut().drop_messages(key);
+                let is_settled = shard.platform.now() - linked >= SETTLED_AFTER;
+                // A node that has come back has earned a try at once.
+                is_settled || shard.state.borrow().is_reset(key)
             }
             Err(error) => {
                 tracing::debug!(%node, shard = index, %error, "cannot link");
-                shard.state.borrow_mut().drop_messages(key);
-                let wait = backoff.after_failure(shard.platform.random());
-                shard.platform.sleep(wait).await;
+                false
             }
+        };
+        shard.state.borrow_mut().drop_messages(key);
+        if is_settled {
+            backoff.reset();
+        } else {
+            let wait = backoff.after_failure(shard.platform.random());
+            shard.platform.sleep(wait).await;
         }
     }
 }
@@ -208,6 +218,10 @@ impl Draft {
 impl<P: Platform> State<P> {
     fn is_silent(&self, key: LinkKey) -> bool {
         self.links.get(&key).is_none_or(|queue| queue.is_empty())
+    }
+
+    fn is_reset(&self, key: LinkKey) -> bool {
+        self.links.get(&key).is_some_and(LinkQueue::is_reset)
     }
 
     fn renew_link(&mut self, key: LinkKey) {
