@@ -86,6 +86,8 @@ impl<P: Platform> State<P> {
     fn begin_writing(&mut self) -> Result<Option<(u64, Work<P>)>, LogError> {
         while self.writing < WRITING_MAX {
             let Some(id) = self.dirty.pop_front() else {
+                // What was queued last may have been given up: then no write ends that would tell.
+                self.signals.written.notify();
                 return Ok(None);
             };
             let Some(partition) = self.partitions.get_mut(&id) else {
