@@ -21,6 +21,7 @@ use quorate_platform::{Platform, Writer};
 use quorate_wire::{ClusterId, Frame, Kind, PAYLOAD_BYTES_MAX, Refusal, Response};
 
 use super::budget::{Budget, Permit};
+use super::fetch::Parked;
 use super::signal::Signal;
 
 /// Requests of one connection that are not yet answered, parked fetches included.
@@ -45,6 +46,8 @@ pub(super) struct Connection {
     requests: Rc<Budget>,
     appending: Rc<Budget>,
     reading: Rc<Budget>,
+    /// Fetches of this connection that wait for more to be committed.
+    parked: RefCell<Parked>,
 }
 
 struct Answer {
@@ -71,6 +74,7 @@ impl Connection {
             requests: Budget::new(REQUESTS_MAX),
             appending: Budget::new(APPENDING_BYTES_MAX),
             reading: Budget::new(READING_BYTES_MAX),
+            parked: RefCell::default(),
         })
     }
 
@@ -109,7 +113,13 @@ impl Connection {
         for budget in [&self.requests, &self.appending, &self.reading] {
             budget.close();
         }
+        self.parked.borrow_mut().wake_all();
         self.changed.notify();
+    }
+
+    /// The fetches that have to look again when the connection is closed.
+    pub(super) const fn parked(&self) -> &RefCell<Parked> {
+        &self.parked
     }
 
     pub(super) const fn is_closed(&self) -> bool {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use quorate_platform::{Instant, Platform};
 use quorate_wire::{Code, PAYLOAD_BYTES_MAX, Refusal, Response};
 
 use super::Shard;
-use super::connection::{Reading, Reply};
+use super::connection::{Connection, Reading, Reply};
 use super::signal::Signal;
 use super::state::State;
 
@@ -26,6 +27,34 @@ pub(super) struct Fetch {
     pub(super) bytes_max: u32,
     pub(super) wait_ms: u32,
     pub(super) from_follower: bool,
+}
+
+/// Fetches that wait until there is a reason to look again.
+#[derive(Debug, Default)]
+pub(super) struct Parked {
+    signals: BTreeMap<u64, Rc<Signal>>,
+    // Ids are not used again: whoever was woken may still ask for its own to be removed.
+    next: u64,
+}
+
+impl Parked {
+    fn insert(&mut self, signal: Rc<Signal>) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.signals.insert(id, signal);
+        id
+    }
+
+    fn remove(&mut self, id: u64) {
+        self.signals.remove(&id);
+    }
+
+    /// Has every one of them look again.
+    pub(super) fn wake_all(&mut self) {
+        for signal in std::mem::take(&mut self.signals).values() {
+            signal.notify();
+        }
+    }
 }
 
 /// What a partition offers to a fetch.
@@ -66,7 +95,7 @@ async fn carry_out<P: Platform>(
         let range = shard.state.borrow().range_of(&fetch)?;
         if fetch.offset >= range.high_watermark {
             reading = None;
-            if !park(shard, &fetch, deadline).await || connection.is_closed() {
+            if !park(shard, &fetch, deadline, connection).await {
                 return Ok((range, Vec::new(), None));
             }
             continue;
@@ -97,32 +126,37 @@ async fn carry_out<P: Platform>(
     }
 }
 
-/// Waits until more may be committed; false once the time is up, or the shard ends.
-async fn park<P: Platform>(shard: &Shard<P>, fetch: &Fetch, deadline: Instant) -> bool {
+/// Waits until more may be committed; false once the time is up, or the shard or the connection
+/// ends.
+async fn park<P: Platform>(
+    shard: &Shard<P>,
+    fetch: &Fetch,
+    deadline: Instant,
+    connection: &Connection,
+) -> bool {
     let now = shard.platform.now();
     let signal = Rc::new(Signal::default());
-    {
+    let place = {
         let mut state = shard.state.borrow_mut();
-        let is_ending = state.is_stopping;
+        let is_ending = state.is_stopping || connection.is_closed();
         let Some(partition) = state.partitions.get_mut(&fetch.partition) else {
             return true;
         };
         if now >= deadline || is_ending {
             return false;
         }
-        partition.parked.push(Rc::clone(&signal));
-    }
-    let committed = pin!(signal.wait());
+        partition.parked.insert(Rc::clone(&signal))
+    };
+    let place_of_connection = connection.parked().borrow_mut().insert(Rc::clone(&signal));
+    let woken = pin!(signal.wait());
     let timeout = pin!(shard.platform.sleep(deadline - now));
-    select(committed, timeout).await;
+    select(woken, timeout).await;
+    connection.parked().borrow_mut().remove(place_of_connection);
     let mut state = shard.state.borrow_mut();
     if let Some(partition) = state.partitions.get_mut(&fetch.partition) {
-        // Still there only if the time is up.
-        partition
-            .parked
-            .retain(|parked| !Rc::ptr_eq(parked, &signal));
+        partition.parked.remove(place);
     }
-    true
+    !connection.is_closed()
 }
 
 impl<P: Platform> State<P> {
@@ -192,4 +226,37 @@ fn unreadable(error: &LogError) -> Refusal {
         _ => Code::Overloaded,
     };
     Refusal::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use quorate_wire::ClusterId;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_connection_wakes_its_parked_fetches() {
+        let connection = Connection::new(ClusterId(1), || {});
+        let (ended, parked) = (Rc::new(Signal::default()), Rc::new(Signal::default()));
+        let place = connection.parked().borrow_mut().insert(Rc::clone(&ended));
+        connection.parked().borrow_mut().insert(Rc::clone(&parked));
+        connection.parked().borrow_mut().remove(place);
+        assert_eq!(parked.wait().now_or_never(), None);
+        connection.close();
+        assert_eq!(parked.wait().now_or_never(), Some(()));
+        assert_eq!(ended.wait().now_or_never(), None);
+    }
+
+    #[test]
+    fn a_fetch_that_was_woken_does_not_remove_a_later_one() {
+        let mut parked = Parked::default();
+        let woken = parked.insert(Rc::default());
+        parked.wake_all();
+        let later = Rc::new(Signal::default());
+        parked.insert(Rc::clone(&later));
+        parked.remove(woken);
+        parked.wake_all();
+        assert_eq!(later.wait().now_or_never(), Some(()));
+    }
 }

@@ -1,5 +1,3 @@
-use std::rc::Rc;
-
 use quorate_log::PartitionLog;
 use quorate_platform::Disk;
 use quorate_vsr::partition::Replica;
@@ -7,7 +5,7 @@ use quorate_vsr::{Epoch, Offset};
 use quorate_wire::Refusal;
 
 use super::budget::Permit;
-use super::signal::Signal;
+use super::fetch::Parked;
 use super::tally::Standing;
 use super::waiting::Waiting;
 
@@ -20,7 +18,7 @@ pub(super) struct Partition<D: Disk> {
     /// Producers that wait for this replica's disk alone, or for nothing.
     pub(super) until_durable: Waiting,
     /// Fetches that wait for more to be committed.
-    pub(super) parked: Vec<Rc<Signal>>,
+    pub(super) parked: Parked,
     /// Bytes that are appended and not yet handed to the disk.
     pub(super) unflushed: Permit,
     /// Where the log shall be cut as soon as the disk is free.
@@ -42,7 +40,7 @@ impl<D: Disk> Partition<D> {
             log,
             until_committed: Waiting::default(),
             until_durable: Waiting::default(),
-            parked: Vec::new(),
+            parked: Parked::default(),
             unflushed,
             truncate_to: None,
             is_writing: false,
@@ -54,9 +52,7 @@ impl<D: Disk> Partition<D> {
 
     /// Has every parked fetch look again.
     pub(super) fn wake_parked(&mut self) {
-        for parked in self.parked.drain(..) {
-            parked.notify();
-        }
+        self.parked.wake_all();
     }
 
     /// Tells all who wait that there will be no answer to what they wait for.
