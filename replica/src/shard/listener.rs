@@ -15,6 +15,9 @@ use crate::peer::PeerHello;
 
 /// Connections of one shard, peers included. Each has two tasks and at least one buffer.
 const CONNECTIONS_MAX: usize = 2_000;
+/// Connections beyond that which only peers may keep, so that clients cannot cut a node off from
+/// the others. Who somebody is shows in the first frame, for which the time is limited.
+const SPARE_FOR_PEERS: usize = 64;
 /// A failure to accept most often means that the process has no file handle left; this is how long
 /// the next try waits for one.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -24,6 +27,8 @@ enum Hangup {
     Read(ReadError),
     /// A peer that we do not want, or do not understand.
     Peer(String),
+    /// A client that has got a place which is kept for peers.
+    TooMany,
 }
 
 impl From<ReadError> for Hangup {
@@ -59,13 +64,12 @@ pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>, listener: P::Listener)
 fn welcome<P: Platform>(shard: &Rc<Shard<P>>, reader: P::Reader, writer: P::Writer) {
     let connection = Connection::new(shard.cluster, writer.closer());
     let close = Box::new(writer.closer());
-    if shard.connections.borrow().len() >= CONNECTIONS_MAX {
-        tracing::warn!(
-            limit = CONNECTIONS_MAX,
-            "too many connections: one was closed"
-        );
+    let others = shard.connections.borrow().len();
+    if others >= CONNECTIONS_MAX + SPARE_FOR_PEERS {
+        warn_of_too_many();
         return close();
     }
+    let is_spare = others >= CONNECTIONS_MAX;
     let id = shard
         .next_connection
         .replace(shard.next_connection.get() + 1);
@@ -84,10 +88,11 @@ fn welcome<P: Platform>(shard: &Rc<Shard<P>>, reader: P::Reader, writer: P::Writ
     };
     let shard = Rc::clone(shard);
     platform.spawn(async move {
-        match read_frames(&shard, &connection, reader).await {
+        match read_frames(&shard, &connection, reader, is_spare).await {
             Ok(()) => {}
             Err(Hangup::Read(ReadError::Io(error))) => tracing::debug!(%error, "disconnected"),
             Err(Hangup::Read(ReadError::Frame(error))) => tracing::info!(%error, "hung up"),
+            Err(Hangup::TooMany) => warn_of_too_many(),
             Err(Hangup::Peer(problem)) => tracing::warn!(problem, "refused a peer's link"),
         }
         connection.close();
@@ -95,10 +100,18 @@ fn welcome<P: Platform>(shard: &Rc<Shard<P>>, reader: P::Reader, writer: P::Writ
     });
 }
 
+fn warn_of_too_many() {
+    tracing::warn!(
+        limit = CONNECTIONS_MAX,
+        "too many connections: one was closed"
+    );
+}
+
 async fn read_frames<P: Platform>(
     shard: &Rc<Shard<P>>,
     connection: &Rc<Connection>,
     reader: WatchedReader<P>,
+    mut is_spare: bool,
 ) -> Result<(), Hangup> {
     let watch = Rc::clone(&reader.watch);
     let mut frames = FrameReader::new(reader);
@@ -115,7 +128,14 @@ async fn read_frames<P: Platform>(
         };
         watch.end(&frame);
         match (frame.header.kind, peer) {
-            (Kind::Request, None) => request::carry_out(shard, connection, frame),
+            (Kind::Request, None) => {
+                // Others may have left since it was accepted; then it is a client like any other.
+                is_spare &= shard.connections.borrow().len() > CONNECTIONS_MAX;
+                if is_spare {
+                    return Err(Hangup::TooMany);
+                }
+                request::carry_out(shard, connection, frame);
+            }
             (Kind::PeerHello, None) => {
                 let me = Some(shard.index);
                 let hello = PeerHello::accept(&frame, shard.cluster, shard.node, me)
