@@ -5,6 +5,7 @@ mod network;
 
 use std::future::Future;
 use std::sync::OnceLock;
+use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{Instant, Tasks};
@@ -37,10 +38,45 @@ impl Tasks for Compio {
     }
 
     async fn sleep(&self, duration: Duration) {
+        if duration.is_zero() {
+            // The runtime's timer is done at once then, and a loop around it would keep every other
+            // task from running.
+            return yield_once().await;
+        }
         compio::time::sleep(duration).await;
     }
 
     fn random(&self) -> u64 {
         rand::random()
+    }
+}
+
+async fn yield_once() {
+    let mut has_yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[compio::test]
+    async fn other_tasks_run_while_one_sleeps_for_no_time() {
+        let has_run = Rc::new(Cell::new(false));
+        let other = has_run.clone();
+        Compio.spawn(async move { other.set(true) });
+        while !has_run.get() {
+            Compio.sleep(Duration::ZERO).await;
+        }
     }
 }

@@ -225,13 +225,16 @@ impl<P: Platform> Sender<P> {
             let Some(left) = self.time_left() else {
                 return Err(Trouble::Expired);
             };
-            let may_send = round.trouble.is_none() && round.tries.len() < self.window;
+            // Without room nothing can be sent, however long it has lingered: to wake up for that
+            // would be to wake up for nothing, again and again.
+            let may_send =
+                round.trouble.is_none() && round.tries.len() < self.window && connection.has_room();
             let linger_at = lane.linger_deadline(linger).filter(|_| may_send);
             let sent = round.sent;
             let news = lane.filled.wait_until(|| {
                 let now = inner.platform.now();
-                let is_news = lane.may_send(sent, now, linger) && connection.has_room()
-                    || lane.linger_deadline(linger) != linger_at;
+                let is_news =
+                    lane.may_send(sent, now, linger) || lane.linger_deadline(linger) != linger_at;
                 (may_send && is_news).then_some(())
             });
             let wake = self.stream_wake(&round, left, linger_at);
@@ -356,7 +359,11 @@ impl<P: Platform> Sender<P> {
             Ok(base_offset) => {
                 self.lane
                     .with_batch(place, |batch| batch.acknowledged = Some(base_offset));
-                self.window = self.shared.config.in_flight_max;
+                self.window = match self.shared.config.acks {
+                    Acks::Quorum | Acks::None => self.shared.config.in_flight_max,
+                    // Without sequences, a batch that is sent again would come behind the next one.
+                    Acks::Leader => 1,
+                };
                 // Batches may leave that were acknowledged in an earlier round, out of their turn.
                 round.sent = round.sent.saturating_sub(self.settle_acknowledged());
                 self.backoff.reset();
