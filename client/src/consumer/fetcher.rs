@@ -111,12 +111,17 @@ impl<P: Platform> Fetcher<P> {
         let asked_at = inner.platform.now();
         let outcome = self.ask(&replica, address).await;
         let outcome = outcome.and_then(|answer| self.accept(address, answer));
-        if replica.is_follower {
-            // Somebody may lead again.
+        if replica.is_follower || matches!(outcome, Ok(None)) {
+            // Somebody may lead again; and a leader that has nothing new may have been replaced
+            // without having heard of it.
             inner.metadata.refresh_soon();
         }
         match &outcome {
-            Ok(_) => {
+            Ok(fetched) => {
+                if replica.is_follower && fetched.is_none() {
+                    // Another one may have heard of more.
+                    self.source.turn += 1;
+                }
                 self.source.silent_since = None;
                 self.source.corrupt_tries = 0;
                 self.source.backoff.reset();
