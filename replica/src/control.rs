@@ -30,7 +30,10 @@ use futures_util::{FutureExt, select_biased};
 use quorate_platform::{Instant, Platform};
 use quorate_vsr::NodeId;
 use quorate_vsr::group::Event;
-use quorate_wire::{ClusterId, Code, NodeStatus, Refusal, Request, Response};
+use quorate_wire::{
+    ClusterId, Code, ControlOperation, ControlReply, NodeStatus, Refusal, Request, Response,
+    is_valid_topic_name,
+};
 
 use self::client::{Caller, Question};
 use self::connection::{Input, Reception};
@@ -318,6 +321,10 @@ impl<P: Platform> Control<P> {
                 request_number,
                 operation,
             } => {
+                if let Some(refusal) = refusal_by_name(&operation) {
+                    caller.answer(&Response::Control(ControlReply::Refused(refusal)));
+                    return Ok(());
+                }
                 let operation = Operation::from(operation).encode();
                 let event = Event::Request {
                     client,
@@ -422,6 +429,21 @@ impl<P: Platform> Control<P> {
             tracing::info!("leaderships are handed over");
             self.stopping = Stopping::HandedOver;
             self.handed_over.set();
+        }
+    }
+}
+
+/// Why an operation cannot succeed whatever the state is.
+///
+/// What the group replicates is kept and repeated by every node, so nothing gets there that is not
+/// of a bounded size.
+fn refusal_by_name(operation: &ControlOperation) -> Option<Refusal> {
+    match operation {
+        ControlOperation::CreateTopic { name, .. } => {
+            (!is_valid_topic_name(name)).then(|| Refusal::invalid_topic_name(name))
+        }
+        ControlOperation::DeleteTopic { name } => {
+            (!is_valid_topic_name(name)).then(|| Refusal::unknown_topic(name))
         }
     }
 }

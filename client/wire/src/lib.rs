@@ -24,7 +24,7 @@ pub use frame::{
 };
 pub use frame_reader::{FrameReader, ReadError};
 pub use metadata::{ClusterMetadata, NodeInfo, PartitionInfo, TopicInfo};
-pub use refusal::{Code, Refusal};
+pub use refusal::{Code, Refusal, shown};
 pub use request::{
     Acks, BATCH_BYTES_MAX, ControlOperation, Request, TOPIC_NAME_BYTES_MAX, is_valid_topic_name,
 };

@@ -2,6 +2,9 @@ use std::fmt;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+/// Characters of a name that are shown; the longest that is allowed fits.
+const SHOWN_CHARS_MAX: usize = crate::TOPIC_NAME_BYTES_MAX;
+
 /// A request that was not done, or of which it is not known: why, and what to do.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refusal {
@@ -101,9 +104,21 @@ impl Refusal {
         }
     }
 
+    /// Nothing can be a topic by the name of `name`.
+    pub fn invalid_topic_name(name: &str) -> Self {
+        let name = shown(name);
+        Self::new(
+            Code::InvalidTopicName,
+            format!(
+                "\"{name}\" cannot name a topic: use 1 to 249 of a-z A-Z 0-9 . _ - (but not \".\" \
+                 or \"..\")"
+            ),
+        )
+    }
+
     /// There is no topic `name`.
     pub fn unknown_topic(name: &str) -> Self {
-        let name = name.escape_debug();
+        let name = shown(name);
         Self::new(
             Code::UnknownTopic,
             format!("there is no topic \"{name}\": create it with `quorate topic create`"),
@@ -115,10 +130,26 @@ impl Refusal {
         Self::new(
             Code::UnknownPartition,
             format!(
-                "topic \"{name}\" has no partition {index}: it has {partitions}, counted from 0"
+                "topic \"{}\" has no partition {index}: it has {partitions}, counted from 0",
+                shown(name)
             ),
         )
     }
+}
+
+/// A name from outside as it may be shown: its first characters, with what is odd escaped.
+///
+/// Whatever a client sends as a name, what is said about it stays short.
+pub fn shown(name: &str) -> String {
+    let mut shown: String = name
+        .chars()
+        .take(SHOWN_CHARS_MAX)
+        .flat_map(char::escape_debug)
+        .collect();
+    if name.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 impl fmt::Display for Refusal {
@@ -128,3 +159,19 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_and_odd_name_is_shown_short_and_escaped() {
+        let text = Refusal::unknown_topic(&"\u{1}".repeat(1 << 20)).detail;
+        assert!(
+            text.len() < 4096 && text.contains("\\u{1}"),
+            "{} bytes",
+            text.len()
+        );
+        assert_eq!(shown("events"), "events");
+    }
+}

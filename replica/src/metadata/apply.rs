@@ -73,20 +73,13 @@ impl Catalog {
         partitions: u32,
         replication: u16,
     ) -> Result<(), Refusal> {
-        let shown = name.escape_debug();
         if !is_valid_topic_name(name) {
-            return Err(Refusal::new(
-                Code::InvalidTopicName,
-                format!(
-                    "\"{shown}\" cannot name a topic: use 1 to 249 of a-z A-Z 0-9 . _ - (but not \
-                     \".\" or \"..\")"
-                ),
-            ));
+            return Err(Refusal::invalid_topic_name(name));
         }
         if self.topics.contains_key(name) {
             return Err(Refusal::new(
                 Code::TopicExists,
-                format!("topic \"{shown}\" exists"),
+                format!("topic \"{name}\" exists"),
             ));
         }
         if partitions == 0 || partitions > TOPIC_PARTITIONS_MAX {
