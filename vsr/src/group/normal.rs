@@ -100,6 +100,9 @@ impl Replica {
             if self.vote.take().is_some() {
                 effects.push(Effect::Disarm(Timer::ViewChangeResend));
                 self.send_commit(effects);
+                if self.commit_number < self.op_number() {
+                    effects.push(Effect::Arm(Timer::Prepare));
+                }
             }
         }
     }
@@ -193,7 +196,9 @@ impl Replica {
     }
 
     pub(super) fn on_prepare_timeout(&mut self, effects: &mut Vec<Effect>) {
-        if !self.is_primary() || self.commit_number == self.op_number() {
+        // A primary that hears no majority must fall silent, or nobody would ever replace it.
+        let is_silent = self.vote.is_some();
+        if !self.is_primary() || is_silent || self.commit_number == self.op_number() {
             return;
         }
         for voter in self.config.other_voters() {
