@@ -94,6 +94,24 @@ fn a_repeated_request_is_done_once_and_answered_alike() {
 }
 
 #[test]
+fn a_name_of_megabytes_is_refused_shortly_and_the_session_goes_on() {
+    let cluster = Cluster::start(1);
+    cluster.wait_until(|metadata| alive(metadata) == 1);
+    let mut session = Session::register(CLUSTER, &cluster.addresses(), 1);
+    let name = "\u{1}".repeat(2 << 20);
+    for operation in [
+        create(&name, 1, 1),
+        ControlOperation::DeleteTopic { name: name.clone() },
+    ] {
+        let ControlReply::Refused(refusal) = session.control(operation) else {
+            panic!("that is no name");
+        };
+        assert!(refusal.detail.len() < 4096, "{}", refusal.detail.len());
+    }
+    assert_created(session.control(create("a", 1, 1)));
+}
+
+#[test]
 fn the_loss_of_the_primary_moves_its_leaderships_and_loses_nothing() {
     let mut cluster = Cluster::start(3);
     cluster.wait_until(|metadata| alive(metadata) == 3);
