@@ -285,8 +285,8 @@ impl<P: Platform> Metadata<P> {
             known.preferred = known.preferred.filter(|preferred| *preferred != address);
             return;
         }
-        // Who tells nothing new is not asked first again: it may be cut off from the other nodes, and
-        // would go on telling the same.
+        // Who tells nothing new is not asked first again: it may be cut off from the other nodes,
+        // and would go on telling the same.
         let is_news = metadata.version > known.version;
         known.preferred = is_news.then_some(address);
         known.version = metadata.version;

@@ -224,6 +224,66 @@ async fn followers_are_read_while_no_leader_answers() {
 }
 
 #[compio::test]
+async fn a_follower_that_has_nothing_new_is_left_for_another() {
+    let (cluster, _client) = hundred().await;
+    let client = Client::connect(
+        Compio,
+        ClientConfig {
+            suspicion_timeout: Duration::from_millis(20),
+            ..ClientConfig::new([cluster.address(2).to_string()])
+        },
+    );
+    let client = client.await.unwrap();
+    cluster.script(|_, node, request| match (node, request) {
+        (1, _) => Twist::Cut,
+        (2, Request::Fetch { offset, .. }) => nothing_new(*offset),
+        _ => Twist::Pass,
+    });
+    let config = ConsumerConfig {
+        leader_patience: Duration::from_millis(50),
+        ..to_the_end()
+    };
+    let mut consumer = client.consumer("orders", config).await.unwrap();
+    assert_eq!(read_all(&mut consumer).await.len(), 100);
+}
+
+#[compio::test]
+async fn a_leader_that_is_cut_off_and_knows_nothing_of_its_successor_is_left() {
+    let (cluster, client) = hundred().await;
+    let config = ConsumerConfig {
+        start: Start::End,
+        wait: Duration::from_millis(20),
+        ..ConsumerConfig::default()
+    };
+    let mut consumer = client.consumer("orders", config).await.unwrap();
+    let topics = Some(vec!["orders".to_owned()]);
+    let (old, _) = cluster
+        .world()
+        .carry_out(1, &Request::Metadata { topics }, &[]);
+    cluster.script(move |_, node, request| match (node, request) {
+        (1, Request::Metadata { .. }) => Twist::Claim(old.clone(), Bytes::new()),
+        (1, Request::Fetch { offset, .. }) => nothing_new(*offset),
+        _ => Twist::Pass,
+    });
+    cluster.world().primary = 2;
+    cluster.world().move_leader("orders", 0, 2);
+    let other = ClientConfig::new([cluster.address(2).to_string()]);
+    let other = Client::connect(Compio, other).await.unwrap();
+    write(&other, 100..101).await;
+    assert_eq!(number(&consumer.next().await.unwrap().unwrap()), 100);
+}
+
+/// The end of a long poll that brought nothing.
+fn nothing_new(offset: u64) -> Twist {
+    let response = Response::Fetched {
+        base_offset: offset,
+        high_watermark: offset,
+        log_start_offset: 0,
+    };
+    Twist::Claim(response, Bytes::new())
+}
+
+#[compio::test]
 async fn a_consumer_that_nobody_answers_says_so_and_goes_on() {
     let (cluster, client) = hundred().await;
     let config = ConsumerConfig {
