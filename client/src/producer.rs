@@ -49,6 +49,9 @@ pub struct ProducerConfig {
     /// way. With nothing under way it is sent at once.
     pub linger: Duration,
     /// Batches under way per partition, 1 to 5: a leader recognizes the last five.
+    ///
+    /// With [`Acks::Leader`] there is never more than one: without sequence numbers a batch that
+    /// has to be sent again would come behind the next one.
     pub in_flight_max: usize,
     /// Time from sending a record to its acknowledgement, all retries included.
     pub delivery_timeout: Duration,

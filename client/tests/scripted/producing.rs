@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use quorate_client::{Acks, Client, Code, Compio, ProducerConfig, Record, Refusal};
-use quorate_platform::Tasks;
+use quorate_platform::{Listener, Network, Tasks};
 use quorate_wire::Request;
 
 use crate::cluster::{Cluster, one_by_one};
@@ -280,6 +280,46 @@ async fn weaker_acknowledgements_are_batched_and_retried_too() {
             Compio.sleep(Duration::from_millis(1)).await;
         }
         assert_numbers(&mut cluster.world(), 1_000);
+    }
+}
+
+#[compio::test]
+async fn a_refused_batch_keeps_its_place_without_sequence_numbers_too() {
+    let (cluster, client) = orders().await;
+    twist_produce(&cluster, &[3, 9], |_| {
+        Twist::Refuse(Refusal::new(Code::Overloaded, "too much to do"))
+    });
+    let config = ProducerConfig {
+        acks: Acks::Leader,
+        ..one_by_one()
+    };
+    send_numbers(&client, config, 30).await;
+    assert_numbers(&mut cluster.world(), 30);
+}
+
+#[compio::test]
+async fn a_leader_that_reads_nothing_does_not_freeze_the_client() {
+    let cluster = Cluster::start(1).await;
+    let silent = Compio.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = silent.local_address().unwrap().to_string();
+    cluster.world().nodes[0].shard_addresses = vec![address];
+    // More than the sockets and the connection's queue take together.
+    cluster.world().add_topic("orders", 40);
+    let client = cluster.client().await;
+    let config = ProducerConfig {
+        linger: Duration::ZERO,
+        buffer_bytes_max: 64 << 20,
+        delivery_timeout: Duration::from_secs(3600),
+        ..ProducerConfig::default()
+    };
+    let producer = client.producer(config).await.unwrap();
+    for partition in 0..40 {
+        let record = Record::new(vec![b'x'; 900_000]);
+        producer.send_to("orders", partition, record).await.unwrap();
+    }
+    let _unread = silent.accept().await.unwrap();
+    for _ in 0..10 {
+        client.cluster_metadata().await.unwrap();
     }
 }
 
