@@ -317,6 +317,27 @@ fn primary_without_a_majority_falls_silent() {
     assert_eq!(group.primary(), primary, "the others are content with it");
 }
 
+/// Nor does it repeat its prepares: whoever hears them would go on believing in it.
+#[test]
+fn primary_without_a_majority_repeats_no_prepare() {
+    let mut group = Group::of_three();
+    let primary = group.primary();
+    group.propose("a");
+    group.lose_messages();
+    group.fire(primary, Timer::QuorumSilent);
+    let mark = group.sent.len();
+    group.fire(primary, Timer::Prepare);
+    assert!(
+        group.sent_by(primary, mark).is_empty(),
+        "{:?}",
+        group.sent_by(primary, mark)
+    );
+
+    group.change_view();
+    group.settle();
+    assert!(group.replica(group.primary()).has_room());
+}
+
 #[test]
 fn foreign_statements_of_a_log_are_ignored() {
     let mut group = Group::of_three();
