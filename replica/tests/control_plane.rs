@@ -9,9 +9,12 @@ mod cluster;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use quorate_replica::metadata::Metadata;
+use quorate_replica::peer::PeerHello;
 use quorate_vsr::NodeId;
+use quorate_vsr::group::Message;
 use quorate_wire::{
     Acks, ClusterId, Code, ControlOperation, ControlReply, Frame, Kind, Request, Response, Role,
 };
@@ -319,4 +322,33 @@ fn garbage_and_half_a_frame_end_a_connection_and_hurt_nobody_else() {
         panic!("a request that makes no sense was answered");
     };
     assert_eq!(refusal.code, Code::InvalidRequest);
+}
+
+#[test]
+fn a_link_of_a_node_ends_its_earlier_links() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until(|metadata| alive(metadata) == 3);
+    cluster.kill(3);
+    let address = cluster.addresses()[0];
+    let dial = |incarnation| {
+        let hello = PeerHello {
+            from: 3,
+            to: 1,
+            shard: None,
+            incarnation,
+        };
+        let mut link = TcpStream::connect(address).unwrap();
+        link.set_write_timeout(Some(PATIENCE)).unwrap();
+        link.write_all(&hello.frame(CLUSTER)).unwrap();
+        link
+    };
+    let mut earlier = dial(5);
+    let _later = dial(6);
+    let (view, promised) = Default::default();
+    let message = Message::StartViewChange { view, promised };
+    let frame = Frame::head(Kind::Group, CLUSTER, 0, &message.encode(), 0);
+    let deadline = Instant::now() + PATIENCE;
+    while earlier.write_all(&frame).is_ok() {
+        assert!(Instant::now() < deadline, "the earlier link goes on");
+    }
 }

@@ -5,7 +5,7 @@
 //! was to come and clients that do not take their answers all end the connection, and nothing else.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -60,6 +60,9 @@ pub(super) struct Reception {
     pub(super) metadata: Arc<Published>,
     pub(super) inputs: flume::Sender<Input>,
     connections: Cell<usize>,
+    accepted: Cell<u64>,
+    /// The latest link of each node, by the order in which they were accepted.
+    links: RefCell<BTreeMap<NodeId, u64>>,
     warned: RefCell<BTreeSet<(IpAddr, String)>>,
 }
 
@@ -72,7 +75,8 @@ impl Reception {
         metadata: Arc<Published>,
         inputs: flume::Sender<Input>,
     ) -> Self {
-        let (connections, warned) = (Cell::new(0), RefCell::default());
+        let (connections, accepted) = (Cell::new(0), Cell::new(0));
+        let (links, warned) = (RefCell::default(), RefCell::default());
         Self {
             me,
             incarnation,
@@ -81,8 +85,29 @@ impl Reception {
             metadata,
             inputs,
             connections,
+            accepted,
+            links,
             warned,
         }
+    }
+
+    /// Counts a connection that was accepted, and gives its number.
+    fn count_accepted(&self) -> u64 {
+        let ordinal = self.accepted.get() + 1;
+        self.accepted.set(ordinal);
+        ordinal
+    }
+
+    /// Whether the link of `from` that was accepted as `ordinal` is the latest one known of.
+    ///
+    /// A node has one link to here and dials again only when that one has ended, or the node was
+    /// restarted. What an earlier link still holds is out of date: the last heartbeats of a dead
+    /// process must not be heard after the first ones of its successor.
+    fn is_latest_link(&self, from: NodeId, ordinal: u64) -> bool {
+        let mut links = self.links.borrow_mut();
+        let latest = links.entry(from).or_default();
+        *latest = ordinal.max(*latest);
+        *latest == ordinal
     }
 
     /// Reports that a connection was ended, loudly only once for each address and reason.
@@ -111,12 +136,14 @@ pub(super) async fn accept<P: Platform>(
                     continue;
                 }
                 reception.connections.set(count + 1);
+                let ordinal = reception.count_accepted();
                 let (platform, reception) = (platform.clone(), Rc::clone(&reception));
                 platform.clone().spawn(async move {
                     let connection = Connection {
                         platform,
                         reception,
                         address,
+                        ordinal,
                     };
                     connection.serve(reader, writer, count >= CLIENTS_MAX).await;
                 });
@@ -134,6 +161,8 @@ struct Connection<P> {
     platform: P,
     reception: Rc<Reception>,
     address: SocketAddr,
+    /// Its place in the order in which all were accepted.
+    ordinal: u64,
 }
 
 impl<P: Platform> Connection<P> {
@@ -191,7 +220,14 @@ impl<P: Platform> Connection<P> {
                 "{from:?} is not among the nodes of this node's configuration"
             ));
         }
-        while let Some(frame) = self.next(&mut frames, PEER_SILENCE_MAX).await? {
+        let is_latest = || reception.is_latest_link(from, self.ordinal);
+        // The introduction alone puts an end to earlier links.
+        is_latest();
+        loop {
+            let frame = self.next(&mut frames, PEER_SILENCE_MAX).await?;
+            let Some(frame) = frame.filter(|_| is_latest()) else {
+                return Ok(());
+            };
             let input = match frame.header.kind {
                 Kind::Group => {
                     let message = Message::decode(&frame.body);
@@ -199,8 +235,7 @@ impl<P: Platform> Connection<P> {
                     Input::Group { from, message }
                 }
                 Kind::Heartbeat => {
-                    let heartbeat = Heartbeat::read(&frame.body);
-                    let heartbeat = heartbeat.ok_or("a heartbeat that makes no sense")?;
+                    let heartbeat = read_heartbeat(&hello, &frame.body)?;
                     Input::Heartbeat { from, heartbeat }
                 }
                 Kind::Request | Kind::Response | Kind::PeerHello | Kind::Partitions => {
@@ -208,10 +243,9 @@ impl<P: Platform> Connection<P> {
                 }
             };
             if reception.inputs.send_async(input).await.is_err() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     async fn serve_client<R: Reader>(
@@ -304,6 +338,18 @@ impl<P: Platform> Connection<P> {
     }
 }
 
+/// The heartbeat of whoever introduced itself, and of nobody else.
+fn read_heartbeat(hello: &PeerHello, body: &[u8]) -> Result<Heartbeat, String> {
+    let heartbeat = Heartbeat::read(body).ok_or("a heartbeat that makes no sense")?;
+    if heartbeat.incarnation != hello.incarnation {
+        return Err(format!(
+            "node {} sent a heartbeat of another incarnation than its link's",
+            hello.from
+        ));
+    }
+    Ok(heartbeat)
+}
+
 /// Sends answers until nobody has any more to give, or the client does not take them.
 async fn write_answers<P: Platform>(
     platform: &P,
@@ -337,5 +383,34 @@ fn wrong_address(metadata: &Published, partition: u64) -> Refusal {
                  shard, whose address the metadata tells"
             ),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_counts_only_on_the_link_of_its_own_incarnation() {
+        let heartbeat = Heartbeat {
+            incarnation: 5,
+            control_address: "127.0.0.1:7000".to_owned(),
+            shard_addresses: Vec::new(),
+            is_ready: true,
+            is_stopping: false,
+            is_stalled: false,
+            leaderships: 0,
+            lagging: Vec::new(),
+        };
+        let body = quorate_wire::encode(&heartbeat);
+        let hello = |incarnation| PeerHello {
+            from: 2,
+            to: 1,
+            shard: None,
+            incarnation,
+        };
+        assert_eq!(read_heartbeat(&hello(5), &body), Ok(heartbeat));
+        assert!(read_heartbeat(&hello(6), &body).is_err());
+        assert!(read_heartbeat(&hello(5), b"nothing").is_err());
     }
 }
