@@ -140,15 +140,18 @@ impl<P: Platform> Driver<P> {
     }
 
     /// Whether the primary has executed all that it proposed itself, so that it may look at the
-    /// catalog for what is still to be proposed.
+    /// catalog for what is still to be proposed, and would be heard.
     pub(super) fn may_propose(&self) -> bool {
         // What was proposed in an earlier view may have been cut off.
         let awaited = self.proposed.min(self.group.op_number());
-        self.group.is_primary() && self.group.executed() >= awaited
+        self.group.has_room() && self.group.executed() >= awaited
     }
 
     /// Has the group replicate `operation`, if it has room.
     pub(super) fn propose(&mut self, operation: &Operation) -> Result<(), NodeError> {
+        if !self.group.has_room() {
+            return Ok(());
+        }
         tracing::info!(%operation, "propose");
         self.step(Event::Propose {
             operation: operation.encode(),
