@@ -13,6 +13,10 @@ use quorate_vsr::group::Timer;
 // made durable, together some ten milliseconds; after 500 ms it has got stuck. By then the
 // heartbeats of the dead node have been missing for longer than `detector::SILENCE_MAX`, so the new
 // primary moves the leaderships at once. In all: 0.5 to 0.8 s until they are moved.
+//
+// On a disk so slow that a view change takes longer than that, asking for the next view each time
+// would never come to an end. So each view change in a row that got stuck gives the next one twice
+// the time.
 
 /// The length of a timer without its jitter, and the most jitter.
 const fn length_of(timer: Timer) -> (Duration, Duration) {
@@ -28,22 +32,34 @@ const fn length_of(timer: Timer) -> (Duration, Duration) {
     )
 }
 
+/// A view change that got stuck is given at most 2^4 times its usual length: 8 s and some jitter.
+const STALLS_MAX: u32 = 4;
+
 /// The deadlines of the group's armed timers.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     deadlines: BTreeMap<Timer, Instant>,
+    /// How often in a row a view change got stuck.
+    stalls: u32,
 }
 
 impl Timers {
     /// Starts `timer`, or starts it afresh.
     pub(super) fn arm(&mut self, timer: Timer, now: Instant, random: u64) {
-        let (length, jitter) = length_of(timer);
+        let (mut length, mut jitter) = length_of(timer);
+        if timer == Timer::ViewChangeStalled {
+            let factor = 1 << self.stalls.min(STALLS_MAX);
+            (length, jitter) = (length * factor, jitter * factor);
+        }
         let jitter = Duration::from_nanos(random % (jitter.as_nanos() as u64 + 1));
         self.deadlines.insert(timer, now + length + jitter);
     }
 
     /// Stops `timer`.
     pub(super) fn disarm(&mut self, timer: Timer) {
+        if timer == Timer::ViewChangeStalled {
+            self.stalls = 0;
+        }
         self.deadlines.remove(&timer);
     }
 
@@ -63,6 +79,9 @@ impl Timers {
             return None;
         }
         self.deadlines.remove(&timer);
+        if timer == Timer::ViewChangeStalled {
+            self.stalls = self.stalls.saturating_add(1);
+        }
         Some(timer)
     }
 }
@@ -86,5 +105,23 @@ mod tests {
         let late = later + Duration::from_secs(9);
         assert_eq!(timers.take_due(late), Some(Timer::PrimarySilent));
         assert_eq!(timers.next_deadline(), None);
+    }
+
+    #[test]
+    fn view_changes_that_get_stuck_in_a_row_are_given_more_and_more_time() {
+        let mut timers = Timers::default();
+        let mut now = Instant::from_nanos(0);
+        let mut next = |timers: &mut Timers| {
+            timers.arm(Timer::ViewChangeStalled, now, 0);
+            let deadline = timers.next_deadline().unwrap();
+            let length = deadline - now;
+            now = deadline;
+            assert_eq!(timers.take_due(now), Some(Timer::ViewChangeStalled));
+            length.as_millis()
+        };
+        let lengths: Vec<_> = (0..7).map(|_| next(&mut timers)).collect();
+        assert_eq!(lengths, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
+        timers.disarm(Timer::ViewChangeStalled);
+        assert_eq!(next(&mut timers), 500);
     }
 }
