@@ -14,8 +14,13 @@ use crate::interned::Interned;
 #[derive(Clone)]
 pub(crate) struct Network<M> {
     /// Most steps say nothing, so states share it.
-    said: Arc<BTreeMap<u64, Interned<Envelope<M>>>>,
+    said: Arc<Said<M>>,
+    /// Counts what was said. It is no part of the state: see [`Network::forget_the_oldest`].
+    clock: u64,
 }
+
+/// When each message was said last, by its hash.
+type Said<M> = BTreeMap<u64, (u64, Interned<Envelope<M>>)>;
 
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,19 +34,23 @@ impl<M: Hash> Network<M> {
     pub(crate) fn new() -> Self {
         Self {
             said: Arc::default(),
+            clock: 0,
         }
     }
 
     pub(crate) fn say(&mut self, from: NodeId, to: NodeId, message: M) {
         let envelope = Interned::new(Envelope { from, to, message });
-        if !self.said.contains_key(&envelope.hash()) {
-            Arc::make_mut(&mut self.said).insert(envelope.hash(), envelope);
-        }
+        self.clock += 1;
+        let entry = (self.clock, envelope.clone());
+        Arc::make_mut(&mut self.said).insert(envelope.hash(), entry);
     }
 
     /// Forgets what nobody will ever listen to again.
     pub(crate) fn forget(&mut self, mut is_dead: impl FnMut(&Envelope<M>) -> bool) {
-        let dead = self.said.iter().filter(|(_, envelope)| is_dead(envelope));
+        let dead = self
+            .said
+            .iter()
+            .filter(|(_, (_, envelope))| is_dead(envelope));
         let dead: Vec<u64> = dead.map(|(hash, _)| *hash).collect();
         if !dead.is_empty() {
             let said = Arc::make_mut(&mut self.said);
@@ -51,8 +60,22 @@ impl<M: Hash> Network<M> {
         }
     }
 
+    /// Loses what was said longest ago, until there is room for `room` messages.
+    ///
+    /// Only for walks, which would otherwise drown in echoes. Which messages are the oldest is not
+    /// seen in a state, so a search could not tell two states apart that differ in this.
+    pub(crate) fn forget_the_oldest(&mut self, room: usize) {
+        let surplus = self.said.len().saturating_sub(room);
+        if surplus > 0 {
+            let mut ages: Vec<u64> = self.said.values().map(|(age, _)| *age).collect();
+            ages.sort_unstable();
+            let oldest = ages[surplus - 1];
+            Arc::make_mut(&mut self.said).retain(|_, (age, _)| *age > oldest);
+        }
+    }
+
     pub(crate) fn said(&self) -> impl Iterator<Item = &Interned<Envelope<M>>> {
-        self.said.values()
+        self.said.values().map(|(_, envelope)| envelope)
     }
 }
 
@@ -72,6 +95,8 @@ impl<M> Hash for Network<M> {
 
 impl<M: fmt::Debug> fmt::Debug for Network<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.said.values()).finish()
+        f.debug_set()
+            .entries(self.said.values().map(|(_, envelope)| envelope))
+            .finish()
     }
 }

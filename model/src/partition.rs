@@ -31,10 +31,14 @@ pub struct Bounds {
     pub leaders: &'static [u16],
     /// How many records are appended in all.
     pub appends: u8,
+    /// How many messages a walk keeps in mind; a search keeps all of them.
+    pub room: Option<usize>,
     /// How many crashes there are in all.
     pub crashes: u8,
     /// How many timers run out in all.
     pub timeouts: u8,
+    /// Whether a node that has crashed comes back.
+    pub restarts: bool,
     /// Whether the disk takes its time, so that anything may happen between a write and its
     /// confirmation. If not, every write is confirmed in the step that asks for it.
     pub slow_disk: bool,

@@ -11,6 +11,7 @@ use super::{Bounds, Lie, NODES};
 use crate::broken::Broken;
 use crate::interned::Interned;
 use crate::network::Envelope;
+use crate::walk::Pace;
 
 /// Something that may happen next.
 #[derive(Clone, PartialEq)]
@@ -53,6 +54,15 @@ pub struct Kept {
     cut: bool,
 }
 
+impl Pace for Action {
+    fn is_rare(&self) -> bool {
+        matches!(
+            self,
+            Self::Crash { .. } | Self::Timeout { .. } | Self::Assign { .. } | Self::Append { .. }
+        )
+    }
+}
+
 impl fmt::Debug for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,7 +96,8 @@ pub(super) fn possible(bounds: &Bounds, state: &State, actions: &mut Vec<Action>
     }
     for (id, node) in state.nodes() {
         match node {
-            Node::Down(_) => actions.push(Action::Restart { node: id }),
+            Node::Down(_) if bounds.restarts => actions.push(Action::Restart { node: id }),
+            Node::Down(_) => {}
             Node::Up(process) => {
                 possible_at(bounds, state, id, process, actions);
                 if state.left.crashes > 0 {
@@ -145,7 +156,8 @@ fn possible_at(
 /// A crash for every way in which the disk may be left. Writes to one file keep their order.
 fn crashes(node: NodeId, process: &Process, actions: &mut Vec<Action>) {
     for facts in 0..=process.facts.len() {
-        for records in process.disk.log.len()..=process.log.len() {
+        let synced = process.disk.log.len().min(process.log.len());
+        for records in synced..=process.log.len() {
             for cut in [false, true] {
                 if cut && process.cut.is_none() {
                     continue;
@@ -207,7 +219,27 @@ pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<Sta
         settle(bounds, &mut state, id);
     }
     forget_the_fenced(&mut state);
+    forget_timers(&mut state);
+    if let Some(room) = bounds.room {
+        state.network.forget_the_oldest(room);
+    }
     (state != *last).then_some(state)
+}
+
+/// States that differ only in timers which cannot run out any more are the same.
+fn forget_timers(state: &mut State) {
+    if state.left.timeouts > 0 {
+        return;
+    }
+    for id in NODES {
+        if let Some(process) = state.node(id).process()
+            && !process.timers.is_empty()
+        {
+            let mut process = process.clone();
+            process.timers.clear();
+            state.put(id, Node::Up(Box::new(process)));
+        }
+    }
 }
 
 /// Drops messages of epochs that are older than a promise on their receiver's disk. Production
@@ -357,8 +389,11 @@ fn crash(state: &mut State, node: NodeId, kept: Kept) -> Option<()> {
     if let Some(facts) = process.facts.iter().take(kept.facts).next_back() {
         disk.facts = *facts;
     }
-    disk.log = process.log;
-    disk.log.truncate(kept.records);
+    // A cut that was confirmed and not done leaves on the disk what nobody knows of any more.
+    if process.log.starts_with(&disk.log) {
+        disk.log = process.log;
+        disk.log.truncate(kept.records);
+    }
     if let Some(cut) = process.cut.filter(|_| kept.cut) {
         disk.log
             .truncate(usize::try_from(cut.0).unwrap_or(usize::MAX));
