@@ -18,8 +18,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Looks at every state within narrow bounds, and walks at random within wide ones. Exit code
-    /// 0: no violation.
+    /// Looks at every state within narrow bounds, then walks for a while within wide ones. Exit
+    /// code 0: no violation.
     Check {
         /// How far to go.
         depth: Depth,
@@ -30,17 +30,39 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Only walks. Exit code 0: no violation.
+    Walk {
+        /// How long through each protocol.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Where the walks start from; the same seed walks the same ways.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> ExitCode {
-    let Command::Check {
-        depth,
-        seconds,
-        seed,
-    } = Arguments::parse().command;
+    let arguments = Arguments::parse();
     explain_aborts();
-    let patience = Duration::from_secs(seconds);
-    let walking = depth.walking();
+    let findings = match arguments.command {
+        Command::Check {
+            depth,
+            seconds,
+            seed,
+        } => {
+            let mut findings = search(depth, Duration::from_secs(seconds));
+            findings.extend(stroll(depth.walking(), seed));
+            findings
+        }
+        Command::Walk { seconds, seed } => stroll(Duration::from_secs(seconds), seed).into(),
+    };
+    match findings.contains(&Finding::Violated) {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+fn search(depth: Depth, patience: Duration) -> Vec<Finding> {
     let mut findings = Vec::new();
     for bounds in depth.partition() {
         findings.push(check(
@@ -53,24 +75,19 @@ fn main() -> ExitCode {
     for bounds in depth.group() {
         findings.push(check("group", &bounds, GroupModel { bounds }, patience));
     }
-    let bounds = scope::PARTITION_WIDE;
-    findings.push(walk(
-        "partition",
-        &bounds,
-        &PartitionModel { bounds },
-        seed,
-        walking,
-    ));
-    let bounds = scope::GROUP_WIDE;
-    findings.push(walk(
-        "group",
-        &bounds,
-        &GroupModel { bounds },
-        seed,
-        walking,
-    ));
-    match findings.contains(&Finding::Violated) {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
-    }
+    findings
+}
+
+fn stroll(time: Duration, seed: u64) -> [Finding; 2] {
+    let (partition, group) = (scope::PARTITION_WIDE, scope::GROUP_WIDE);
+    [
+        walk(
+            "partition",
+            &partition,
+            &PartitionModel { bounds: partition },
+            seed,
+            time,
+        ),
+        walk("group", &group, &GroupModel { bounds: group }, seed, time),
+    ]
 }
