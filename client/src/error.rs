@@ -29,6 +29,13 @@ pub enum Error {
         /// What the resolver said.
         reason: String,
     },
+    /// It is not known yet whom to ask; nothing was sent.
+    NoRoute {
+        /// What was to be asked for, for people.
+        what: String,
+        /// What is not known.
+        reason: String,
+    },
     /// Nobody answers at an address.
     Connect {
         /// The address.
@@ -154,6 +161,7 @@ impl Error {
             Self::Config { .. }
             | Self::Bootstrap { .. }
             | Self::Resolve { .. }
+            | Self::NoRoute { .. }
             | Self::Connect { .. }
             | Self::RecordTooLarge { .. }
             | Self::OffsetOutOfRange { .. }
@@ -178,6 +186,7 @@ impl Error {
     pub(crate) fn is_retriable(&self) -> bool {
         match self {
             Self::Bootstrap { .. }
+            | Self::NoRoute { .. }
             | Self::Connect { .. }
             | Self::Disconnected { .. }
             | Self::Silent { .. }
@@ -219,6 +228,7 @@ impl fmt::Display for Error {
             Self::Resolve { host, reason } => {
                 write!(f, "\"{}\" has no address: {reason}", host.escape_debug())
             }
+            Self::NoRoute { what, reason } => write!(f, "{what}: {reason}"),
             Self::Connect { address, reason } => {
                 write!(f, "cannot connect to {address}: {reason}")
             }

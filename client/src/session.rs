@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use quorate_platform::Platform;
+use quorate_platform::{Instant, Platform};
 use quorate_wire::{Code, ControlOperation, ControlReply, Request, Response};
 
 use crate::backoff::Backoff;
@@ -149,7 +149,10 @@ impl<P: Platform> Inner<P> {
         let mut backoff = Backoff::new();
         let mut instead = None;
         loop {
-            let failure = match self.try_primary(request, instead.take(), what).await {
+            let failure = match self
+                .try_primary(request, instead.take(), deadline, what)
+                .await
+            {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -179,10 +182,8 @@ impl<P: Platform> Inner<P> {
             }
             if instead.is_none() {
                 // If nobody answers, the next try says so.
-                let _ = self
-                    .platform
-                    .timeout(deadline.since(now), self.metadata.refresh())
-                    .await;
+                let left = deadline.since(self.platform.now());
+                let _ = self.platform.timeout(left, self.metadata.refresh()).await;
             }
         }
     }
@@ -191,17 +192,17 @@ impl<P: Platform> Inner<P> {
         &self,
         request: &Request,
         instead: Option<SocketAddr>,
+        deadline: Instant,
         what: &str,
     ) -> Result<(SocketAddr, Response), Error> {
         let Some(address) = instead.or_else(|| self.metadata.primary_address()) else {
-            self.metadata.refresh().await?;
-            let refusal = quorate_wire::Refusal::new(
-                Code::Unavailable,
-                "the control plane has no primary that is known",
-            );
-            return Err(Error::Refused {
+            let left = deadline.since(self.platform.now());
+            if let Ok(refreshed) = self.platform.timeout(left, self.metadata.refresh()).await {
+                refreshed?;
+            }
+            return Err(Error::NoRoute {
                 what: what.to_owned(),
-                refusal,
+                reason: "the control plane has no primary that is known".to_owned(),
             });
         };
         let answer = self.call(address, request, Bytes::new()).await?;
