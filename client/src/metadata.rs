@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,12 +16,13 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
 use quorate_platform::{Instant, Platform};
-use quorate_wire::{ClusterId, ClusterMetadata, Code, NodeInfo, Refusal, Request, Response};
+use quorate_wire::{ClusterId, ClusterMetadata, Code, NodeInfo, Request, Response};
 use quorate_wire::{PartitionInfo, TopicInfo};
 
+use crate::backoff::Backoff;
 use crate::pool::{Pool, Use};
 use crate::signal::{Signal, Slot};
-use crate::{ClientConfig, Error};
+use crate::{Certainty, ClientConfig, Error};
 
 /// The shortest time between two refreshes that nobody waits for.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(100);
@@ -34,6 +36,7 @@ pub(crate) struct Metadata<P> {
     pool: Rc<Pool<P>>,
     cluster: Rc<Cell<ClusterId>>,
     request_timeout: Duration,
+    operation_timeout: Duration,
     suspicion_timeout: Duration,
     bootstrap: Vec<SocketAddr>,
     known: RefCell<Known>,
@@ -74,6 +77,7 @@ impl<P: Platform> Metadata<P> {
             pool,
             cluster,
             request_timeout: config.request_timeout,
+            operation_timeout: config.operation_timeout,
             suspicion_timeout: config.suspicion_timeout,
             bootstrap,
             known: RefCell::default(),
@@ -187,7 +191,9 @@ impl<P: Platform> Metadata<P> {
         if let Some(topic) = self.known_topic(name) {
             return Ok(topic);
         }
-        let metadata = self.ask_around(Some(vec![name.to_owned()])).await?;
+        let topics = Some(vec![name.to_owned()]);
+        let ask = || self.ask_around(topics.clone());
+        let metadata = self.while_starting(ask).await?;
         if metadata.topic(name).is_err() {
             // A node that has not yet heard of a new topic is not the one to deny it.
             return self.topic_at_primary(name).await;
@@ -197,13 +203,43 @@ impl<P: Platform> Metadata<P> {
 
     /// The topic as the primary knows it; whoever answers stands in if the primary does not.
     pub(crate) async fn topic_at_primary(&self, name: &str) -> Result<Rc<TopicInfo>, Error> {
-        let metadata = self.ask_primary(Some(vec![name.to_owned()])).await?;
+        let topics = Some(vec![name.to_owned()]);
+        let ask = || self.ask_primary(topics.clone());
+        let metadata = self.while_starting(ask).await?;
         self.use_topic(&metadata, name)
     }
 
     /// Everything, as the primary knows it; whoever answers stands in if the primary does not.
     pub(crate) async fn all_at_primary(&self) -> Result<ClusterMetadata, Error> {
-        self.ask_primary(None).await
+        self.while_starting(|| self.ask_primary(None)).await
+    }
+
+    /// Asks again, for as long as an operation may take, while the nodes answer that they do not
+    /// know themselves: so do those that have just been started, until they hear of the others.
+    async fn while_starting<F>(&self, ask: impl Fn() -> F) -> Result<ClusterMetadata, Error>
+    where
+        F: Future<Output = Result<ClusterMetadata, Error>>,
+    {
+        let after = self.operation_timeout;
+        let deadline = self.platform.now() + after;
+        let mut backoff = Backoff::new();
+        loop {
+            let error = match ask().await {
+                Err(error) if is_starting(&error) => error,
+                answer => return answer,
+            };
+            let left = deadline.since(self.platform.now());
+            if left.is_zero() {
+                return Err(Error::Deadline {
+                    what: "reading the metadata".to_owned(),
+                    after,
+                    certainty: Certainty::Definite,
+                    last: Some(Box::new(error)),
+                });
+            }
+            let pause = backoff.next_pause(&self.platform).min(left);
+            self.platform.sleep(pause).await;
+        }
     }
 
     async fn ask_primary(&self, topics: Option<Vec<String>>) -> Result<ClusterMetadata, Error> {
@@ -245,13 +281,9 @@ impl<P: Platform> Metadata<P> {
         let address = info.and_then(|info| info.address_of(partition));
         address
             .and_then(|address| address.parse().ok())
-            .ok_or_else(|| {
-                let detail = format!("the addresses of node-{node} are not known yet");
-                let refusal = Refusal::new(Code::Unavailable, detail);
-                Error::Refused {
-                    what: format!("looking for partition {partition}"),
-                    refusal,
-                }
+            .ok_or_else(|| Error::NoRoute {
+                what: format!("looking for partition {partition}"),
+                reason: format!("the addresses of node-{node} are not known yet"),
             })
     }
 
@@ -332,6 +364,18 @@ impl<P: Platform> Metadata<P> {
             .filter(|address| seen.insert(*address))
             .collect()
     }
+}
+
+/// Whether a node was among those asked that does not know yet what it will know soon.
+fn is_starting(error: &Error) -> bool {
+    let Error::Bootstrap { failures } = error else {
+        return false;
+    };
+    let is_unavailable = |error: &Error| match error {
+        Error::Refused { refusal, .. } => refusal.code == Code::Unavailable,
+        _ => false,
+    };
+    failures.iter().any(|(_, error)| is_unavailable(error))
 }
 
 /// What is told of a topic, except where an earlier answer knew a later epoch.

@@ -67,6 +67,55 @@ async fn an_operation_that_was_never_done_fails_definitely() {
 }
 
 #[compio::test]
+async fn an_operation_without_a_primary_to_send_it_to_fails_definitely() {
+    let cluster = Cluster::start(1).await;
+    // Nobody is the primary.
+    cluster.world().primary = 0;
+    let client = cluster.client().await;
+    let control = client.create_topic("orders", 1, 1);
+    let error = control.await.unwrap_err();
+    assert_eq!(error.certainty(), Certainty::Definite, "{error}");
+    assert!(error.to_string().contains("no primary"), "{error}");
+    // The same with a session, from before the primary was lost.
+    cluster.world().primary = 1;
+    client.create_topic("orders", 1, 1).await.unwrap();
+    cluster.world().primary = 0;
+    client.list_topics().await.unwrap();
+    let error = client.delete_topic("orders").await.unwrap_err();
+    assert_eq!(error.certainty(), Certainty::Definite, "{error}");
+}
+
+#[compio::test]
+async fn nodes_that_do_not_know_yet_are_asked_again() {
+    let cluster = Cluster::start(3).await;
+    cluster.world().add_topic("orders", 1);
+    let client = cluster.client().await;
+    let asked = Cell::new(0);
+    cluster.script(move |_, _, request| match request {
+        Request::Metadata { topics } if topics.as_ref().is_none_or(|it| !it.is_empty()) => {
+            asked.set(asked.get() + 1);
+            // More often than there are nodes.
+            match asked.get() % 6 {
+                0 => Twist::Pass,
+                _ => Twist::Refuse(Refusal::new(Code::Unavailable, "it has just started")),
+            }
+        }
+        _ => Twist::Pass,
+    });
+    assert_eq!(client.list_topics().await.unwrap().len(), 1);
+    assert!(client.describe_topic("orders").await.is_ok());
+    assert!(client.offsets("orders", 0).await.is_ok());
+
+    cluster.script(|_, _, request| match request {
+        Request::Metadata { .. } => Twist::Refuse(Refusal::new(Code::Unavailable, "it waits")),
+        _ => Twist::Pass,
+    });
+    let error = client.list_topics().await.unwrap_err();
+    assert!(matches!(error, Error::Deadline { .. }), "{error}");
+    assert!(error.to_string().contains("it waits"), "{error}");
+}
+
+#[compio::test]
 async fn an_operation_of_unknown_outcome_fails_indefinitely() {
     let cluster = Cluster::start(1).await;
     let client = cluster.client().await;
