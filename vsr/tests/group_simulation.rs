@@ -48,6 +48,25 @@ fn a_group_in_a_bad_world_stays_consistent_and_recovers() {
     }
 }
 
+/// The others hear it and it does not hear them, so it cannot commit anything.
+#[test]
+fn a_primary_that_goes_deaf_is_replaced_by_the_others() {
+    for seed in 0..number("QUORATE_SEEDS").unwrap_or(SEEDS) / 10 {
+        let mut world = World::new(seed);
+        world.heal();
+        world.run_until(CALM);
+        let Some(deaf) = world.deafen_primary() else {
+            continue;
+        };
+        world.run_until(2 * CALM);
+        assert!(
+            world.primary_beside(deaf).is_some(),
+            "seed {seed}: {}",
+            world.describe()
+        );
+    }
+}
+
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(

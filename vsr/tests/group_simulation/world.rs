@@ -494,6 +494,24 @@ impl World {
         self.voters.len() > 1 && others.all(|(_, member)| member.disk.is_whole())
     }
 
+    /// Lets nothing reach the primary any more; `None` if it is the only voter or there is none.
+    pub(crate) fn deafen_primary(&mut self) -> Option<NodeId> {
+        let deaf = self.primary_beside(NodeId(0))?;
+        for other in self.members.keys().copied() {
+            self.cut.insert((other, deaf));
+        }
+        (self.voters.len() > 1).then_some(deaf)
+    }
+
+    /// A primary other than this member.
+    pub(crate) fn primary_beside(&self, node: NodeId) -> Option<NodeId> {
+        let others = self.members.iter().filter(|(other, _)| **other != node);
+        let mut running = others.filter_map(|(id, member)| Some((*id, member.replica.as_ref()?)));
+        running
+            .find(|(_, replica)| replica.is_primary())
+            .map(|(id, _)| id)
+    }
+
     /// Ends all faults: everybody runs and hears everybody.
     pub(crate) fn heal(&mut self) {
         self.weather = Weather {
