@@ -23,7 +23,8 @@ pub struct Config {
 /// part of the replicated state, so every member must have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
-    /// A checkpoint is taken at every operation whose number is a multiple of this.
+    /// A checkpoint is taken at every operation whose number is a multiple of this. The journal
+    /// reaches at most about twice as far beyond the last one that is durable.
     pub checkpoint_interval: u64,
     /// Operations that may be under way (in the journal, not yet executed) before the primary
     /// refuses further ones as [`Rejection::Busy`](super::Rejection::Busy).

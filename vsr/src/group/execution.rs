@@ -16,6 +16,7 @@ pub(crate) enum Executing {
 impl Replica {
     /// Executes until the driver has to do something.
     pub(super) fn advance_execution(&mut self, effects: &mut Vec<Effect>) {
+        self.make_room(effects);
         while self.executing.is_none() && self.executed < self.commit_number {
             let op = self.executed.next();
             let prepare = self
@@ -110,8 +111,26 @@ impl Replica {
     fn finish(&mut self, op: OpNumber, effects: &mut Vec<Effect>) {
         self.executed = op;
         let is_due = op.0.is_multiple_of(self.config.limits.checkpoint_interval);
+        if is_due {
+            self.take_snapshot(effects);
+        }
+    }
+
+    /// Takes a checkpoint out of turn when nothing else would let the journal grow again.
+    ///
+    /// While the disk was busy with the last checkpoint, execution may have passed the places of
+    /// all further ones.
+    pub(super) fn make_room(&mut self, effects: &mut Vec<Effect>) {
+        let is_ahead = self.executed > self.checkpoint_op();
+        if self.executing.is_none() && is_ahead && self.is_journal_full() {
+            self.take_snapshot(effects);
+        }
+    }
+
+    fn take_snapshot(&mut self, effects: &mut Vec<Effect>) {
         // If the disk is still busy with the last one, the next one covers this one as well.
-        if is_due && self.writing.is_none() {
+        if self.writing.is_none() {
+            let op = self.executed;
             self.executing = Some(Executing::Snapshot(op));
             effects.push(Effect::TakeSnapshot { op });
         }

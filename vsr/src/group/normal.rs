@@ -39,6 +39,10 @@ impl Replica {
         if self.is_installing() {
             return;
         }
+        if prepare.op > self.op_number() && self.is_journal_full() {
+            // It will be fetched when the disk has caught up.
+            return;
+        }
         if prepare.follows(self.journal.head()) {
             self.journal.append(prepare, effects);
         } else if prepare.op > self.op_number() {

@@ -2,7 +2,6 @@
 //! 2).
 
 use super::{Content, Effect, Rejection, Replica};
-use crate::OpNumber;
 
 impl Replica {
     pub(super) fn on_register(&mut self, client: u128, effects: &mut Vec<Effect>) {
@@ -131,19 +130,27 @@ impl Replica {
         if !self.is_confident_primary() {
             return Err(Rejection::NotPrimary);
         }
-        let limits = &self.config.limits;
-        let pipeline_max = u64::try_from(limits.pipeline_max).expect("a limit fits into 64 bits");
-        // Checkpoints follow by themselves; a disk that cannot keep up with them must not let
-        // the journal grow without end.
-        let journal_max = 2 * limits.checkpoint_interval + pipeline_max;
-        let distance = |from: OpNumber| self.op_number().0 - from.0;
-        let has_room =
-            distance(self.executed) < pipeline_max && distance(self.checkpoint_op()) < journal_max;
-        if has_room {
+        let under_way = self.op_number().0 - self.executed.0;
+        if under_way < self.pipeline_max() && !self.is_journal_full() {
             Ok(())
         } else {
             Err(Rejection::Busy)
         }
+    }
+
+    /// Whether the journal reaches so far beyond the checkpoint that it may not grow any more.
+    ///
+    /// Checkpoints follow by themselves; a disk that cannot keep up with them must not let the
+    /// journal, and the writes that wait for the disk, grow without end. What is full gets room
+    /// again by [`make_room`](Self::make_room).
+    pub(super) fn is_journal_full(&self) -> bool {
+        let journal_max = 2 * self.config.limits.checkpoint_interval + self.pipeline_max();
+        // A foreign checkpoint may be ahead of the journal.
+        self.op_number().0.saturating_sub(self.checkpoint_op().0) >= journal_max
+    }
+
+    fn pipeline_max(&self) -> u64 {
+        u64::try_from(self.config.limits.pipeline_max).expect("a limit fits into 64 bits")
     }
 }
 

@@ -51,7 +51,7 @@ impl Replica {
         let Some(fetch) = &self.fetch else { return };
         effects.push(Effect::Arm(Timer::GetState));
         // A checkpoint that is being installed changes what is asked for.
-        if !self.is_installing() && self.may_change_journal() {
+        if !self.is_installing() && self.may_change_journal() && self.may_fetch_more() {
             let known = self.journal.places(self.commit_number);
             self.send(
                 fetch.donors[0],
@@ -139,6 +139,14 @@ impl Replica {
         }
     }
 
+    /// Whether there is room for more of the log.
+    ///
+    /// The log with which a view starts has to fit in any case. It is not fetched before the disk
+    /// has taken the view itself, so a disk that hangs does not gather it.
+    fn may_fetch_more(&self) -> bool {
+        self.status != Status::Normal || !self.is_journal_full()
+    }
+
     fn awaits_state(&self, from: NodeId, view: ViewNumber) -> bool {
         let is_asked = self
             .fetch
@@ -183,6 +191,9 @@ impl Replica {
             place = prepare.head();
             if self.journal.has(place) {
                 continue;
+            }
+            if !self.may_fetch_more() {
+                return;
             }
             if prepare.op <= self.op_number() {
                 assert!(self.status != Status::Normal, "two logs in one view");

@@ -213,3 +213,27 @@ fn nobody_is_answered_in_another_view() {
     );
     assert!(group.sent_by(primary, mark).is_empty());
 }
+
+#[test]
+fn backup_whose_disk_hangs_holds_a_limited_journal_and_catches_up_later() {
+    let limits = Limits {
+        checkpoint_interval: 4,
+        pipeline_max: 2,
+        ..Limits::default()
+    };
+    let mut group = Group::new(3, 0, limits);
+    group.run();
+    let (primary, backup) = (group.primary(), group.backups()[0]);
+    group.slow.insert(backup);
+    for number in 0..50 {
+        group.propose(&number.to_string());
+        group.settle();
+    }
+    assert_eq!(group.replica(primary).commit_number(), OpNumber(50));
+    assert_eq!(group.replica(backup).op_number(), OpNumber(2 * 4 + 2));
+
+    group.slow.clear();
+    group.settle();
+    assert_eq!(group.executed(backup), group.executed(primary));
+    assert_eq!(group.executed(backup).len(), 50);
+}
