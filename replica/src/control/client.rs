@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_platform::Instant;
-use quorate_wire::{ClusterId, Code, Frame, Kind, Refusal, Response};
+use quorate_wire::{BODY_BYTES_MAX, ClusterId, Code, Frame, Kind, Refusal, Response};
 
 /// The most requests that wait for the group.
 const WAITING_MAX: usize = 1024;
@@ -31,7 +31,14 @@ impl Caller {
     }
 
     fn frame(&self, response: &Response) -> Bytes {
-        let body = quorate_wire::encode(response);
+        let mut body = quorate_wire::encode(response);
+        if body.len() > BODY_BYTES_MAX as usize {
+            // The limits of the catalog exclude it, but a client must not be able to end the node.
+            tracing::error!(bytes = body.len(), "an answer is too long to send");
+            let detail = "the answer is too long to send: ask for less, such as for some topics";
+            let refusal = Refusal::new(Code::Unavailable, detail);
+            body = quorate_wire::encode(&Response::Refused(refusal));
+        }
         Frame::head(Kind::Response, self.cluster, self.correlation, &body, 0)
     }
 }
@@ -135,6 +142,15 @@ mod tests {
             },
             receiver,
         )
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_becomes_a_short_refusal() {
+        let (caller, answers) = caller();
+        let detail = "x".repeat(BODY_BYTES_MAX as usize);
+        let refusal = Refusal::new(Code::InvalidRequest, detail);
+        caller.answer(&Response::Refused(refusal));
+        assert!(answers.recv().unwrap().len() < 1024);
     }
 
     #[test]

@@ -22,6 +22,11 @@ use crate::config::Member;
 use crate::error::NodeError;
 use crate::metadata::{Catalog, Metadata, Operation, Outcome, Published};
 
+/// The longest operation that the group is given. Moving every leadership at once takes most of it;
+/// with it a message of the group, and the writes that wait for the disk, stay far below their
+/// limits.
+const OPERATION_BYTES_MAX: usize = 1 << 20;
+
 /// The group on this node, with what it acts upon.
 pub(super) struct Driver<P> {
     platform: P,
@@ -152,10 +157,13 @@ impl<P: Platform> Driver<P> {
         if !self.group.has_room() {
             return Ok(());
         }
+        let bytes = operation.encode();
+        if bytes.len() > OPERATION_BYTES_MAX {
+            tracing::error!(bytes = bytes.len(), %operation, "too long to propose");
+            return Ok(());
+        }
         tracing::info!(%operation, "propose");
-        self.step(Event::Propose {
-            operation: operation.encode(),
-        })?;
+        self.step(Event::Propose { operation: bytes })?;
         self.proposed = self.group.op_number();
         Ok(())
     }
@@ -167,6 +175,14 @@ impl<P: Platform> Driver<P> {
         caller: Caller,
         event: Event,
     ) -> Result<(), NodeError> {
+        if let Event::Request { operation, .. } = &event
+            && operation.len() > OPERATION_BYTES_MAX
+        {
+            let detail = format!("a control operation has at most {OPERATION_BYTES_MAX} bytes");
+            let refusal = Refusal::new(Code::InvalidRequest, detail);
+            caller.answer(&Response::Refused(refusal));
+            return Ok(());
+        }
         if !self
             .waiting
             .add(question, caller.clone(), self.platform.now())

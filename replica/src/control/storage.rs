@@ -207,8 +207,8 @@ pub(super) fn start<P: Platform>(
     flume::Sender<Job>,
     flume::Receiver<Result<Event, NodeError>>,
 ) {
-    // Both queues are bounded by the group: it has a limited number of prepares under way, and one
-    // superblock and one checkpoint at a time.
+    // Both queues are bounded by the group: its journal, and so what it appends, stops growing
+    // when no checkpoint gets durable, and it writes one checkpoint and a few superblocks at a time.
     let (jobs_sender, jobs) = flume::unbounded();
     let (done, done_receiver) = flume::unbounded();
     platform.spawn(storage.run(jobs, done));
