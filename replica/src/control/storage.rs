@@ -208,7 +208,7 @@ pub(super) fn start<P: Platform>(
     flume::Receiver<Result<Event, NodeError>>,
 ) {
     // Both queues are bounded by the group: its journal, and so what it appends, stops growing
-    // when no checkpoint gets durable, and it writes one checkpoint and a few superblocks at a time.
+    // when no checkpoint gets durable, and it writes one checkpoint and a few superblocks at once.
     let (jobs_sender, jobs) = flume::unbounded();
     let (done, done_receiver) = flume::unbounded();
     platform.spawn(storage.run(jobs, done));
