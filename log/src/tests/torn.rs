@@ -119,7 +119,7 @@ async fn a_broken_batch_with_a_sound_one_behind_it_is_damage_and_named() {
             "byte {at}"
         );
         assert_eq!(*offset, 2 * index as u64, "byte {at}");
-        assert!(error.to_string().contains("from the other replicas"));
+        assert!(error.to_string().contains("restore the folder from a copy"));
         assert_eq!(std::fs::read(&path).unwrap(), damaged, "nothing is cut");
     }
 }
