@@ -48,6 +48,10 @@ struct Run {
     /// What may break: kill, pause, restart, kill-all.
     #[arg(long, value_delimiter = ',', default_value = "kill,pause,restart")]
     faults: Vec<Fault>,
+    /// When a record counts as acknowledged; with `leader`, kills may lose records, and the judge
+    /// should notice.
+    #[arg(long, default_value = "quorum", value_parser = ["quorum", "leader"])]
+    acks: String,
     /// A run without faults, for comparison.
     #[arg(long, conflicts_with = "faults")]
     no_faults: bool,
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
     let mut shape = Shape::new("trial", arguments.partitions);
     shape.writers = arguments.writers;
     shape.rate = arguments.rate;
+    shape.produce = vec![String::from("--acks"), arguments.acks];
     let trial = Trial {
         options: Options {
             nodes: arguments.nodes,

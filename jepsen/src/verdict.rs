@@ -1,11 +1,12 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::{Anomaly, History, check};
+use crate::{Anomaly, History, Kind, check};
 
 /// Fewer acknowledged appends than this prove nothing.
 const ACKNOWLEDGED_MIN: usize = 100;
-/// How many anomalies are printed.
-const SHOWN_MAX: usize = 20;
+/// How many anomalies of a kind are printed.
+const SHOWN_MAX: usize = 5;
 
 /// What a trial showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +47,15 @@ impl fmt::Display for Verdict {
             Self::Unknown(why) => write!(f, "unknown: {why}"),
             Self::Fail(anomalies) => {
                 write!(f, "fail: {} anomalies", anomalies.len())?;
-                for anomaly in anomalies.iter().take(SHOWN_MAX) {
-                    write!(f, "\n  {anomaly}")?;
+                let mut kinds: BTreeMap<Kind, Vec<&Anomaly>> = BTreeMap::new();
+                for anomaly in anomalies {
+                    kinds.entry(anomaly.kind).or_default().push(anomaly);
                 }
-                let hidden = anomalies.len().saturating_sub(SHOWN_MAX);
-                if hidden > 0 {
-                    write!(f, "\n  and {hidden} more")?;
+                for (kind, anomalies) in kinds {
+                    write!(f, "\n  {kind:?}: {}", anomalies.len())?;
+                    for anomaly in anomalies.iter().take(SHOWN_MAX) {
+                        write!(f, "\n    {anomaly}")?;
+                    }
                 }
                 Ok(())
             }

@@ -12,7 +12,7 @@ pub struct Anomaly {
 }
 
 /// The kinds of anomalies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// An acknowledged record, or one that was read before, is missing from the final reading.
     Lost,

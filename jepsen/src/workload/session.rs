@@ -103,12 +103,11 @@ impl<'a> Session<'a> {
         drop(self.stdin);
         let status = self.child.wait();
         lock(&self.shared.clients).retain(|client| *client != self.process);
-        let mut acknowledgements = self.acknowledgements.join().unwrap_or_default();
+        let acknowledgements = self.acknowledgements.join().unwrap_or_default();
         let complaints = self.complaints.join().unwrap_or_default();
         let success = status.is_ok_and(|status| status.success());
         let now = Moment::since(self.shared.origin);
         // Values of one partition are acknowledged in the order in which they were given.
-        acknowledgements.sort_by_key(|acknowledgement| acknowledgement.batch.base_offset);
         let writer = Writer {
             number: self.number,
             partition: self.partition,
