@@ -12,6 +12,8 @@ mod anomaly;
 mod density;
 mod duplicate;
 mod loss;
+#[cfg(test)]
+mod mutation;
 mod order;
 mod payload;
 #[cfg(test)]

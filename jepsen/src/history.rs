@@ -4,7 +4,8 @@
 //! everything. A moment *before* sending and one *after* the answer bracket the time at which an
 //! operation took effect; nothing finer is known or needed.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::{Damage, FaultEvent, Value};
 
@@ -115,6 +116,24 @@ impl History {
     pub fn acknowledged(&self) -> usize {
         let is_ok = |append: &&Append| matches!(append.outcome, Outcome::Ok { .. });
         self.appends.iter().filter(is_ok).count()
+    }
+
+    /// The longest time in which a partition acknowledged nothing, between two times that it did.
+    pub fn longest_silence(&self) -> Duration {
+        let mut times: BTreeMap<u32, Vec<Moment>> = BTreeMap::new();
+        for append in &self.appends {
+            if let Outcome::Ok { .. } = append.outcome {
+                times
+                    .entry(append.value.partition)
+                    .or_default()
+                    .push(append.completed);
+            }
+        }
+        let longest = times.values_mut().filter_map(|times| {
+            times.sort_unstable();
+            times.windows(2).map(|pair| pair[1].0 - pair[0].0).max()
+        });
+        Duration::from_nanos(longest.max().unwrap_or(0))
     }
 
     /// How many appends ended in doubt.

@@ -87,16 +87,15 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Ok((history, verdict)) => {
+            let effective = history.faults.iter().filter(|fault| fault.took_effect);
             println!(
-                "{} appends acknowledged, {} in doubt, {} readings, {} faults",
+                "{} appends acknowledged, {} in doubt, {} readings, {} faults; the longest silence \
+                 of a partition was {:.3} s",
                 history.acknowledged(),
                 history.indeterminate(),
                 history.reads.len(),
-                history
-                    .faults
-                    .iter()
-                    .filter(|fault| fault.took_effect)
-                    .count(),
+                effective.count(),
+                history.longest_silence().as_secs_f64(),
             );
             println!("{verdict}");
             match verdict {
