@@ -6,9 +6,9 @@
 //! never; disks that confirm late, and of which a crash keeps any part of what was not confirmed;
 //! timers that may run out whenever they are armed.
 //!
-//! Within its bounds a check is exhaustive: it looks at every state that can be reached. Beyond them
-//! it says nothing, so what is reached is itself a property. And a check that finds nothing proves
-//! something only if it can find: drivers that lie are among its tests.
+//! Within its bounds a check is exhaustive: it looks at every state that can be reached. Beyond
+//! them it says nothing, so what is reached is itself a property. And a check that finds nothing
+//! proves something only if it can find: drivers that lie are among its tests.
 
 mod broken;
 mod check;
