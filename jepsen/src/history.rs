@@ -112,6 +112,22 @@ pub struct History {
 }
 
 impl History {
+    /// Every value that was acknowledged or read, with its partition and offset.
+    pub fn sightings(&self) -> impl Iterator<Item = (u32, u64, Value)> + '_ {
+        let acknowledged = self
+            .appends
+            .iter()
+            .filter_map(|append| match append.outcome {
+                Outcome::Ok { offset } => Some((append.value.partition, offset, append.value)),
+                Outcome::Fail | Outcome::Info => None,
+            });
+        let read = self.reads.iter().flat_map(|read| {
+            let values = read.values();
+            values.map(|(offset, value)| (read.partition, offset, value))
+        });
+        acknowledged.chain(read)
+    }
+
     /// How many appends were acknowledged.
     pub fn acknowledged(&self) -> usize {
         let is_ok = |append: &&Append| matches!(append.outcome, Outcome::Ok { .. });

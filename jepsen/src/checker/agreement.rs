@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Anomaly, Kind};
-use crate::{History, Outcome, Value};
+use crate::{History, Value};
 
 pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     let mut seen: BTreeMap<(u32, u64), Value> = BTreeMap::new();
@@ -14,15 +14,8 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
             anomalies.push(Anomaly::new(Kind::Inconsistent, partition, what));
         }
     };
-    for append in &history.appends {
-        if let Outcome::Ok { offset } = append.outcome {
-            observe(append.value.partition, offset, append.value);
-        }
-    }
-    for read in &history.reads {
-        for (offset, value) in read.values() {
-            observe(read.partition, offset, value);
-        }
+    for (partition, offset, value) in history.sightings() {
+        observe(partition, offset, value);
     }
 }
 
