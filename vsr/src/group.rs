@@ -70,6 +70,7 @@
 mod checkpoint;
 mod client_table;
 mod config;
+mod display;
 mod effect;
 mod event;
 mod execution;

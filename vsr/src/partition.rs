@@ -56,6 +56,7 @@ use crate::{Epoch, NodeId, Offset};
 
 mod assignment;
 mod choice;
+mod display;
 mod effect;
 mod epoch_history;
 mod event;

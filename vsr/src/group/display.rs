@@ -1,0 +1,120 @@
+//! How messages, events and prepares read: the paper's words and the numbers that matter, one line
+//! each, for transcripts, counter-examples and logs.
+
+use std::fmt;
+
+use super::{Content, Head, Message, Prepare};
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "op {}", self.op)
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Register { client } => write!(f, "register client {client}"),
+            Self::Request {
+                client,
+                session,
+                request_number,
+                operation,
+            } => write!(
+                f,
+                "request {request_number} of client {client}, session {session}: {}",
+                operation.escape_ascii()
+            ),
+            Self::Proposal { operation } => write!(f, "proposal {}", operation.escape_ascii()),
+        }
+    }
+}
+
+impl fmt::Display for Prepare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "op {} of view {}, {}", self.op, self.view, self.content)
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prepare {
+                view,
+                commit_number,
+                prepare,
+            } => write!(
+                f,
+                "Prepare in view {view}: {prepare}; committed up to op {commit_number}"
+            ),
+            Self::PrepareOk { view, op } => write!(f, "PrepareOk in view {view} up to op {op}"),
+            Self::Commit {
+                view,
+                commit_number,
+                head,
+            } => write!(
+                f,
+                "Commit in view {view}: committed up to op {commit_number}, the log ends at {head}"
+            ),
+            Self::StartViewChange { view, promised } => write!(
+                f,
+                "StartViewChange for view {view}, being in view {promised}"
+            ),
+            Self::DoViewChange {
+                view,
+                log_view,
+                head,
+                commit_number,
+            } => write!(
+                f,
+                "DoViewChange in view {view}: the log of view {log_view} up to {head}, committed \
+                 up to op {commit_number}"
+            ),
+            Self::StartView {
+                view,
+                commit_number,
+                head,
+            } => write!(
+                f,
+                "StartView {view}: the log ends at {head}, committed up to op {commit_number}"
+            ),
+            Self::Recovery { view, nonce } => {
+                write!(f, "Recovery in view {view}, nonce {nonce}")
+            }
+            Self::RecoveryResponse {
+                view,
+                nonce,
+                commit_number,
+                head,
+            } => write!(
+                f,
+                "RecoveryResponse in view {view}, nonce {nonce}: the log ends at {head}, committed \
+                 up to op {commit_number}"
+            ),
+            Self::GetState { view, known } => {
+                write!(f, "GetState in view {view}, knowing")?;
+                for (place, head) in known.iter().enumerate() {
+                    let separator = if place == 0 { " " } else { ", " };
+                    write!(f, "{separator}{head}")?;
+                }
+                Ok(())
+            }
+            Self::NewState {
+                view,
+                after,
+                prepares,
+            } => {
+                write!(f, "NewState in view {view} after {after}:")?;
+                match (prepares.first(), prepares.last()) {
+                    (Some(first), Some(last)) => write!(f, " ops {} to {}", first.op, last.op),
+                    (_, _) => f.write_str(" nothing"),
+                }
+            }
+            Self::NewCheckpoint { view, checkpoint } => write!(
+                f,
+                "NewCheckpoint in view {view}: the state after op {}",
+                checkpoint.op()
+            ),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! How messages read: one line each, for transcripts, counter-examples and logs.
+
+use std::fmt;
+
+use super::{Ack, Adopt, Message, Promise, RecordsHead};
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RequestPromise { epoch } => write!(f, "RequestPromise of epoch {epoch}"),
+            Self::Promise(promise) => promise.fmt(f),
+            Self::Pull { epoch, from } => {
+                write!(f, "Pull in epoch {epoch} from offset {from}")
+            }
+            Self::Adopt(adopt) => adopt.fmt(f),
+            Self::Ack(ack) => ack.fmt(f),
+            Self::Commit {
+                epoch,
+                sent,
+                high_watermark,
+            } => write!(
+                f,
+                "Commit in epoch {epoch}: sent up to offset {sent}, committed up to \
+                 {high_watermark}"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Promise to epoch {}: the log of epoch {} up to offset {}, committed up to {}",
+            self.epoch, self.log_epoch, self.next_offset, self.high_watermark
+        )
+    }
+}
+
+impl fmt::Display for Adopt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Adopt in epoch {}: the log up to offset {}, committed up to {}",
+            self.epoch, self.opening_offset, self.high_watermark
+        )
+    }
+}
+
+impl fmt::Display for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Ack in epoch {}: received up to offset {}, durable up to {}, committed up to {}",
+            self.epoch, self.received, self.durable, self.high_watermark
+        )?;
+        f.write_str(if self.adopted { ", adopted" } else { "" })?;
+        f.write_str(if self.rewind { "; send again" } else { "" })
+    }
+}
+
+impl fmt::Display for RecordsHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "records in epoch {} from offset {}, committed up to {}",
+            self.epoch, self.base_offset, self.high_watermark
+        )
+    }
+}
