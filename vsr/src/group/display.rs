@@ -78,6 +78,24 @@ impl fmt::Display for Message {
                 f,
                 "StartView {view}: the log ends at {head}, committed up to op {commit_number}"
             ),
+            Self::Recovery { .. }
+            | Self::RecoveryResponse { .. }
+            | Self::GetState { .. }
+            | Self::NewState { .. }
+            | Self::NewCheckpoint { .. } => self.tell_state_transfer(f),
+        }
+    }
+}
+
+impl Message {
+    fn tell_state_transfer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prepare { .. }
+            | Self::PrepareOk { .. }
+            | Self::Commit { .. }
+            | Self::StartViewChange { .. }
+            | Self::DoViewChange { .. }
+            | Self::StartView { .. } => Ok(()),
             Self::Recovery { view, nonce } => {
                 write!(f, "Recovery in view {view}, nonce {nonce}")
             }
