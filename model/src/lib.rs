@@ -16,10 +16,12 @@ mod group;
 mod interned;
 mod network;
 mod partition;
+mod simulation;
 mod walk;
 
 pub use broken::explain_aborts;
 pub use check::{Finding, Picture, check};
 pub use group::{Bounds as GroupBounds, GroupModel, Lie as GroupLie};
 pub use partition::{Bounds as PartitionBounds, Lie as PartitionLie, PartitionModel};
+pub use simulation::{Seen, deafen_group, simulate_group, simulate_partition};
 pub use walk::{Pace, walk};

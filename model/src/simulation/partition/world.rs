@@ -79,12 +79,17 @@ pub(crate) struct World {
 
 /// What a run has seen, to tell a test that tests from one that sleeps.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) opened: usize,
-    pub(crate) acknowledged: usize,
-    pub(crate) cuts: usize,
-    pub(crate) crashes: usize,
-    pub(crate) pulls: usize,
+pub struct Seen {
+    /// Leaders that opened.
+    pub opened: usize,
+    /// Batches that were acknowledged.
+    pub acknowledged: usize,
+    /// Logs that were cut.
+    pub cuts: usize,
+    /// Nodes that crashed.
+    pub crashes: usize,
+    /// Questions of leaders for records.
+    pub pulls: usize,
 }
 
 impl World {

@@ -8,10 +8,10 @@ use quorate_vsr::{NodeId, OpNumber, ViewNumber};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use crate::checker::Checker;
-use crate::client::Client;
-use crate::disk::{Disk, File, Write};
-use crate::machine::Machine;
+use super::checker::Checker;
+use super::client::Client;
+use super::disk::{Disk, File, Write};
+use super::machine::Machine;
 
 /// What is going to happen.
 #[derive(Debug)]

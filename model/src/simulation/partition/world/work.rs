@@ -4,8 +4,8 @@ use quorate_vsr::NodeId;
 use quorate_vsr::partition::Event;
 use rand::RngExt;
 
+use super::super::node::{Batch, Read, Sent};
 use super::{Disk, PACKETS_MAX, Packet, STASH_MAX, World};
-use crate::node::{Batch, Read, Sent};
 
 impl World {
     /// Something that is under way anyhow happens: to a packet, on a disk, in a pump.
