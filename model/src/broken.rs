@@ -1,5 +1,7 @@
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
 
 /// What a step did that no step may do. The state that it leads to carries it, so that the
 /// property which forbids it fails there.
@@ -12,30 +14,40 @@ impl Broken {
     }
 }
 
+thread_local! {
+    /// Whether this thread is inside a step whose panic is caught.
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+    /// Where the last of these panics happened.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
 /// Runs a step of the production code, whose own assertions count as properties.
-///
-/// Where panics abort the process, as in a release build, the hook of [`explain_aborts`] has the
-/// last word instead.
 pub(crate) fn caught<R>(step: impl FnOnce() -> R) -> Result<R, Broken> {
-    catch_unwind(AssertUnwindSafe(step)).map_err(|panic| Broken(words(&*panic)))
+    static HOOK: Once = Once::new();
+    HOOK.call_once(note_instead_of_printing);
+    IS_CAUGHT.set(true);
+    let result = catch_unwind(AssertUnwindSafe(step));
+    IS_CAUGHT.set(false);
+    result.map_err(|panic| Broken(words(&*panic)))
+}
+
+/// A caught panic is part of the story that the check tells, so it is not printed by itself: the
+/// same assertion may fail on thousands of ways before the search comes to its end.
+fn note_instead_of_printing() {
+    let print = take_hook();
+    set_hook(Box::new(move |panic| {
+        if IS_CAUGHT.get() {
+            PLACE.set(panic.location().map(Location::to_string));
+        } else {
+            print(panic);
+        }
+    }));
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("an assertion failed: {}", text.unwrap_or("without words"))
-}
-
-/// Says, where a failed assertion ends the whole process, how to see the way to it.
-pub fn explain_aborts() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if cfg!(panic = "abort") {
-            before(panic);
-            eprintln!(
-                "the production code has refused to go on: for the steps that lead here, run \
-                 `cargo run -p quorate-model -- check quick`, without --release"
-            );
-        }
-    }));
+    let place = PLACE.take().unwrap_or_default();
+    let text = text.unwrap_or("without words");
+    format!("an assertion failed at {place}: {text}")
 }

@@ -19,7 +19,6 @@ mod partition;
 mod simulation;
 mod walk;
 
-pub use broken::explain_aborts;
 pub use check::{Finding, Picture, check};
 pub use group::{Bounds as GroupBounds, GroupModel, Lie as GroupLie};
 pub use partition::{Bounds as PartitionBounds, Lie as PartitionLie, PartitionModel};

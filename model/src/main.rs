@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use quorate_model::{Finding, GroupModel, PartitionModel, check, explain_aborts, walk};
+use quorate_model::{Finding, GroupModel, PartitionModel, check, walk};
 use scope::Depth;
 
 #[derive(Parser)]
@@ -43,7 +43,6 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    explain_aborts();
     let findings = match arguments.command {
         Command::Check {
             depth,

@@ -46,8 +46,11 @@ pub fn run(config: Config, stop: Stop) -> Result<(), NodeError> {
     Node::start(config, stop)?.supervise()
 }
 
-/// A panic ends the process, also one in a task that its thread would survive: the node would go on
-/// with half of its state.
+/// A panic ends the process at once, also one in a task that its thread would survive: the node
+/// would go on with half of its state.
+///
+/// It is a hook and not `panic = "abort"` of the whole build, since the model checker, which is
+/// built alike, has to survive a failed assertion of the protocol to tell how it came about.
 fn end_process_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {

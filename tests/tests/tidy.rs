@@ -23,7 +23,7 @@ const EMPTY_NAMES: [&str; 9] = [
 ];
 
 /// Who must not know whom: a package, and what may not be among its dependencies.
-const FORBIDDEN: [(&str, &[&str]); 10] = [
+const FORBIDDEN: [(&str, &[&str]); 12] = [
     ("vsr", &["compio", "flume", "rand", "tracing", "quorate-"]),
     (
         "log",
@@ -43,10 +43,24 @@ const FORBIDDEN: [(&str, &[&str]); 10] = [
     ),
     (
         "replica",
-        &["stateright", "turmoil", "quorate-model", "quorate-jepsen"],
+        &[
+            "stateright",
+            "turmoil",
+            "quorate-model",
+            "quorate-vsr-sabotaged",
+            "quorate-jepsen",
+        ],
     ),
     (
         "model",
+        &["compio", "quorate-log", "quorate-client", "quorate-replica"],
+    ),
+    (
+        "model/sabotaged",
+        &["compio", "flume", "rand", "tracing", "quorate-"],
+    ),
+    (
+        "model/sabotaged/model",
         &["compio", "quorate-log", "quorate-client", "quorate-replica"],
     ),
     ("jepsen", &["compio", "quorate-"]),

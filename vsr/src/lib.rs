@@ -27,6 +27,7 @@ pub mod group;
 mod number;
 pub mod partition;
 pub mod quorum;
+pub mod sabotage;
 
 pub use format::Damaged;
 pub use number::{Epoch, NodeId, Offset, OpNumber, ViewNumber};

@@ -89,6 +89,13 @@ impl ClientTable {
         session.reply = reply.to_vec();
     }
 
+    /// Forgets what the clients have asked for. Only sabotage does.
+    pub(crate) fn forget_requests(&mut self) {
+        for session in &mut self.sessions {
+            session.request_number = 0;
+        }
+    }
+
     fn place(&self, client: u128) -> Result<usize, usize> {
         self.sessions
             .binary_search_by_key(&client, |session| session.client)

@@ -7,6 +7,7 @@
 //! state transfer.
 
 use super::{Checksum, Content, Effect, Head, Message, Prepare, Replica, Status, Timer};
+use crate::sabotage::{self, Sabotage};
 use crate::{NodeId, OpNumber, ViewNumber, quorum};
 
 impl Replica {
@@ -72,9 +73,14 @@ impl Replica {
     /// [`enter_normal`](Self::enter_normal).
     pub(super) fn acknowledge(&self, effects: &mut Vec<Effect>) {
         if self.status == Status::Normal && !self.is_primary() && self.has_vote() {
+            let op = if sabotage::is(Sabotage::PrepareOkBeforeDurable) {
+                self.op_number()
+            } else {
+                self.journal.durable()
+            };
             let message = Message::PrepareOk {
                 view: self.view,
-                op: self.journal.durable(),
+                op,
             };
             self.send(self.primary(), message, effects);
         }
@@ -119,6 +125,9 @@ impl Replica {
         if self.is_primary() {
             let reached = quorum::reached(self.durable_everywhere());
             self.commit_known = self.commit_known.max(reached.expect("a group has voters"));
+            if sabotage::is(Sabotage::CommitWithoutQuorum) {
+                self.commit_known = self.commit_known.max(self.journal.durable());
+            }
         }
         let commit_number = self.commit_known.min(self.op_number());
         if commit_number <= self.commit_number {

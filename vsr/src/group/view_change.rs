@@ -17,6 +17,7 @@
 //! view change carries a log. Only a settled log is served, acknowledged and executed.
 
 use super::{Effect, Head, Message, Replica, Status, Timer};
+use crate::sabotage::{self, Sabotage};
 use crate::{NodeId, OpNumber, ViewNumber, quorum};
 
 /// How far a view change has come at one replica.
@@ -89,7 +90,10 @@ impl Replica {
         };
         let votes = self.config.voters.iter().map(vote_of).collect();
         let view = quorum::reached(votes).expect("a group has voters");
-        if view > self.view {
+        if view > self.view && self.is_primary() && sabotage::is(Sabotage::StaleLeaderAcknowledges)
+        {
+            self.send_promise_for(view, effects);
+        } else if view > self.view {
             self.enter_view_change(view, effects);
         }
     }
@@ -201,7 +205,8 @@ impl Replica {
 
     /// Gives the promise when it is durable, and all that it says of the journal is true for good.
     fn advance_promising(&mut self, effects: &mut Vec<Effect>) {
-        let is_promised = self.superblocks.promised == self.view;
+        let is_promised =
+            self.superblocks.promised == self.view || sabotage::is(Sabotage::ViewNotDurable);
         if !is_promised || !self.journal.is_durable() || self.is_installing() {
             return;
         }
@@ -221,19 +226,23 @@ impl Replica {
     fn send_promise(&self, effects: &mut Vec<Effect>) {
         self.broadcast_to_voters(&self.start_view_change(), effects);
         if self.primary() != self.config.me {
-            let Promise {
-                log_view,
-                head,
-                commit_number,
-            } = self.promise();
-            let message = Message::DoViewChange {
-                view: self.view,
-                log_view,
-                head,
-                commit_number,
-            };
-            self.send(self.primary(), message, effects);
+            self.send_promise_for(self.view, effects);
         }
+    }
+
+    fn send_promise_for(&self, view: ViewNumber, effects: &mut Vec<Effect>) {
+        let Promise {
+            log_view,
+            head,
+            commit_number,
+        } = self.promise();
+        let message = Message::DoViewChange {
+            view,
+            log_view,
+            head,
+            commit_number,
+        };
+        self.send(self.config.primary(view), message, effects);
     }
 
     /// As primary to be: chooses the log when a majority has promised.
@@ -257,8 +266,13 @@ impl Replica {
     /// The log of the latest `log_view`; of several, the longest one.
     fn choose_log(&self) -> Choice {
         let best = self.promises.values().max_by_key(|promise| {
+            let log_view = if sabotage::is(Sabotage::LongestLogWins) {
+                ViewNumber(0)
+            } else {
+                promise.log_view
+            };
             // The checksum only makes the choice unambiguous.
-            (promise.log_view, promise.head.op, promise.head.checksum)
+            (log_view, promise.head.op, promise.head.checksum)
         });
         let best = best.expect("a majority is at least one");
         let offers_best =
@@ -320,6 +334,9 @@ impl Replica {
             self.enter_following(effects);
             self.acknowledge(effects);
             return;
+        }
+        if sabotage::is(Sabotage::DedupForgotten) {
+            self.client_table.forget_requests();
         }
         self.broadcast(&self.start_view(), effects);
         effects.push(Effect::Arm(Timer::Commit));

@@ -1,6 +1,7 @@
 //! Epochs begin here: by the control plane's word, or by that of a leader who heard it earlier.
 
-use super::{Duty, Effect, Leading, Replica, Stage, Timer};
+use super::{Duty, Effect, Leading, Message, Promise, Replica, Stage, Timer};
+use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId};
 
 impl Replica {
@@ -45,6 +46,15 @@ impl Replica {
         epoch: Epoch,
         effects: &mut Vec<Effect>,
     ) {
+        if self.is_open() && sabotage::is(Sabotage::StaleLeaderAcknowledges) {
+            let promise = Promise {
+                epoch,
+                ..self.promise()
+            };
+            let message = Message::Promise(promise);
+            effects.push(Effect::Send { to: from, message });
+            return;
+        }
         if !self.hear_leader(from, epoch, effects) {
             return;
         }

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use super::{EpochHistory, Promise};
 use crate::quorum::majority;
-use crate::{NodeId, Offset};
+use crate::sabotage::{self, Sabotage};
+use crate::{Epoch, NodeId, Offset};
 
 /// The log that a new leader takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +46,12 @@ pub(super) fn choose(
     }
     // Among equals the own log is taken: it need not be fetched.
     let best = promises.iter().max_by_key(|(node, promise)| {
-        (promise.log_epoch, promise.next_offset, **node == me, **node)
+        let log_epoch = if sabotage::is(Sabotage::LongestLogWins) {
+            Epoch(0)
+        } else {
+            promise.log_epoch
+        };
+        (log_epoch, promise.next_offset, **node == me, **node)
     });
     let (&source, promise) = best?;
     let high_watermark = promises
@@ -63,7 +69,6 @@ pub(super) fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Epoch;
 
     fn promise(log_epoch: u32, next_offset: u64, high_watermark: u64) -> Promise {
         Promise {

@@ -1,6 +1,7 @@
 //! A follower: promises, takes the leader's log over, keeps up with it.
 
 use super::{Ack, Adopt, Duty, Effect, Message, Promise, RecordsHead, Replica, Stage};
+use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId, Offset};
 
 impl Replica {
@@ -75,7 +76,8 @@ impl Replica {
     /// a half-filled log that said so would beat, in the next choice, an older log that is
     /// complete.
     fn advance_adoption(&mut self, opening_offset: Offset, effects: &mut Vec<Effect>) {
-        let is_complete = self.durable_offset >= opening_offset;
+        let is_complete =
+            self.durable_offset >= opening_offset || sabotage::is(Sabotage::AdoptedTooEarly);
         if is_complete && self.facts.log_epoch < self.facts.promised {
             self.facts.log_epoch = self.facts.promised;
             self.persist_facts(effects);
@@ -190,10 +192,15 @@ impl Replica {
     /// leader's.
     pub(super) fn send_ack(&self, rewind: bool, effects: &mut Vec<Effect>) {
         if let Duty::Following(Stage::Matched { .. }) = self.duty {
+            let durable = if sabotage::is(Sabotage::PrepareOkBeforeDurable) {
+                self.next_offset
+            } else {
+                self.durable_offset
+            };
             let ack = Ack {
                 epoch: self.facts.promised,
                 received: self.next_offset,
-                durable: self.durable_offset,
+                durable,
                 high_watermark: self.high_watermark,
                 adopted: self.has_adopted(),
                 rewind,

@@ -3,6 +3,7 @@
 
 use super::{Ack, Duty, Effect, Leading, Message, Phase, RecordsHead, Replica, Timer};
 use crate::quorum::reached;
+use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId, Offset};
 
 /// This replica does not take appends: it does not lead, or is not open yet.
@@ -201,7 +202,11 @@ impl Replica {
             Some(_) => Offset(0),
             None => self.durable_offset,
         };
-        let committed = reached(self.voters.iter().map(durable).collect());
+        let committed = if sabotage::is(Sabotage::CommitWithoutQuorum) {
+            Some(self.durable_offset)
+        } else {
+            reached(self.voters.iter().map(durable).collect())
+        };
         if let Some(committed) = committed {
             self.raise_high_watermark(committed, effects);
         }

@@ -2,6 +2,7 @@
 
 use super::{Duty, Effect, EpochHistory, Facts, Replica, Stage, Timer};
 use crate::Offset;
+use crate::sabotage::{self, Sabotage};
 
 impl Replica {
     /// The high watermark that the own log bears out after a crash.
@@ -58,7 +59,7 @@ impl Replica {
     /// and commit behind the back of the one that counts on it. And a promise that counted records
     /// which a crash takes away would have the leader wait for records that nobody has.
     pub(super) fn is_settled(&self) -> bool {
-        self.has_promised()
+        (self.has_promised() || sabotage::is(Sabotage::ViewNotDurable))
             && self.durable_facts.log_epoch == self.facts.log_epoch
             && self.durable_offset == self.next_offset
             && self.truncating.is_none()
@@ -78,12 +79,15 @@ impl Replica {
         if self.truncating.is_some() || !self.has_promised() {
             return false;
         }
-        let parting = self.history.parting(self.next_offset, other, other_next);
+        let mut parting = self.history.parting(self.next_offset, other, other_next);
         if parting == self.next_offset {
             return true;
         }
+        if sabotage::is(Sabotage::TruncatedBelowWatermark) {
+            parting = Offset(0);
+        }
         assert!(
-            parting >= self.high_watermark,
+            parting >= self.high_watermark || sabotage::is(Sabotage::TruncatedBelowWatermark),
             "the chosen log lacks records below the high watermark {}: it parts at {parting}",
             self.high_watermark,
         );
