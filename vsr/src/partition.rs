@@ -46,6 +46,33 @@
 //! cut never reaches below one (asserted), and that an acknowledged record is in the log of every
 //! later leader.
 //!
+//! # Changing the voters
+//!
+//! An epoch names whose word counts: its `voters`, and, if it is *joint*, the `previous` voters
+//! whose place they take. In a joint epoch promises and commits take a majority of each. *Learners*
+//! get the records as well and count for nothing, so that who becomes a voter need not begin with
+//! an empty log. The control plane leads through a change, and owes this:
+//!
+//! * Every epoch has a *base*: the `previous` voters of a joint epoch, the `voters` of any other.
+//! * The base of an epoch is the base of the epoch before it; or it is the `voters` V of that, if
+//!   in some epoch of which V were the voters [`ChangeProgress::Adopted`] was reported, and V were
+//!   the voters of every epoch since.
+//!
+//! So from an epoch of P alone the way leads to a joint one of V and P, which may be repeated under
+//! any leader, may be given up for P alone or for another joint one at any time, and leads to V
+//! alone once it was adopted. Learners may come and go with any epoch.
+//!
+//! Then two epochs c < e either both name e's base, and a majority that committed in c shares a
+//! voter with one that promised to e; or e's base had adopted, by a majority, an epoch later than c
+//! before e was given out, and one of that majority promised to e. Either is what the choice
+//! needs. A replica that is named by no epoch since the base changed is needed no more: it may
+//! drop its records. It must keep what it has promised, or a leader from before could still commit
+//! with its help (see [`Facts::without_log`]).
+//!
+//! This is the joint consensus of Raft, with the difference that the change is not an entry in the
+//! log: who the voters are is known before the first record of an epoch, so no log has to be read,
+//! and none can be cut, to know whose majority counts.
+//!
 //! # What may go wrong around it
 //!
 //! Messages may be lost, repeated, delayed and overtake each other; replicas may crash and forget
@@ -63,6 +90,7 @@ mod event;
 mod facts;
 mod follower;
 mod following;
+mod members;
 mod message;
 mod opening;
 mod replication;
@@ -73,11 +101,13 @@ pub use effect::Effect;
 pub use epoch_history::EpochHistory;
 pub use event::{Event, Timer};
 pub use facts::Facts;
+pub use members::{ChangeProgress, MemberStatus, Standing};
 pub use message::{Ack, Adopt, Message, Promise, RecordsHead};
-pub use replication::{NotLeader, VoterStatus};
+pub use replication::NotLeader;
 pub use role::Role;
 
 use follower::Follower;
+use members::Members;
 use role::{Duty, Leading, Phase, Stage};
 
 /// One replica of one partition, without its records.
@@ -99,8 +129,8 @@ pub struct Replica {
     truncating: Option<Offset>,
     /// The leader of the current epoch, once heard of since the start.
     leader: Option<NodeId>,
-    /// The voters of the current epoch; empty until it was assigned here.
-    voters: Vec<NodeId>,
+    /// Who takes part in the current epoch; nobody until it was assigned here.
+    members: Members,
     duty: Duty,
     save_armed: bool,
 }
@@ -190,7 +220,7 @@ impl Replica {
             high_watermark,
             truncating: None,
             leader: None,
-            voters: Vec::new(),
+            members: Members::default(),
             duty: Duty::Idle,
             save_armed: false,
         })
@@ -210,8 +240,11 @@ impl Replica {
                 epoch,
                 leader,
                 voters,
+                previous,
+                learners,
             } => {
-                self.on_assign(epoch, leader, voters, effects);
+                let members = Members::new(voters, previous, learners);
+                self.on_assign(epoch, leader, members, effects);
             }
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Records {

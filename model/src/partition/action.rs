@@ -189,6 +189,8 @@ pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<Sta
                 epoch: *epoch,
                 leader: *leader,
                 voters,
+                previous: Vec::new(),
+                learners: Vec::new(),
             };
             step(&mut state, *node, process, event, &[]);
         }

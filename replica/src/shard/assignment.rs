@@ -212,6 +212,8 @@ impl<P: Platform> State<P> {
                     epoch,
                     leader,
                     voters,
+                    previous: Vec::new(),
+                    learners: Vec::new(),
                 },
             );
         }

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use quorate_platform::Platform;
-use quorate_vsr::partition::{Role, VoterStatus};
+use quorate_vsr::partition::{MemberStatus, Role};
 use quorate_wire::{
     ClusterId, Code, Frame, PartitionStatus, Refusal, ReplicaStatus, Request, Response,
 };
@@ -90,7 +90,7 @@ impl<P: Platform> State<P> {
         };
         let replica = &partition.replica;
         let mut replicas: Vec<_> = replica
-            .voter_statuses()
+            .member_statuses()
             .iter()
             .map(replica_status)
             .collect();
@@ -178,10 +178,10 @@ impl<P: Platform> State<P> {
     }
 }
 
-fn replica_status(voter: &VoterStatus) -> ReplicaStatus {
+fn replica_status(member: &MemberStatus) -> ReplicaStatus {
     ReplicaStatus {
-        node: voter.node.0,
-        next_offset: voter.next_offset.0,
-        in_sync: voter.in_sync,
+        node: member.node.0,
+        next_offset: member.next_offset.0,
+        in_sync: member.in_sync,
     }
 }

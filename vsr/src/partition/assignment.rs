@@ -1,6 +1,6 @@
 //! Epochs begin here: by the control plane's word, or by that of a leader who heard it earlier.
 
-use super::{Duty, Effect, Leading, Message, Promise, Replica, Stage, Timer};
+use super::{Duty, Effect, Leading, Members, Message, Promise, Replica, Stage, Timer};
 use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId};
 
@@ -9,7 +9,7 @@ impl Replica {
         &mut self,
         epoch: Epoch,
         leader: NodeId,
-        voters: Vec<NodeId>,
+        members: Members,
         effects: &mut Vec<Effect>,
     ) {
         if epoch < self.facts.promised {
@@ -23,15 +23,16 @@ impl Replica {
             return;
         }
         self.leader = Some(leader);
-        let is_voter = voters.contains(&self.me);
         // They are the same for the whole epoch; only a leader that was heard first left them open.
-        if self.voters.is_empty() {
-            self.voters = voters;
+        if self.members.electorate.is_empty() {
+            self.members = members;
         }
-        if !is_voter {
-            self.stand_down(effects);
-        } else if leader != self.me {
+        let is_voter = self.members.electorate.contains(self.me);
+        let is_learner = self.members.learners.contains(&self.me);
+        if leader != self.me && (is_voter || is_learner) {
             self.follow();
+        } else if leader != self.me || !is_voter {
+            self.stand_down(effects);
         } else if is_new {
             self.duty = Duty::Leading(Leading::new());
         }
@@ -89,7 +90,7 @@ impl Replica {
         self.stand_down(effects);
         self.facts.promised = epoch;
         self.leader = Some(leader);
-        self.voters.clear();
+        self.members = Members::default();
         self.persist_facts(effects);
     }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::{EpochHistory, Promise};
-use crate::quorum::majority;
+use crate::quorum::{Electorate, majority};
 use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId, Offset};
 
@@ -20,28 +20,43 @@ pub(super) struct Choice {
 
 /// Takes the log with the greatest (`log_epoch`, `next_offset`) from the promises of a majority.
 ///
-/// Let a record be committed in an epoch c, older than the one that is being led. A majority had
-/// `log_epoch` c and held the record, so one of them is among those who promised here, and it has
-/// not lost the record since: its promise fences c and everything older, and what it may have
-/// adopted after c contains the record by this same argument. So the greatest `log_epoch` here is
-/// at least c. If it is greater, its holder has completely adopted an epoch after c, and with it
-/// the record. If it is c, the logs of all who have it agree on what was committed in c, as far as
-/// they reach, and the longest reaches at least as far as the one that holds the record. Either way
-/// the taken log contains it.
+/// Let a record be committed in an epoch c, older than the one that is being led, by a majority of
+/// voters whose majority is needed here as well. They had `log_epoch` c and held the record, so one
+/// of them is among those who promised here, and it has not lost the record since: its promise
+/// fences c and everything older, and what it may have adopted after c contains the record by this
+/// same argument. So the greatest `log_epoch` here is at least c. If it is greater, its holder has
+/// completely adopted an epoch after c, and with it the record. If it is c, the logs of all who
+/// have it agree on what was committed in c, as far as they reach, and the longest reaches at least
+/// as far as the one that holds the record. Either way the taken log contains it.
 ///
 /// That also holds for a log that is half-way through a catch-up: it is still called by its old
 /// `log_epoch`, it has lost nothing that was committed, and what it gained is a part of a log that
 /// was taken by this choice.
+///
+/// If c named other voters only, a majority of voters that are needed here had adopted a later
+/// epoch than c before this one was given out: the control plane owes that (see
+/// [the page of this module](super#changing-the-voters)). One of them promised here, and so the
+/// greatest `log_epoch` is greater than c.
 ///
 /// `None` without a majority, and also when somebody knows of commits beyond the end of the best
 /// log. The latter cannot happen while disks keep what they were told to keep; if one did not, the
 /// choice waits for another voter instead of dropping acknowledged records.
 pub(super) fn choose(
     promises: &BTreeMap<NodeId, Promise>,
-    voters: usize,
+    electorate: &Electorate,
     me: NodeId,
 ) -> Option<Choice> {
-    if promises.len() < majority(voters) || !promises.contains_key(&me) {
+    let has_promised = |node: &NodeId| promises.contains_key(node);
+    let sets_needed = if sabotage::is(Sabotage::ReconfiguredWithoutOldMajority) {
+        1
+    } else {
+        usize::MAX
+    };
+    let is_promised = |set: &[NodeId]| {
+        let count = set.iter().filter(|node| has_promised(node)).count();
+        count >= majority(set.len())
+    };
+    if !electorate.sets().take(sets_needed).all(is_promised) || !has_promised(&me) {
         return None;
     }
     // Among equals the own log is taken: it need not be fetched.
@@ -80,11 +95,12 @@ mod tests {
         }
     }
 
-    fn chosen(promises: &[(u16, Promise)], voters: usize) -> Option<u16> {
+    fn chosen(promises: &[(u16, Promise)], voters: u16) -> Option<u16> {
         let promises = promises
             .iter()
             .map(|(node, promise)| (NodeId(*node), promise.clone()));
-        choose(&promises.collect(), voters, NodeId(1)).map(|choice| choice.source.0)
+        let electorate = Electorate::new((1..=voters).map(NodeId).collect(), Vec::new());
+        choose(&promises.collect(), &electorate, NodeId(1)).map(|choice| choice.source.0)
     }
 
     #[test]

@@ -14,6 +14,12 @@ pub enum Event {
         leader: NodeId,
         /// The replicas whose majority commits.
         voters: Vec<NodeId>,
+        /// The voters of before, while others take their place; empty when no change is under way.
+        /// The epoch is then *joint*: whatever takes a majority takes one of each. See
+        /// [the page of this module](super#changing-the-voters) for what the control plane owes.
+        previous: Vec<NodeId>,
+        /// Replicas that get the records and count for nothing yet.
+        learners: Vec<NodeId>,
     },
     /// A peer said something.
     Message {

@@ -59,7 +59,7 @@ impl Replica {
             // The own promise counts like any other: only when facts and log are durable.
             promises.entry(self.me).or_insert(own);
         }
-        let choice = choose(promises, self.voters.len(), self.me);
+        let choice = choose(promises, &self.members.electorate, self.me);
         if let Some(choice) = choice {
             self.enter_reconciling(choice, effects);
         } else if must_ask {
@@ -74,12 +74,8 @@ impl Replica {
         let message = Message::RequestPromise {
             epoch: self.facts.promised,
         };
-        for &to in self
-            .voters
-            .iter()
-            .filter(|voter| !promises.contains_key(voter))
-        {
-            if to != self.me {
+        for to in self.members.electorate.members() {
+            if to != self.me && !promises.contains_key(&to) {
                 effects.push(Effect::Send {
                     to,
                     message: message.clone(),
@@ -90,7 +86,7 @@ impl Replica {
     }
 
     pub(super) fn on_promise(&mut self, from: NodeId, promise: Promise) {
-        let is_voter = self.voters.contains(&from) && from != self.me;
+        let is_voter = self.members.electorate.contains(from) && from != self.me;
         if let Duty::Leading(Leading {
             phase: Phase::Promising { promises, .. },
             ..
@@ -176,9 +172,10 @@ impl Replica {
     }
 
     fn enter_open(&mut self, high_watermark: Offset, effects: &mut Vec<Effect>) {
-        let others = self.voters.iter().filter(|voter| **voter != self.me);
+        let others = self.members.all().map(|(node, _)| node);
+        let others = others.filter(|node| *node != self.me);
         let followers: BTreeMap<NodeId, Follower> =
-            others.map(|voter| (*voter, Follower::default())).collect();
+            others.map(|node| (node, Follower::default())).collect();
         let targets: Vec<NodeId> = followers.keys().copied().collect();
         effects.push(Effect::Opened {
             epoch: self.facts.promised,

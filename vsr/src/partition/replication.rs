@@ -2,7 +2,6 @@
 //! lost.
 
 use super::{Ack, Duty, Effect, Leading, Message, Phase, RecordsHead, Replica, Timer};
-use crate::quorum::reached;
 use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId, Offset};
 
@@ -17,17 +16,6 @@ impl std::fmt::Display for NotLeader {
 }
 
 impl std::error::Error for NotLeader {}
-
-/// How a voter stands, in the eyes of the leader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VoterStatus {
-    /// The voter; the leader itself is one.
-    pub node: NodeId,
-    /// One past the last record that it is known to have on stable storage.
-    pub next_offset: Offset,
-    /// Whether it has adopted the epoch and had, when last looked, all that was committed.
-    pub in_sync: bool,
-}
 
 impl Replica {
     /// Takes `count` records, one batch, into the log of an open leader and returns the offset of
@@ -80,40 +68,6 @@ impl Replica {
             base_offset: from,
             high_watermark,
         })
-    }
-
-    /// The voters of the epoch as an open leader sees them; empty on any other replica.
-    #[must_use]
-    pub fn voter_statuses(&self) -> Vec<VoterStatus> {
-        let Some(Phase::Open { followers, .. }) = self.phase() else {
-            return Vec::new();
-        };
-        let status = |node: &NodeId| match followers.get(node) {
-            Some(follower) => VoterStatus {
-                node: *node,
-                next_offset: follower.durable,
-                in_sync: follower.is_in_sync(),
-            },
-            None => VoterStatus {
-                node: *node,
-                next_offset: self.durable_offset,
-                in_sync: true,
-            },
-        };
-        self.voters.iter().map(status).collect()
-    }
-
-    /// The voters that an open leader cannot count on right now.
-    ///
-    /// Empty on any other replica: only a leader knows.
-    pub fn lagging(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let followers = match self.phase() {
-            Some(Phase::Open { followers, .. }) => Some(followers),
-            Some(_) | None => None,
-        };
-        let all = followers.into_iter().flatten();
-        all.filter(|(_, follower)| !follower.is_in_sync())
-            .map(|(node, _)| *node)
     }
 
     pub(super) fn on_ack(&mut self, from: NodeId, ack: &Ack) {
@@ -192,12 +146,13 @@ impl Replica {
     /// counts them has `log_epoch` e, and no choice prefers a log that is older than that.
     ///
     /// The leader counts itself only with what is on its own disk, and may be outrun: two followers
-    /// of three commit without it.
+    /// of three commit without it. In a joint epoch a majority of the previous voters has to hold
+    /// it as well: should the change be given up, they decide alone again. Learners do not count.
     fn advance_commit(&mut self, effects: &mut Vec<Effect>) {
         let Some(Phase::Open { followers, .. }) = self.phase() else {
             return;
         };
-        let durable = |voter: &NodeId| match followers.get(voter) {
+        let durable = |voter: NodeId| match followers.get(&voter) {
             Some(follower) if follower.adopted => follower.durable,
             Some(_) => Offset(0),
             None => self.durable_offset,
@@ -205,7 +160,7 @@ impl Replica {
         let committed = if sabotage::is(Sabotage::CommitWithoutQuorum) {
             Some(self.durable_offset)
         } else {
-            reached(self.voters.iter().map(durable).collect())
+            self.members.electorate.reached(durable)
         };
         if let Some(committed) = committed {
             self.raise_high_watermark(committed, effects);

@@ -1,6 +1,8 @@
 //! An open leader: replication, commits, repairs.
 
-use quorate_vsr::partition::{Ack, Effect, Event, Message, RecordsHead, Timer, VoterStatus};
+use quorate_vsr::partition::{
+    Ack, Effect, Event, MemberStatus, Message, RecordsHead, Standing, Timer,
+};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
 use crate::stage::*;
@@ -98,8 +100,9 @@ fn a_dead_follower_is_not_felt() {
     a.timeout(Timer::Resend);
     a.timeout(Timer::Resend);
     assert_eq!(a.replica.lagging().collect::<Vec<_>>(), [C]);
-    let status = |node, next, in_sync| VoterStatus {
+    let status = |node, next, in_sync| MemberStatus {
         node,
+        standing: Standing::Voter,
         next_offset: Offset(next),
         in_sync,
     };
@@ -108,7 +111,7 @@ fn a_dead_follower_is_not_felt() {
         status(B, 1000, true),
         status(C, 0, false),
     ];
-    assert_eq!(a.replica.voter_statuses(), expected);
+    assert_eq!(a.replica.member_statuses(), expected);
 }
 
 #[test]

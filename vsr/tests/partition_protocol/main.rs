@@ -5,3 +5,4 @@ mod stage;
 mod following;
 mod leading;
 mod opening;
+mod voters;

@@ -43,6 +43,8 @@ fn a_single_replica_commits_by_its_own_disk() {
         epoch: Epoch(1),
         leader: A,
         voters: vec![A],
+        previous: Vec::new(),
+        learners: Vec::new(),
     });
     assert_eq!(a.facts_durable(), [Effect::PersistFacts(facts(1, 1, 0))]);
     assert_eq!(a.facts_durable(), [Effect::Opened { epoch: Epoch(1) }]);
@@ -182,6 +184,8 @@ fn a_leader_that_is_no_voter_any_more_steps_down() {
         epoch: Epoch(2),
         leader: B,
         voters: vec![B, C],
+        previous: Vec::new(),
+        learners: Vec::new(),
     };
     assert!(a.step(event).contains(&Effect::SteppedDown));
     assert_eq!(a.replica.role(), Role::Idle);

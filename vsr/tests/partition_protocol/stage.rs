@@ -8,6 +8,8 @@ use quorate_vsr::{Epoch, NodeId, Offset};
 pub(crate) const A: NodeId = NodeId(1);
 pub(crate) const B: NodeId = NodeId(2);
 pub(crate) const C: NodeId = NodeId(3);
+pub(crate) const D: NodeId = NodeId(4);
+pub(crate) const E: NodeId = NodeId(5);
 
 pub(crate) fn history(starts: &[(u32, u64)]) -> EpochHistory {
     let starts = starts
@@ -84,6 +86,24 @@ impl Actor {
             epoch: Epoch(epoch),
             leader,
             voters: vec![A, B, C],
+            previous: Vec::new(),
+            learners: Vec::new(),
+        })
+    }
+
+    /// A change of voters is under way: some are to become others, or learners to become voters.
+    pub(crate) fn assign_change(
+        &mut self,
+        epoch: u32,
+        leader: NodeId,
+        (voters, previous, learners): (&[NodeId], &[NodeId], &[NodeId]),
+    ) -> Vec<Effect> {
+        self.step(Event::Assign {
+            epoch: Epoch(epoch),
+            leader,
+            voters: voters.to_vec(),
+            previous: previous.to_vec(),
+            learners: learners.to_vec(),
         })
     }
 
@@ -120,6 +140,23 @@ impl Actor {
             head: head(epoch, base, high_watermark),
             next_offset: Offset(next),
             epochs: vec![(Epoch(epoch), Offset(base))],
+        })
+    }
+
+    /// One batch that `of` wrote, from `base` to `next`, sent in `epoch`.
+    pub(crate) fn records_of(
+        &mut self,
+        from: NodeId,
+        epoch: u32,
+        of: u32,
+        base: u64,
+        next: u64,
+    ) -> Vec<Effect> {
+        self.step(Event::Records {
+            from,
+            head: head(epoch, base, 0),
+            next_offset: Offset(next),
+            epochs: vec![(Epoch(of), Offset(base))],
         })
     }
 

@@ -292,6 +292,8 @@ impl World {
                 epoch,
                 leader,
                 voters,
+                previous: Vec::new(),
+                learners: Vec::new(),
             },
             &[],
         );
