@@ -38,7 +38,9 @@
 //!
 //! # Why two primaries do no harm
 //!
-//! A view has one primary by arithmetic. A primary that was restarted does not resume its view: it
+//! A view names its primary, where the paper computes it from the number of the view and the list
+//! of the members. So who is primary of a view needs no knowledge but the view: members that know
+//! different lists of voters still never take two nodes for the primary of one view. A primary that was restarted does not resume its view: it
 //! may have sent prepares that its own journal has lost, and would give their numbers out again. It
 //! asks for the next view. A deposed primary that has not noticed cannot commit, since a majority
 //! acknowledges nothing in its view any more; and it does not answer requests from its own memory
@@ -370,16 +372,22 @@ impl Replica {
         self.log_view
     }
 
+    /// The view after the replica's present one, whose primary is the next voter in turn.
+    #[must_use]
+    pub fn next_view(&self) -> ViewNumber {
+        self.view.next_among(&self.config.voters)
+    }
+
     /// What the replica is doing.
     #[must_use]
     pub fn status(&self) -> Status {
         self.status
     }
 
-    /// The primary of the replica's view, whether or not it is there.
+    /// The primary of the replica's view, whether or not it is there; node 0 before the first view.
     #[must_use]
     pub fn primary(&self) -> NodeId {
-        self.config.primary(self.view)
+        self.view.primary()
     }
 
     /// Whether this replica is the primary, as far as it knows.

@@ -1,5 +1,6 @@
 use clap::Subcommand;
 use quorate_client::{NodeDescription, Role};
+use quorate_vsr::ViewNumber;
 use serde::Serialize;
 
 use super::connection::connect_briefly;
@@ -113,7 +114,7 @@ impl NodeRow {
             self.id.to_string(),
             if self.alive { "yes" } else { "no" }.to_owned(),
             self.role.unwrap_or("-").to_owned(),
-            number(self.view),
+            number(self.view.map(ViewNumber)),
             number(self.op_number),
             number(self.commit_number),
             number(self.replicas),
@@ -138,6 +139,7 @@ pub(crate) fn role_name(role: Role) -> &'static str {
 #[cfg(test)]
 mod tests {
     use quorate_client::{NodeInfo, NodeStatus, Refusal};
+    use quorate_vsr::NodeId;
 
     use super::*;
 
@@ -155,7 +157,7 @@ mod tests {
         let status = NodeStatus {
             node: 2,
             role: Role::Backup,
-            view: 3,
+            view: ViewNumber::of(3, NodeId(2)).0,
             op_number: 9,
             commit_number: 8,
             replicas: 5,
@@ -173,7 +175,7 @@ mod tests {
             "2",
             "yes",
             "backup",
-            "3",
+            "3.2",
             "9",
             "8",
             "5",
@@ -184,7 +186,7 @@ mod tests {
         assert_eq!(row.cells(), cells);
         let json = output::to_json(&row);
         assert!(
-            json.contains(r#""role":"backup","view":3,"op_number":9"#),
+            json.contains(r#""role":"backup","view":196610,"op_number":9"#),
             "{json}"
         );
     }

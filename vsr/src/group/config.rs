@@ -1,13 +1,13 @@
 //! Who belongs to a group, and how much it may hold at once.
 
-use crate::{NodeId, ViewNumber};
+use crate::NodeId;
 
 /// The members of a group, as one of them sees it, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     /// This replica.
     pub me: NodeId,
-    /// The members whose durable copies and votes count; every member lists them in the same order.
+    /// The members whose durable copies and votes count; in the order of their numbers.
     ///
     /// An odd number, because an even one tolerates no more failures than the odd one below it.
     pub voters: Vec<NodeId>,
@@ -47,14 +47,6 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// The primary of a view: the voters take turns.
-    #[must_use]
-    pub fn primary(&self, view: ViewNumber) -> NodeId {
-        let voters = u64::try_from(self.voters.len()).expect("a handful of voters");
-        let turn = usize::try_from(view.0 % voters).expect("less than a handful");
-        self.voters[turn]
-    }
-
     /// Whether `node` has a vote.
     #[must_use]
     pub fn is_voter(&self, node: NodeId) -> bool {
@@ -77,6 +69,10 @@ impl Config {
         assert!(
             self.voters.len() % 2 == 1,
             "a group has an odd number of voters"
+        );
+        assert!(
+            self.voters.is_sorted(),
+            "voters take turns in the order of their numbers"
         );
         for (position, node) in self.voters.iter().chain(&self.standbys).enumerate() {
             let earlier = self.voters.iter().chain(&self.standbys).take(position);

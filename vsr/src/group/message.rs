@@ -8,7 +8,7 @@ use crate::{OpNumber, ViewNumber};
 
 const SEAL: Seal = Seal {
     magic: *b"QGMS",
-    version: 1,
+    version: 2,
 };
 
 /// A message between members of a group.

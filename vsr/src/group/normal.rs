@@ -163,7 +163,7 @@ impl Replica {
         head: Head,
         effects: &mut Vec<Effect>,
     ) {
-        if view < self.view || from != self.config.primary(view) {
+        if view < self.view || from != view.primary() {
             return;
         }
         if !self.may_trust_head(view) {
@@ -258,13 +258,13 @@ impl Replica {
     pub(super) fn on_quorum_silent(&mut self, effects: &mut Vec<Effect>) {
         if self.is_primary() {
             effects.push(Effect::Disarm(Timer::Commit));
-            self.cast_vote(self.view.next(), effects);
+            self.cast_vote(self.next_view(), effects);
         }
     }
 
     pub(super) fn on_primary_silent(&mut self, effects: &mut Vec<Effect>) {
         if self.status == Status::Normal && !self.is_primary() && self.has_vote() {
-            self.cast_vote(self.view.next(), effects);
+            self.cast_vote(self.next_view(), effects);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{OpNumber, ViewNumber};
 
 const SEAL: Seal = Seal {
     magic: *b"QGPR",
-    version: 1,
+    version: 2,
 };
 
 /// A fingerprint of a prepare and of all before it.

@@ -162,7 +162,7 @@ impl Replica {
             effects.push(Effect::Arm(Timer::ViewChangeResend));
             return;
         }
-        self.cast_vote(self.view.next(), effects);
+        self.cast_vote(self.next_view(), effects);
     }
 
     /// Asks where the log of the view ends, as soon as the damage is marked on the disk.
@@ -211,7 +211,7 @@ impl Replica {
             .damage
             .as_ref()
             .is_some_and(|damage| damage.nonce == nonce);
-        if is_fresh && view >= self.view && from == self.config.primary(view) {
+        if is_fresh && view >= self.view && from == view.primary() {
             self.commit_known = self.commit_known.max(commit_number);
             self.adopt(view, head, effects);
         }

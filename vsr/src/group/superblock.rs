@@ -8,7 +8,7 @@ use crate::{OpNumber, ViewNumber};
 
 const SEAL: Seal = Seal {
     magic: *b"QGSB",
-    version: 1,
+    version: 2,
 };
 
 /// What a replica must not forget, besides its journal and its checkpoint.

@@ -163,7 +163,7 @@ impl Replica {
         promise: Promise,
         effects: &mut Vec<Effect>,
     ) {
-        let is_for_me = self.config.primary(view) == self.config.me;
+        let is_for_me = view.primary() == self.config.me;
         if !is_for_me || view < self.view || !self.may_change_view() || !self.config.is_voter(from)
         {
             return;
@@ -242,7 +242,7 @@ impl Replica {
             head,
             commit_number,
         };
-        self.send(self.config.primary(view), message, effects);
+        self.send(view.primary(), message, effects);
     }
 
     /// As primary to be: chooses the log when a majority has promised.
@@ -365,7 +365,7 @@ impl Replica {
 
     pub(super) fn on_view_change_stalled(&mut self, effects: &mut Vec<Effect>) {
         if self.status == Status::ViewChange && self.may_change_view() {
-            self.cast_vote(self.view.next(), effects);
+            self.cast_vote(self.next_view(), effects);
             effects.push(Effect::Arm(Timer::ViewChangeStalled));
         }
     }

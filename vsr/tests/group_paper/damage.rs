@@ -10,7 +10,8 @@ use crate::group::{Group, node};
 fn with_damage() -> (Group, NodeId, NodeId, NodeId) {
     let mut group = Group::of_three();
     let (primary, backups) = (group.primary(), group.backups());
-    let (damaged, other) = (backups[0], backups[1]);
+    // The other one is the primary of the next view.
+    let (other, damaged) = (backups[0], backups[1]);
     group.cut.insert(other);
     group.propose("a");
     group.propose("b");

@@ -6,10 +6,16 @@ use quorate_vsr::group::{
     Checkpoint, Config, Effect, Event, Limits, Message, Prepare, Recovered, Replica, Superblock,
     Timer,
 };
-use quorate_vsr::{NodeId, OpNumber};
+use quorate_vsr::{NodeId, OpNumber, ViewNumber};
 
 pub(crate) fn node(id: u16) -> NodeId {
     NodeId(id)
+}
+
+/// The view number `count` of a group of three, which takes all of them in turn; 0 is none yet.
+pub(crate) fn view(count: u64) -> ViewNumber {
+    let voters = [node(1), node(2), node(3)];
+    (0..count).fold(ViewNumber::default(), |view, _| view.next_among(&voters))
 }
 
 /// What is on one member's disk.

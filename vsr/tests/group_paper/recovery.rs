@@ -1,9 +1,9 @@
 //! Section 4.3, recovery: from the replica's own disk.
 
+use quorate_vsr::OpNumber;
 use quorate_vsr::group::{Event, Limits, Message, Status};
-use quorate_vsr::{OpNumber, ViewNumber};
 
-use crate::group::{Group, node};
+use crate::group::{Group, node, view};
 
 #[test]
 fn restarted_backup_goes_on_where_it_was() {
@@ -36,7 +36,7 @@ fn restarted_primary_does_not_resume_its_view() {
     assert_eq!(group.replica(old_primary).op_number(), OpNumber(0));
     group.change_view();
     group.settle();
-    assert!(group.replica(old_primary).view() > ViewNumber(1));
+    assert!(group.replica(old_primary).view() > view(1));
     for id in 1..=3 {
         assert_eq!(group.executed(node(id)), ["sent but not written"]);
     }
@@ -92,7 +92,7 @@ fn promise_outlives_a_crash() {
     for backup in &backups {
         group.crash(*backup);
         group.start(*backup);
-        assert!(group.replica(*backup).view() >= ViewNumber(2));
+        assert!(group.replica(*backup).view() >= view(2));
     }
     group.lose_messages();
     let mark = group.sent.len();
@@ -102,13 +102,7 @@ fn promise_outlives_a_crash() {
     for backup in backups {
         let sent = group.sent_by(backup, mark);
         let acknowledges = |message: &&Message| {
-            matches!(
-                message,
-                Message::PrepareOk {
-                    view: ViewNumber(1),
-                    ..
-                }
-            )
+            matches!(message, Message::PrepareOk { .. }) && message.view() == view(1)
         };
         assert!(!sent.iter().any(acknowledges));
     }

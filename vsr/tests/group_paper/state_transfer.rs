@@ -180,10 +180,7 @@ fn new_primary_takes_a_checkpoint_when_its_own_journal_is_too_short() {
     let mut group = Group::new(3, 0, limits());
     group.run();
     let old_primary = group.primary();
-    let next = group
-        .replica(old_primary)
-        .config()
-        .primary(group.replica(old_primary).view().next());
+    let next = group.replica(old_primary).next_view().primary();
     group.cut.insert(next);
     work(&mut group, 1, 20);
     group.cut.clear();
@@ -199,7 +196,7 @@ fn nobody_is_answered_in_another_view() {
     let mut group = Group::of_three();
     let (primary, backup) = (group.primary(), group.backups()[0]);
     let mark = group.sent.len();
-    let view = group.replica(primary).view().next();
+    let view = group.replica(primary).next_view();
     let message = Message::GetState {
         view,
         known: vec![Default::default()],

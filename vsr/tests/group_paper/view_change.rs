@@ -1,30 +1,30 @@
 //! Section 4.2, view changes.
 
+use quorate_vsr::OpNumber;
 use quorate_vsr::group::{
     Content, Effect, Event, Head, Limits, Message, Prepare, Status, Superblock, Timer,
 };
-use quorate_vsr::{OpNumber, ViewNumber};
 
-use crate::group::{Disk, Group, node};
+use crate::group::{Disk, Group, node, view};
 
 /// A chain of prepares with these views and texts.
 fn chain(entries: &[(u64, &str)]) -> Vec<Prepare> {
     let mut prepares: Vec<Prepare> = Vec::new();
-    for (view, text) in entries {
+    for (in_view, text) in entries {
         let parent = prepares.last().map(Prepare::head).unwrap_or_default();
         let content = Content::Proposal {
             operation: text.as_bytes().to_vec(),
         };
-        prepares.push(Prepare::new(parent, ViewNumber(*view), content));
+        prepares.push(Prepare::new(parent, view(*in_view), content));
     }
     prepares
 }
 
-fn disk(view: u64, log_view: u64, log_view_op: u64, journal: Vec<Prepare>) -> Disk {
+fn disk(in_view: u64, log_view: u64, log_view_op: u64, journal: Vec<Prepare>) -> Disk {
     let superblock = Superblock {
         sequence: 1,
-        view: ViewNumber(view),
-        log_view: ViewNumber(log_view),
+        view: view(in_view),
+        log_view: view(log_view),
         log_view_op: OpNumber(log_view_op),
         ..Superblock::default()
     };
@@ -91,7 +91,7 @@ fn promise_waits_for_the_disk() {
     group.slow.clear();
     group.run();
     let primary = group.primary_beside(old_primary);
-    assert_eq!(group.replica(primary).view(), ViewNumber(2));
+    assert_eq!(group.replica(primary).view(), view(2));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn new_primary_serves_only_when_the_log_and_its_view_are_durable() {
     let mut group = Group::of_three();
     let old_primary = group.primary();
     group.cut.insert(old_primary);
-    let next = group.replica(old_primary).config().primary(ViewNumber(2));
+    let next = view(2).primary();
     group.slow.insert(next);
     group.change_view();
     // One superblock promises the view, a second one says that the journal is its log.
@@ -171,7 +171,7 @@ fn new_primary_serves_only_when_the_log_and_its_view_are_durable() {
     }
     assert!(group.replica(next).is_primary());
     let durable = group.members[&next].disk.superblock.clone().unwrap();
-    assert_eq!(durable.log_view, ViewNumber(2));
+    assert_eq!(durable.log_view, view(2));
 }
 
 /// "When other replicas receive the STARTVIEW message, they replace their log with the one in the
@@ -223,8 +223,7 @@ fn journal_follows_a_view_only_when_the_view_is_durable() {
 #[test]
 fn lost_start_view_is_made_good_by_the_next_commit() {
     let mut group = Group::of_three();
-    let old_primary = group.primary();
-    let next = group.replica(old_primary).config().primary(ViewNumber(2));
+    let next = view(2).primary();
     let late = group
         .backups()
         .into_iter()
@@ -250,7 +249,7 @@ fn a_view_whose_primary_is_dead_is_passed_over() {
     group.run();
     let (first, second) = (
         group.primary(),
-        group.replica(node(1)).config().primary(ViewNumber(2)),
+        group.replica(node(1)).next_view().primary(),
     );
     group.cut.extend([first, second]);
     group.change_view();
@@ -258,7 +257,7 @@ fn a_view_whose_primary_is_dead_is_passed_over() {
         group.fire(node(id), Timer::ViewChangeStalled);
     }
     group.run();
-    let third = group.replica(node(1)).config().primary(ViewNumber(3));
+    let third = node(3);
     assert!(group.replica(third).is_primary());
 }
 
@@ -346,15 +345,15 @@ fn foreign_statements_of_a_log_are_ignored() {
         op: OpNumber(9),
         ..Head::default()
     };
-    let view = ViewNumber(4);
+    let later = view(4);
     let message = Message::StartView {
-        view,
+        view: later,
         commit_number: OpNumber(9),
         head,
     };
     let from = backups[1];
-    assert_ne!(group.replica(from).config().primary(view), from);
+    assert_ne!(later.primary(), from);
     group.step(backups[0], Event::Message { from, message });
     assert_eq!(group.replica(backups[0]).status(), Status::Normal);
-    assert_eq!(group.replica(backups[0]).view(), ViewNumber(1));
+    assert_eq!(group.replica(backups[0]).view(), view(1));
 }

@@ -1,5 +1,6 @@
 //! What is written to disk and wire reads back, and what is damaged does not.
 
+use quorate_vsr::ViewNumber;
 use quorate_vsr::group::{Checkpoint, Limits, Message, Prepare, Superblock};
 
 use crate::group::Group;
@@ -105,7 +106,7 @@ fn prepare_with_a_false_checksum_is_refused() {
         .last()
         .unwrap()
         .clone();
-    prepare.view = prepare.view.next();
+    prepare.view = ViewNumber::of(9, prepare.view.primary());
     assert_eq!(
         Prepare::decode(&prepare.encode()),
         Err(quorate_vsr::Damaged::Body)
