@@ -304,7 +304,7 @@ impl Replica {
             log_view_op: self.log_view_op,
             commit_number,
             checkpoint,
-            is_damaged: self.damage.is_some(),
+            is_tail_uncertain: self.damage.is_some(),
         }));
         sequence
     }

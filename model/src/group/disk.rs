@@ -27,7 +27,7 @@ impl Disk {
             superblock: self.superblock.clone(),
             checkpoint: self.checkpoints.iter().find(is_named).cloned(),
             journal: self.journal.clone(),
-            is_damaged: false,
+            is_tail_uncertain: false,
         }
     }
 

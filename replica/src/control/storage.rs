@@ -75,7 +75,7 @@ impl<D: Disk> Storage<D> {
             superblock,
             checkpoint,
             journal: prepares,
-            is_damaged: false,
+            is_tail_uncertain: false,
         };
         let folder = folder.to_owned();
         Ok((

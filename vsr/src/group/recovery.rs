@@ -30,15 +30,17 @@ pub struct Recovered {
     pub superblock: Option<Superblock>,
     /// The checkpoint that the superblock names; `None` if it names none or it cannot be read.
     pub checkpoint: Option<Checkpoint>,
-    /// The prepares in the order of the journal, each decoded without an error.
+    /// The prepares whose entries can be read, in the order of their numbers.
     ///
-    /// What lies before a gap is ignored if the checkpoint covers the gap, and damage otherwise.
+    /// What was replaced by a later write is not among them, and neither is what a write that
+    /// cannot be read any more may have replaced. A number that is missing between two others (or
+    /// between the checkpoint and the first) is an entry that was there and is damaged.
     pub journal: Vec<Prepare>,
     /// Whether prepares that may have been durable are missing after the end of `journal`.
     ///
     /// A torn end (a write that was under way at the crash) is not damage: it was never
     /// acknowledged. If in doubt it is damage.
-    pub is_damaged: bool,
+    pub is_tail_uncertain: bool,
 }
 
 /// The journal lost prepares that this replica may have acknowledged.
@@ -64,11 +66,11 @@ impl Replica {
             superblock,
             checkpoint,
             journal,
-            is_damaged,
+            is_tail_uncertain,
         } = recovered;
         let is_new = superblock.is_none();
         assert!(
-            !is_new || (journal.is_empty() && checkpoint.is_none() && !is_damaged),
+            !is_new || (journal.is_empty() && checkpoint.is_none() && !is_tail_uncertain),
             "a disk that was used has a superblock"
         );
         let superblock = superblock.unwrap_or_default();
@@ -90,7 +92,8 @@ impl Replica {
                 state: checkpoint.state.clone(),
             });
         }
-        let is_damaged = is_damaged || lost_checkpoint || has_gap || superblock.is_damaged;
+        let is_tail_uncertain = is_tail_uncertain || superblock.is_tail_uncertain;
+        let is_damaged = is_tail_uncertain || lost_checkpoint || has_gap;
         if is_damaged {
             let nonce = superblock.sequence + 1;
             replica.damage = Some(Damage {

@@ -34,7 +34,7 @@ pub struct Superblock {
     ///
     /// Such a replica neither acknowledges nor says in a view change what its log is, until it has
     /// brought its journal to the log of a primary.
-    pub is_damaged: bool,
+    pub is_tail_uncertain: bool,
 }
 
 impl Superblock {

@@ -20,7 +20,7 @@ fn with_damage() -> (Group, NodeId, NodeId, NodeId) {
     group.crash(damaged);
     let disk = &mut group.members.get_mut(&damaged).unwrap().disk;
     disk.journal.truncate(1);
-    disk.is_damaged = true;
+    disk.is_tail_uncertain = true;
     (group, primary, damaged, other)
 }
 
@@ -57,7 +57,7 @@ fn damaged_journal_is_repaired_by_the_primary() {
     assert!(!group.replica(damaged).is_damaged());
     assert_eq!(group.replica(damaged).op_number(), OpNumber(2));
     let durable = group.members[&damaged].disk.superblock.clone().unwrap();
-    assert!(!durable.is_damaged);
+    assert!(!durable.is_tail_uncertain);
 }
 
 /// A crash in the middle of the repair leaves a journal that looks whole. The superblock knows
@@ -88,7 +88,7 @@ fn damage_is_marked_before_the_journal_is_touched() {
     group.propose("c");
     group.settle();
     let is_append = |write: &Effect| matches!(write, Effect::Append(_));
-    assert!(matches!(&group.writes(damaged)[0], Effect::Persist(mark) if mark.is_damaged));
+    assert!(matches!(&group.writes(damaged)[0], Effect::Persist(mark) if mark.is_tail_uncertain));
     assert!(!group.writes(damaged).iter().any(is_append));
     group.slow.clear();
     group.run();

@@ -24,7 +24,7 @@ pub(crate) struct Disk {
     pub(crate) superblock: Option<Superblock>,
     pub(crate) checkpoints: BTreeMap<OpNumber, Checkpoint>,
     pub(crate) journal: Vec<Prepare>,
-    pub(crate) is_damaged: bool,
+    pub(crate) is_tail_uncertain: bool,
 }
 
 pub(crate) struct Member {
@@ -156,9 +156,9 @@ impl Group {
             superblock: disk.superblock.clone(),
             checkpoint: named.and_then(|op| disk.checkpoints.get(&op).cloned()),
             journal: disk.journal.clone(),
-            is_damaged: disk.is_damaged,
+            is_tail_uncertain: disk.is_tail_uncertain,
         };
-        member.disk.is_damaged = false;
+        member.disk.is_tail_uncertain = false;
         member.executed.clear();
         let mut effects = Vec::new();
         member.replica = Some(Replica::new(config, recovered, &mut effects));

@@ -23,7 +23,12 @@ fn eventful() -> Group {
     group.cut.clear();
     group.settle();
     group.crash(backup);
-    group.members.get_mut(&backup).unwrap().disk.is_damaged = true;
+    group
+        .members
+        .get_mut(&backup)
+        .unwrap()
+        .disk
+        .is_tail_uncertain = true;
     group.start(backup);
     group.settle();
     group.propose("fork");

@@ -90,7 +90,7 @@ impl Disk {
         let is_marked = self
             .superblock
             .as_ref()
-            .is_some_and(|superblock| superblock.is_damaged);
+            .is_some_and(|superblock| superblock.is_tail_uncertain);
         !self.is_rotten && !is_marked
     }
 
@@ -103,7 +103,7 @@ impl Disk {
             superblock: superblock.map(|block| Superblock::decode(&block.encode()).unwrap()),
             checkpoint: named.map(|found| Checkpoint::decode(&found.encode()).unwrap()),
             journal: self.journal.iter().map(read).collect(),
-            is_damaged: self.is_rotten,
+            is_tail_uncertain: self.is_rotten,
         }
     }
 
@@ -127,7 +127,7 @@ impl Disk {
                 // What a superblock still to be written may name is newer than what this one names.
                 self.checkpoints.retain(|op, _| *op >= named);
                 self.superblock = Some(superblock.clone());
-                self.is_rotten &= !superblock.is_damaged;
+                self.is_rotten &= !superblock.is_tail_uncertain;
             }
             Write::Checkpoint(checkpoint) => {
                 self.checkpoints.insert(checkpoint.op(), checkpoint.clone());
