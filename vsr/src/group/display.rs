@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Content, Head, Message, Prepare};
+use super::{Content, Event, Head, Message, Prepare};
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,6 +133,40 @@ impl Message {
                 "NewCheckpoint in view {view}: the state after op {}",
                 checkpoint.op()
             ),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message { from, message } => write!(f, "hears {from}: {message}"),
+            Self::Timeout(timer) => write!(f, "{timer:?} runs out"),
+            Self::Register { client } => write!(f, "is asked by client {client} for a session"),
+            Self::Request {
+                client,
+                session,
+                request_number,
+                operation,
+            } => write!(
+                f,
+                "is asked by client {client}, session {session}, request {request_number}: {}",
+                operation.escape_ascii()
+            ),
+            Self::Propose { operation } => {
+                write!(f, "is to propose {}", operation.escape_ascii())
+            }
+            Self::PrepareDurable { op, .. } => write!(f, "has op {op} on stable storage"),
+            Self::SuperblockDurable { sequence } => {
+                write!(f, "has superblock {sequence} on stable storage")
+            }
+            Self::CheckpointDurable { op } => {
+                write!(f, "has the checkpoint of op {op} on stable storage")
+            }
+            Self::Executed { op, reply } => {
+                write!(f, "has executed op {op}: {}", reply.escape_ascii())
+            }
+            Self::Snapshot { op, .. } => write!(f, "has copied the state after op {op}"),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Ack, Adopt, Message, Promise, RecordsHead};
+use super::{Ack, Adopt, Event, Facts, Message, Promise, RecordsHead};
+use crate::NodeId;
 
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,4 +68,65 @@ impl fmt::Display for RecordsHead {
             self.epoch, self.base_offset, self.high_watermark
         )
     }
+}
+
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "promise to epoch {}, log of epoch {}, committed up to offset {}",
+            self.promised, self.log_epoch, self.high_watermark
+        )
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Assign {
+                epoch,
+                leader,
+                voters,
+                previous,
+                learners,
+            } => {
+                write!(f, "is assigned epoch {epoch} of leader {leader}, voters")?;
+                list(f, voters)?;
+                if !previous.is_empty() {
+                    f.write_str(", before")?;
+                    list(f, previous)?;
+                }
+                if !learners.is_empty() {
+                    f.write_str(", learners")?;
+                    list(f, learners)?;
+                }
+                Ok(())
+            }
+            Self::Message { from, message } => write!(f, "hears {from}: {message}"),
+            Self::Records {
+                from,
+                head,
+                next_offset,
+                ..
+            } => write!(f, "hears {from}: {head}, up to offset {next_offset}"),
+            Self::FactsDurable(facts) => write!(f, "has on stable storage: {facts}"),
+            Self::LogDurable { next_offset } => {
+                write!(
+                    f,
+                    "has its log on stable storage up to offset {next_offset}"
+                )
+            }
+            Self::Truncated { next_offset } => write!(f, "has cut its log to offset {next_offset}"),
+            Self::RecordsSent {
+                to,
+                head,
+                next_offset,
+            } => write!(f, "sends {to}: {head}, up to offset {next_offset}"),
+            Self::Timeout(timer) => write!(f, "{timer:?} runs out"),
+        }
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, nodes: &[NodeId]) -> fmt::Result {
+    nodes.iter().try_for_each(|node| write!(f, " {node}"))
 }

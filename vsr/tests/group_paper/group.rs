@@ -47,6 +47,8 @@ pub(crate) struct Group {
     network: VecDeque<(NodeId, NodeId, Message)>,
     /// Everything that was ever sent.
     pub(crate) sent: Vec<(NodeId, NodeId, Message)>,
+    /// Everything that happened, a line each.
+    pub(crate) trace: Vec<String>,
     /// Members that neither send nor receive.
     pub(crate) cut: BTreeSet<NodeId>,
     /// Members whose disk does not finish anything.
@@ -73,6 +75,7 @@ impl Group {
             members: BTreeMap::new(),
             network: VecDeque::new(),
             sent: Vec::new(),
+            trace: Vec::new(),
             cut: BTreeSet::new(),
             slow: BTreeSet::new(),
         };
@@ -176,6 +179,7 @@ impl Group {
     pub(crate) fn step(&mut self, node: NodeId, event: Event) {
         let mut effects = Vec::new();
         if let Some(replica) = &mut self.members.get_mut(&node).unwrap().replica {
+            self.trace.push(format!("{node} {event}"));
             replica.step(event, &mut effects);
             self.carry_out(node, effects);
         }
@@ -348,6 +352,8 @@ impl Group {
                 }
                 Effect::Execute { op, operation } => {
                     member.executed.push(operation.clone());
+                    let text = operation.escape_ascii();
+                    self.trace.push(format!("{node} executes op {op}: {text}"));
                     Event::Executed {
                         op,
                         reply: [b"did ", operation.as_slice()].concat(),
@@ -375,6 +381,7 @@ impl Group {
                 Effect::ReplyRegistered { .. }
                 | Effect::Reply { .. }
                 | Effect::RejectRequest { .. } => {
+                    self.trace.push(format!("{node} {}", answer(&effect)));
                     member.answers.push(effect);
                     continue;
                 }
@@ -390,5 +397,28 @@ impl Group {
             member.replica.as_mut().unwrap().step(answer, &mut more);
             effects.extend(more);
         }
+    }
+}
+
+/// What a client is told.
+fn answer(effect: &Effect) -> String {
+    match effect {
+        Effect::ReplyRegistered { client, session } => {
+            format!("gives client {client} session {session}")
+        }
+        Effect::Reply {
+            client,
+            request_number,
+            reply,
+        } => {
+            let reply = reply.escape_ascii();
+            format!("replies to request {request_number} of client {client}: {reply}")
+        }
+        Effect::RejectRequest {
+            client,
+            request_number,
+            reason,
+        } => format!("does not take request {request_number} of client {client}: {reason}"),
+        other => panic!("{other:?} is no answer"),
     }
 }
