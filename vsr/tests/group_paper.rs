@@ -12,6 +12,10 @@ mod group;
 mod normal;
 #[path = "group_paper/recovery.rs"]
 mod recovery;
+#[path = "group_paper/replies.rs"]
+mod replies;
+#[path = "group_paper/start_view.rs"]
+mod start_view;
 #[path = "group_paper/state_transfer.rs"]
 mod state_transfer;
 #[path = "group_paper/view_change.rs"]

@@ -185,6 +185,11 @@ impl Group {
         }
     }
 
+    /// Delivers a message, out of turn or once more.
+    pub(crate) fn hear(&mut self, from: NodeId, to: NodeId, message: Message) {
+        self.step(to, Event::Message { from, message });
+    }
+
     /// Lets a timer run out, if it is armed.
     pub(crate) fn fire(&mut self, node: NodeId, timer: Timer) {
         if self.members.get_mut(&node).unwrap().armed.remove(&timer) {
