@@ -90,6 +90,7 @@ mod event;
 mod facts;
 mod follower;
 mod following;
+mod loss;
 mod members;
 mod message;
 mod opening;
@@ -97,6 +98,7 @@ mod replication;
 mod role;
 mod storage;
 
+pub use choice::Undecided;
 pub use effect::Effect;
 pub use epoch_history::EpochHistory;
 pub use event::{Event, Timer};
@@ -133,6 +135,7 @@ pub struct Replica {
     members: Members,
     duty: Duty,
     save_armed: bool,
+    repair_armed: bool,
 }
 
 /// What was found on disk cannot be what was written there.
@@ -185,7 +188,8 @@ impl std::error::Error for Unsound {}
 impl Replica {
     /// A replica as it comes from disk: its facts, its log's next offset and epoch history.
     ///
-    /// It takes part in nothing before it hears of an epoch.
+    /// If the end of the log was found to be uncertain, the facts say so by now and are durable
+    /// (see [`Facts::with_loss`]). It takes part in nothing before it hears of an epoch.
     ///
     /// # Errors
     ///
@@ -196,8 +200,9 @@ impl Replica {
         next_offset: Offset,
         history: EpochHistory,
     ) -> Result<Self, Unsound> {
+        // What an uncertain log has lost may have been committed; the others have it.
         let high_watermark = facts.high_watermark;
-        if next_offset < high_watermark {
+        if next_offset < high_watermark && !facts.is_uncertain() {
             return Err(Unsound::LogTooShort {
                 next_offset,
                 high_watermark,
@@ -217,12 +222,13 @@ impl Replica {
             history,
             next_offset,
             durable_offset: next_offset,
-            high_watermark,
+            high_watermark: high_watermark.min(next_offset),
             truncating: None,
             leader: None,
             members: Members::default(),
             duty: Duty::Idle,
             save_armed: false,
+            repair_armed: false,
         })
     }
 
@@ -267,6 +273,10 @@ impl Replica {
             }
             Event::Timeout(Timer::Resend) => self.on_resend(effects),
             Event::Timeout(Timer::Commit) => self.on_commit_timeout(effects),
+            Event::Timeout(Timer::Repair) => {
+                self.repair_armed = false;
+                self.on_repair_lost(effects);
+            }
             Event::Timeout(Timer::SaveWatermark) => self.on_save_watermark(effects),
         }
         self.advance_following(effects);
@@ -286,6 +296,7 @@ impl Replica {
             Message::Adopt(adopt) => self.on_adopt(from, adopt, effects),
             Message::Promise(promise) if is_current => self.on_promise(from, promise),
             Message::Pull { from: base, .. } if is_current => self.on_pull(from, base, effects),
+            Message::Lost { loss, .. } if is_current => self.on_lost(from, loss, effects),
             Message::Ack(ack) if is_current => self.on_ack(from, &ack),
             Message::Commit {
                 sent,
@@ -296,6 +307,7 @@ impl Replica {
             }
             Message::Promise(_)
             | Message::Pull { .. }
+            | Message::Lost { .. }
             | Message::Ack(_)
             | Message::Commit { .. } => {}
         }
@@ -401,6 +413,15 @@ impl Replica {
         assert!(
             self.durable_facts.log_epoch <= self.facts.log_epoch,
             "an adoption was forgotten"
+        );
+        assert!(
+            self.durable_facts.losses == self.facts.losses,
+            "a loss has to be durable before anything else is done"
+        );
+        assert!(
+            self.durable_facts.healed <= self.facts.healed
+                && self.facts.healed <= self.facts.losses,
+            "something was made good that was not lost"
         );
         assert!(
             self.history.last_epoch() <= self.facts.promised,

@@ -92,7 +92,7 @@ impl<P: Platform> State<P> {
 /// began together do not go on together.
 fn length(timer: Timer, random: u64) -> Duration {
     let length = match timer {
-        Timer::Resend => Duration::from_millis(400),
+        Timer::Resend | Timer::Repair => Duration::from_millis(400),
         Timer::Commit => Duration::from_millis(4),
         Timer::SaveWatermark => Duration::from_secs(4),
     };

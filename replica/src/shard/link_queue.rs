@@ -130,6 +130,7 @@ fn estimated_bytes(message: &Message) -> usize {
         Message::Adopt(adopt) => adopt.history.starts().len(),
         Message::RequestPromise { .. }
         | Message::Pull { .. }
+        | Message::Lost { .. }
         | Message::Ack(_)
         | Message::Commit { .. } => 0,
     };

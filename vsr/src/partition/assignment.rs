@@ -101,13 +101,15 @@ impl Replica {
         }
         // A replica that was restarted in the epoch finds that it had adopted it. What it holds
         // was then taken from this very leader, and it has lost only the end of it.
-        let stage = if self.facts.log_epoch == self.facts.promised {
+        let stage = if self.facts.log_epoch < self.facts.promised {
+            Stage::Waiting { asked: false }
+        } else if self.facts.is_uncertain() {
+            Stage::Lost { asked: false }
+        } else {
             Stage::Matched {
                 opening_offset: self.durable_offset,
                 leader_watermark: self.high_watermark,
             }
-        } else {
-            Stage::Waiting { asked: false }
         };
         self.duty = Duty::Following(stage);
     }

@@ -1,5 +1,8 @@
 use std::collections::BTreeMap;
 
+#[cfg(test)]
+mod tests;
+
 use super::{EpochHistory, Promise};
 use crate::quorum::{Electorate, majority};
 use crate::sabotage::{self, Sabotage};
@@ -18,7 +21,36 @@ pub(super) struct Choice {
     pub(super) high_watermark: Offset,
 }
 
+/// Why a leader that waits for promises cannot choose a log yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Undecided {
+    /// Not enough voters have promised.
+    NoMajority,
+    /// So many voters are absent, or have promised with an uncertain log, that a majority may have
+    /// held records which nobody here can see.
+    Uncertain,
+    /// A voter knows of commits that no certain log here holds.
+    CommitsMissing,
+}
+
+impl std::fmt::Display for Undecided {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoMajority => "it needs a majority of the replicas",
+            Self::Uncertain => {
+                "the end of a log is damaged, and too few of the other replicas are there to know \
+                 what it held"
+            }
+            Self::CommitsMissing => {
+                "none of the replicas that are there holds all that was committed"
+            }
+        })
+    }
+}
+
 /// Takes the log with the greatest (`log_epoch`, `next_offset`) from the promises of a majority.
+///
+/// # Why it holds all that was committed
 ///
 /// Let a record be committed in an epoch c, older than the one that is being led, by a majority of
 /// voters whose majority is needed here as well. They had `log_epoch` c and held the record, so one
@@ -35,32 +67,42 @@ pub(super) struct Choice {
 ///
 /// If c named other voters only, a majority of voters that are needed here had adopted a later
 /// epoch than c before this one was given out: the control plane owes that (see
-/// [the page of this module](super#changing-the-voters)). One of them promised here, and so the
-/// greatest `log_epoch` is greater than c.
+/// [the page of this module](super#changing-the-voters)). That is as if all that was committed in c
+/// had been committed by them, in the later epoch.
 ///
-/// `None` without a majority, and also when somebody knows of commits beyond the end of the best
-/// log. The latter cannot happen while disks keep what they were told to keep; if one did not, the
-/// choice waits for another voter instead of dropping acknowledged records.
+/// # When disks have lost something
+///
+/// A voter whose log is *uncertain* may have lost the end of it, and with it what it had
+/// acknowledged. Its promise fences like any other, but that it does not have a record says
+/// nothing. Let B be the greatest log among those that are certain, P those who promised, V one of
+/// the sets of voters, and U those in P whose log is uncertain and whose `log_epoch` is that of B
+/// or greater. Let again a record be committed in c, by a majority of V, and suppose that B lacks
+/// it. Then c is at least the `log_epoch` of B, for B holds all that was committed before that. Who
+/// is in that majority and in P, and certain, has the record, under a `log_epoch` of at least c,
+/// and by the argument above B would have it too. So that majority is made of members of U, whose
+/// `log_epoch` can only have grown since c, and of voters outside of P.
+///
+/// So if U and V without P are together less than a majority of V, B lacks nothing. If they are
+/// not, a majority may have held what nobody here can see, and the choice waits for another voter.
+/// In a joint epoch this has to hold of both sets, for c may have needed a majority of either.
+///
+/// An uncertain log is never taken, not even where it is longer than B: when B is taken it lacks
+/// nothing that was committed, and when it is not, what an uncertain log shows does not tell what
+/// it has lost behind that.
+///
+/// At last, what somebody knows to be committed is never chosen away: should a disk have lost
+/// records without knowing it, the choice waits for a voter that has them.
 pub(super) fn choose(
     promises: &BTreeMap<NodeId, Promise>,
     electorate: &Electorate,
     me: NodeId,
-) -> Option<Choice> {
-    let has_promised = |node: &NodeId| promises.contains_key(node);
-    let sets_needed = if sabotage::is(Sabotage::ReconfiguredWithoutOldMajority) {
-        1
-    } else {
-        usize::MAX
-    };
-    let is_promised = |set: &[NodeId]| {
-        let count = set.iter().filter(|node| has_promised(node)).count();
-        count >= majority(set.len())
-    };
-    if !electorate.sets().take(sets_needed).all(is_promised) || !has_promised(&me) {
-        return None;
+) -> Result<Choice, Undecided> {
+    if !is_promised(promises, electorate) || !promises.contains_key(&me) {
+        return Err(Undecided::NoMajority);
     }
     // Among equals the own log is taken: it need not be fetched.
-    let best = promises.iter().max_by_key(|(node, promise)| {
+    let certain = promises.iter().filter(|(_, promise)| is_certain(promise));
+    let best = certain.max_by_key(|(node, promise)| {
         let log_epoch = if sabotage::is(Sabotage::LongestLogWins) {
             Epoch(0)
         } else {
@@ -68,12 +110,27 @@ pub(super) fn choose(
         };
         (log_epoch, promise.next_offset, **node == me, **node)
     });
-    let (&source, promise) = best?;
-    let high_watermark = promises
-        .values()
-        .map(|promise| promise.high_watermark)
-        .max()?;
-    (high_watermark <= promise.next_offset).then(|| Choice {
+    let Some((&source, promise)) = best else {
+        return Err(Undecided::Uncertain);
+    };
+    // Who has adopted nothing has acknowledged nothing.
+    let least = promise.log_epoch.max(Epoch(1));
+    let may_hold_more = |node: &NodeId| match promises.get(node) {
+        Some(other) => !is_certain(other) && other.log_epoch >= least,
+        None => true,
+    };
+    let lacks_nothing = |set: &[NodeId]| {
+        set.iter().filter(|node| may_hold_more(node)).count() < majority(set.len())
+    };
+    if !sets_needed(electorate).all(lacks_nothing) {
+        return Err(Undecided::Uncertain);
+    }
+    let known = promises.values().map(|other| other.high_watermark).max();
+    let high_watermark = known.unwrap_or_default();
+    if high_watermark > promise.next_offset {
+        return Err(Undecided::CommitsMissing);
+    }
+    Ok(Choice {
         source,
         history: promise.history.clone(),
         next_offset: promise.next_offset,
@@ -81,66 +138,24 @@ pub(super) fn choose(
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether a majority of every set has promised.
+fn is_promised(promises: &BTreeMap<NodeId, Promise>, electorate: &Electorate) -> bool {
+    sets_needed(electorate).all(|set| {
+        let has_promised = |node: &&NodeId| promises.contains_key(node);
+        set.iter().filter(has_promised).count() >= majority(set.len())
+    })
+}
 
-    fn promise(log_epoch: u32, next_offset: u64, high_watermark: u64) -> Promise {
-        Promise {
-            epoch: Epoch(9),
-            log_epoch: Epoch(log_epoch),
-            next_offset: Offset(next_offset),
-            high_watermark: Offset(high_watermark),
-            history: EpochHistory::default(),
-        }
-    }
+/// The sets of voters without whose majority nothing is chosen.
+fn sets_needed(electorate: &Electorate) -> impl Iterator<Item = &[NodeId]> {
+    let count = if sabotage::is(Sabotage::ReconfiguredWithoutOldMajority) {
+        1
+    } else {
+        usize::MAX
+    };
+    electorate.sets().take(count)
+}
 
-    fn chosen(promises: &[(u16, Promise)], voters: u16) -> Option<u16> {
-        let promises = promises
-            .iter()
-            .map(|(node, promise)| (NodeId(*node), promise.clone()));
-        let electorate = Electorate::new((1..=voters).map(NodeId).collect(), Vec::new());
-        choose(&promises.collect(), &electorate, NodeId(1)).map(|choice| choice.source.0)
-    }
-
-    #[test]
-    fn the_newest_adopted_epoch_beats_the_longest_log() {
-        assert_eq!(
-            chosen(&[(1, promise(3, 90, 0)), (2, promise(4, 10, 0))], 3),
-            Some(2)
-        );
-    }
-
-    #[test]
-    fn in_the_same_epoch_the_longest_log_is_taken() {
-        assert_eq!(
-            chosen(&[(1, promise(4, 10, 0)), (2, promise(4, 11, 0))], 3),
-            Some(2)
-        );
-    }
-
-    #[test]
-    fn among_equals_the_own_log_is_taken() {
-        assert_eq!(
-            chosen(&[(1, promise(4, 10, 0)), (2, promise(4, 10, 0))], 3),
-            Some(1)
-        );
-    }
-
-    #[test]
-    fn nothing_is_chosen_without_a_majority_that_includes_oneself() {
-        assert_eq!(chosen(&[(1, promise(4, 10, 0))], 3), None);
-        assert_eq!(
-            chosen(&[(2, promise(4, 10, 0)), (3, promise(4, 10, 0))], 3),
-            None
-        );
-    }
-
-    #[test]
-    fn known_commits_are_never_chosen_away() {
-        let short = [(1, promise(4, 5, 0)), (2, promise(3, 9, 8))];
-        assert_eq!(chosen(&short, 3), None);
-        let with_third = [short[0].clone(), short[1].clone(), (3, promise(4, 8, 8))];
-        assert_eq!(chosen(&with_third, 3), Some(3));
-    }
+fn is_certain(promise: &Promise) -> bool {
+    !promise.is_uncertain || sabotage::is(Sabotage::NackOfFaulty)
 }

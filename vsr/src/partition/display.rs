@@ -14,6 +14,9 @@ impl fmt::Display for Message {
                 write!(f, "Pull in epoch {epoch} from offset {from}")
             }
             Self::Adopt(adopt) => adopt.fmt(f),
+            Self::Lost { epoch, loss } => {
+                write!(f, "Lost in epoch {epoch}, for the {loss}. time")
+            }
             Self::Ack(ack) => ack.fmt(f),
             Self::Commit {
                 epoch,
@@ -34,7 +37,8 @@ impl fmt::Display for Promise {
             f,
             "Promise to epoch {}: the log of epoch {} up to offset {}, committed up to {}",
             self.epoch, self.log_epoch, self.next_offset, self.high_watermark
-        )
+        )?;
+        f.write_str(if self.is_uncertain { ", uncertain" } else { "" })
     }
 }
 
@@ -44,7 +48,11 @@ impl fmt::Display for Adopt {
             f,
             "Adopt in epoch {}: the log up to offset {}, committed up to {}",
             self.epoch, self.opening_offset, self.high_watermark
-        )
+        )?;
+        match self.loss {
+            0 => Ok(()),
+            loss => write!(f, ", after loss {loss}"),
+        }
     }
 }
 

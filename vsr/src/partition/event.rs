@@ -82,6 +82,10 @@ pub enum Timer {
     /// The delay that a follower's readers may see on a partition that falls idle; some
     /// milliseconds.
     Commit,
+    /// Armed while a replica waits for another one to make good what its own disk has lost.
+    ///
+    /// Well above a round trip; in the order of half a second.
+    Repair,
     /// Armed when the high watermark has outrun its durable lower bound.
     ///
     /// Only recovery profits from it; some seconds.

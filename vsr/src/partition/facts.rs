@@ -5,7 +5,7 @@ use crate::{Damaged, Epoch, Offset};
 
 const SEAL: Seal = Seal {
     magic: *b"QPFA",
-    version: 1,
+    version: 2,
 };
 
 /// What a replica of a partition must not forget, besides its records.
@@ -37,9 +37,38 @@ pub struct Facts {
     pub log_epoch: Epoch,
     /// A lower bound of the high watermark, advanced lazily.
     pub high_watermark: Offset,
+    /// How often the end of the log was found to be uncertain: records that had been acknowledged
+    /// may have been lost behind it.
+    pub losses: u32,
+    /// How many of these losses an adoption has made good since. It never exceeds `losses`.
+    pub healed: u32,
 }
 
 impl Facts {
+    /// Whether records that were acknowledged may be missing at the end of the log.
+    ///
+    /// Such a log is no evidence that what it does not hold was never committed, so it is told with
+    /// every [`Promise`](super::Promise), until an adoption has made good for it.
+    #[must_use]
+    pub fn is_uncertain(&self) -> bool {
+        self.healed < self.losses
+    }
+
+    /// These facts, after the end of the log was found to be uncertain.
+    ///
+    /// The driver makes them durable *before* anything hides that: before the log's remains are
+    /// cut, and before anything is appended. Only then it starts the [`Replica`](super::Replica)
+    /// with them. A log that merely ends with a write that was interrupted, and so was never
+    /// acknowledged, is not uncertain.
+    #[must_use]
+    pub fn with_loss(self) -> Self {
+        let losses = self.losses.checked_add(1);
+        Self {
+            losses: losses.expect("no disk lives to its last loss"),
+            ..self
+        }
+    }
+
     /// What is left of these facts when the records are dropped, because no epoch names this
     /// replica any more.
     ///
@@ -79,6 +108,8 @@ mod tests {
             promised: Epoch(7),
             log_epoch: Epoch(6),
             high_watermark: Offset(1 << 40),
+            losses: 3,
+            healed: 2,
         };
         assert_eq!(Facts::decode(&facts.encode()), Ok(facts));
     }
@@ -88,5 +119,19 @@ mod tests {
         let mut bytes = Facts::default().encode();
         bytes[20] ^= 1;
         assert_eq!(Facts::decode(&bytes), Err(Damaged::Checksum));
+    }
+
+    #[test]
+    fn a_loss_is_uncertain_until_it_is_healed() {
+        let facts = Facts::default();
+        assert!(!facts.is_uncertain());
+        let lost = facts.with_loss();
+        assert!(lost.is_uncertain());
+        let healed = Facts {
+            healed: lost.losses,
+            ..lost
+        };
+        assert!(!healed.is_uncertain());
+        assert!(healed.with_loss().is_uncertain());
     }
 }

@@ -63,6 +63,13 @@ impl Follower {
         }
     }
 
+    /// It may have lost the end of its log, and will say from where to go on.
+    pub(super) fn on_lost(&mut self) {
+        self.heard = true;
+        self.matched = false;
+        self.send_from(self.sent);
+    }
+
     /// What counts towards a commit is the greatest of the answers given since the adoption: from
     /// then on the follower cuts nothing before the next epoch. What it said earlier is forgotten.
     /// Had it been restarted before the adoption was durable, it would have been told again what to

@@ -12,7 +12,8 @@ impl Replica {
         };
         match stage {
             Stage::Waiting { asked: true } if self.is_settled() => self.send_promise(effects),
-            Stage::Waiting { .. } => {}
+            Stage::Waiting { .. } | Stage::Lost { asked: true } => {}
+            Stage::Lost { asked: false } => self.advance_lost(effects),
             Stage::Cutting(adopt) => {
                 let adopt = adopt.clone();
                 self.advance_cutting(&adopt, effects);
@@ -36,8 +37,10 @@ impl Replica {
             epoch: self.facts.promised,
             log_epoch: self.facts.log_epoch,
             next_offset: self.next_offset,
-            high_watermark: self.high_watermark,
+            // What was committed and has been lost with the end of the log is known all the same.
+            high_watermark: self.high_watermark.max(self.facts.high_watermark),
             history: self.history.clone(),
+            is_uncertain: self.facts.is_uncertain(),
         }
     }
 
@@ -50,10 +53,16 @@ impl Replica {
                 // A promise that is still owed is not needed any more: the leader is open.
                 self.duty = Duty::Following(Stage::Cutting(adopt));
             }
+            // An older answer might be too short.
+            Duty::Following(Stage::Lost { .. }) if adopt.loss == self.facts.losses => {
+                self.duty = Duty::Following(Stage::Cutting(adopt));
+            }
             // The leader has not heard the answer, or it waits for records to arrive that got
             // lost.
             Duty::Following(Stage::Matched { .. }) => self.send_ack(true, effects),
-            Duty::Following(Stage::Cutting(_)) | Duty::Idle | Duty::Leading(_) => {}
+            Duty::Following(Stage::Lost { .. } | Stage::Cutting(_))
+            | Duty::Idle
+            | Duty::Leading(_) => {}
         }
     }
 
@@ -78,9 +87,9 @@ impl Replica {
     fn advance_adoption(&mut self, opening_offset: Offset, effects: &mut Vec<Effect>) {
         let is_complete =
             self.durable_offset >= opening_offset || sabotage::is(Sabotage::AdoptedTooEarly);
-        if is_complete && self.facts.log_epoch < self.facts.promised {
-            self.facts.log_epoch = self.facts.promised;
-            self.persist_facts(effects);
+        let is_adopted = self.facts.log_epoch == self.facts.promised && !self.facts.is_uncertain();
+        if is_complete && !is_adopted {
+            self.adopt_epoch(effects);
         }
     }
 
@@ -209,7 +218,7 @@ impl Replica {
         }
     }
 
-    fn send_to_leader(&self, message: Message, effects: &mut Vec<Effect>) {
+    pub(super) fn send_to_leader(&self, message: Message, effects: &mut Vec<Effect>) {
         if let Some(to) = self.leader {
             effects.push(Effect::Send { to, message });
         }

@@ -25,6 +25,14 @@ pub enum Message {
     },
     /// The leader is open; the receiver shall make the leader's log its own.
     Adopt(Adopt),
+    /// A follower that had adopted this very epoch may have lost records at the end of its log, and
+    /// with them some that it has acknowledged. The leader answers with [`Adopt`].
+    Lost {
+        /// The leader's epoch.
+        epoch: Epoch,
+        /// Which of its losses it is; no two have the same number.
+        loss: u32,
+    },
     /// How far a follower has come.
     Ack(Ack),
     /// The leader tells its high watermark where no records carry it. A follower answers with an
@@ -46,6 +54,7 @@ impl Message {
         match self {
             Self::RequestPromise { epoch }
             | Self::Pull { epoch, .. }
+            | Self::Lost { epoch, .. }
             | Self::Commit { epoch, .. }
             | Self::Promise(Promise { epoch, .. })
             | Self::Adopt(Adopt { epoch, .. })
@@ -69,19 +78,24 @@ pub struct Promise {
     pub high_watermark: Offset,
     /// Which epochs wrote the voter's log.
     pub history: EpochHistory,
+    /// Whether the voter may have lost records behind that log which it had acknowledged: what it
+    /// does not have is then no evidence.
+    pub is_uncertain: bool,
 }
 
-/// The log of a leader as it was when the leader opened.
+/// The log of a leader as it was when the leader opened, or when a follower told of a loss.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Adopt {
     /// The leader's epoch.
     pub epoch: Epoch,
-    /// One past the leader's last record when it opened.
+    /// One past the leader's last record at that time.
     pub opening_offset: Offset,
     /// The leader's high watermark.
     pub high_watermark: Offset,
     /// Which epochs wrote the leader's log below `opening_offset`.
     pub history: EpochHistory,
+    /// The number of the loss that this is the answer to; 0 at the opening.
+    pub loss: u32,
 }
 
 /// How far a follower has come with the leader's log.

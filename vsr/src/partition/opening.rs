@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::choice::{Choice, choose};
 use super::{
     Adopt, Duty, Effect, Follower, Leading, Message, Phase, Promise, RecordsHead, Replica, Timer,
+    Undecided,
 };
 use crate::{Epoch, NodeId, Offset};
 
@@ -39,6 +40,17 @@ impl Replica {
         }
     }
 
+    /// Why a leader that asks for promises has not chosen a log yet, as far as it knows by now.
+    ///
+    /// `None` on any other replica, and on a leader that has chosen.
+    #[must_use]
+    pub fn undecided(&self) -> Option<Undecided> {
+        let Some(Phase::Promising { promises, .. }) = self.phase() else {
+            return None;
+        };
+        choose(promises, &self.members.electorate, self.me).err()
+    }
+
     fn set_phase(&mut self, next: Phase) {
         if let Duty::Leading(leading) = &mut self.duty {
             leading.phase = next;
@@ -60,10 +72,10 @@ impl Replica {
             promises.entry(self.me).or_insert(own);
         }
         let choice = choose(promises, &self.members.electorate, self.me);
-        if let Some(choice) = choice {
-            self.enter_reconciling(choice, effects);
-        } else if must_ask {
-            self.request_promises(effects);
+        match choice {
+            Ok(choice) => self.enter_reconciling(choice, effects),
+            Err(_) if must_ask => self.request_promises(effects),
+            Err(_) => {}
         }
     }
 
@@ -118,8 +130,7 @@ impl Replica {
         } else if self.durable_offset == self.next_offset {
             // Only now, with every chosen record on the own stable storage, may this log be called
             // that of the epoch.
-            self.facts.log_epoch = self.facts.promised;
-            self.persist_facts(effects);
+            self.adopt_epoch(effects);
             self.set_phase(Phase::Adopting {
                 high_watermark: choice.high_watermark,
             });
@@ -181,7 +192,7 @@ impl Replica {
             epoch: self.facts.promised,
         });
         self.raise_high_watermark(high_watermark, effects);
-        let adopt = self.adopt_message(self.next_offset);
+        let adopt = self.adopt_message(self.next_offset, 0);
         self.set_phase(Phase::Open {
             opening_offset: self.next_offset,
             followers,
@@ -196,7 +207,7 @@ impl Replica {
 
     /// What followers are to adopt. The epoch's own records come after the opening and are no part
     /// of it.
-    pub(super) fn adopt_message(&self, opening_offset: Offset) -> Message {
+    pub(super) fn adopt_message(&self, opening_offset: Offset, loss: u32) -> Message {
         let mut history = self.history.clone();
         history.truncate(opening_offset);
         Message::Adopt(Adopt {
@@ -204,6 +215,7 @@ impl Replica {
             opening_offset,
             high_watermark: self.high_watermark,
             history,
+            loss,
         })
     }
 

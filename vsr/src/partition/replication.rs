@@ -209,7 +209,7 @@ impl Replica {
         for to in unmatched {
             effects.push(Effect::Send {
                 to,
-                message: self.adopt_message(opening_offset),
+                message: self.adopt_message(opening_offset, 0),
             });
         }
     }

@@ -29,6 +29,9 @@ pub(super) enum Duty {
 pub(super) enum Stage {
     /// The leader's log is not known. `asked` when an answer to `RequestPromise` is owed.
     Waiting { asked: bool },
+    /// The own log was that of the epoch, and may have lost its end. `asked` once the leader was
+    /// asked how far it reaches.
+    Lost { asked: bool },
     /// The own log is to be cut to where it is a prefix of this one.
     Cutting(Adopt),
     /// The own log is a prefix of the leader's.

@@ -20,6 +20,7 @@ impl Replica {
         // Facts only grow, so a completion from an older epoch takes nothing back.
         self.durable_facts.promised = self.durable_facts.promised.max(facts.promised);
         self.durable_facts.log_epoch = self.durable_facts.log_epoch.max(facts.log_epoch);
+        self.durable_facts.healed = self.durable_facts.healed.max(facts.healed);
         if self.has_adopted() && !had_adopted {
             self.send_ack(false, effects);
         }
@@ -47,9 +48,22 @@ impl Replica {
         self.durable_facts.promised == self.facts.promised
     }
 
-    /// Whether it is on stable storage that the log is that of the current epoch.
+    /// Whether it is on stable storage that the log is that of the current epoch, and whole.
     pub(super) fn has_adopted(&self) -> bool {
-        self.durable_facts.log_epoch == self.facts.promised
+        self.durable_facts.log_epoch == self.facts.promised && !self.durable_facts.is_uncertain()
+    }
+
+    /// The own log is whole, on stable storage, as the epoch's leader has it: from here on it is
+    /// called that of the epoch, and is no longer uncertain.
+    ///
+    /// What was lost of it, if anything was, is no matter any more. If it was acknowledged in an
+    /// older epoch and committed, then it was chosen with the rest, and is here again. If it was
+    /// acknowledged in this epoch, then the leader had it when it was asked, and so it is here
+    /// again.
+    pub(super) fn adopt_epoch(&mut self, effects: &mut Vec<Effect>) {
+        self.facts.log_epoch = self.facts.promised;
+        self.facts.healed = self.facts.losses;
+        self.persist_facts(effects);
     }
 
     /// Whether facts and log are on stable storage just as they are in memory, so that a promise
@@ -61,6 +75,7 @@ impl Replica {
     pub(super) fn is_settled(&self) -> bool {
         (self.has_promised() || sabotage::is(Sabotage::ViewNotDurable))
             && self.durable_facts.log_epoch == self.facts.log_epoch
+            && self.durable_facts.healed == self.facts.healed
             && self.durable_offset == self.next_offset
             && self.truncating.is_none()
     }

@@ -128,6 +128,8 @@ impl Kind {
                     promised: Epoch(7),
                     log_epoch: Epoch(6),
                     high_watermark: Offset(1 << 40),
+                    losses: 2,
+                    healed: 1,
                 };
                 vec![facts.encode(), Facts::default().encode()]
             }
@@ -165,6 +167,7 @@ fn partition_messages() -> Vec<Vec<u8>> {
             next_offset: Offset(9),
             high_watermark: Offset(7),
             history: history.clone(),
+            is_uncertain: true,
         }),
         Message::Pull {
             epoch,
@@ -175,7 +178,9 @@ fn partition_messages() -> Vec<Vec<u8>> {
             opening_offset: Offset(9),
             high_watermark: Offset(7),
             history,
+            loss: 2,
         }),
+        Message::Lost { epoch, loss: 2 },
         Message::Ack(Ack {
             epoch,
             received: Offset(9),

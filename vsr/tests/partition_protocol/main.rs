@@ -5,4 +5,5 @@ mod stage;
 mod following;
 mod leading;
 mod opening;
+mod uncertain;
 mod voters;

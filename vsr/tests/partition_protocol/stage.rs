@@ -23,6 +23,7 @@ pub(crate) fn facts(promised: u32, log_epoch: u32, high_watermark: u64) -> Facts
         promised: Epoch(promised),
         log_epoch: Epoch(log_epoch),
         high_watermark: Offset(high_watermark),
+        ..Facts::default()
     }
 }
 
@@ -198,7 +199,19 @@ pub(crate) fn promise(epoch: u32, log_epoch: u32, next: u64, starts: &[(u32, u64
         next_offset: Offset(next),
         high_watermark: Offset(0),
         history: history(starts),
+        is_uncertain: false,
     })
+}
+
+/// The same, of a voter that may have lost what it does not have.
+pub(crate) fn uncertain(epoch: u32, log_epoch: u32, next: u64, starts: &[(u32, u64)]) -> Message {
+    match promise(epoch, log_epoch, next, starts) {
+        Message::Promise(promise) => Message::Promise(Promise {
+            is_uncertain: true,
+            ..promise
+        }),
+        other => other,
+    }
 }
 
 pub(crate) fn adopt(epoch: u32, opening: u64, high_watermark: u64, log: &[(u32, u64)]) -> Message {
@@ -207,7 +220,16 @@ pub(crate) fn adopt(epoch: u32, opening: u64, high_watermark: u64, log: &[(u32, 
         opening_offset: Offset(opening),
         high_watermark: Offset(high_watermark),
         history: history(log),
+        loss: 0,
     })
+}
+
+/// The leader's log as it is now, for a follower that has told of a loss.
+pub(crate) fn adopt_after(loss: u32, adopt: Message) -> Message {
+    match adopt {
+        Message::Adopt(adopt) => Message::Adopt(Adopt { loss, ..adopt }),
+        other => other,
+    }
 }
 
 /// A follower that has received `received` and has it durable up to `durable`, not yet adopted.
