@@ -64,12 +64,14 @@
 //! # Where to find it
 //!
 //! `normal` is the paper's section 4.1, `view_change` 4.2, `recovery` 4.3 (from disk), `execution`
-//! and `client_table` the up-calls and at-most-once, `state_transfer` 5.1 and 5.2. `invariants` is
+//! and `client_table` the up-calls and at-most-once, `state_transfer` 5.1 and 5.2 with
+//! `checkpoint_transfer`. `invariants` is
 //! checked after every step of a debug build. Handlers record what they learned; the `advance`
 //! functions look at what is known and take every step that has become possible. That way it does
 //! not matter in which order completions and messages arrive.
 
 mod checkpoint;
+mod checkpoint_transfer;
 mod client_table;
 mod config;
 mod display;
@@ -90,7 +92,8 @@ mod view_change;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Contents};
+pub use checkpoint_transfer::Piece;
 pub use client_table::{ClientTable, Session};
 pub use config::{Config, Limits};
 pub use effect::{Effect, Rejection};
@@ -102,6 +105,7 @@ pub use superblock::Superblock;
 pub use timer::Timer;
 
 use crate::{NodeId, OpNumber, ViewNumber};
+use checkpoint_transfer::Transfer;
 use execution::Executing;
 use journal::Journal;
 use recovery::Damage;
@@ -161,6 +165,8 @@ pub struct Replica {
     promises: BTreeMap<NodeId, Promise>,
     /// The state that was asked for and has not come yet.
     fetch: Option<Fetch>,
+    /// The checkpoint of which only a part has come; it outlives what it was asked for.
+    transfer: Option<Transfer>,
 }
 
 impl Replica {
@@ -256,8 +262,13 @@ impl Replica {
             } => {
                 self.on_new_state(from, view, after, prepares, effects);
             }
-            Message::NewCheckpoint { view, checkpoint } => {
-                self.on_new_checkpoint(from, view, checkpoint, effects);
+            Message::GetCheckpoint {
+                view,
+                head,
+                position,
+            } => self.on_get_checkpoint(from, view, head, position, effects),
+            Message::CheckpointPiece { view, piece } => {
+                self.on_checkpoint_piece(from, view, piece, effects);
             }
         }
     }
@@ -278,6 +289,7 @@ impl Replica {
     fn advance(&mut self, effects: &mut Vec<Effect>) {
         self.advance_votes(effects);
         self.advance_view_change(effects);
+        self.advance_transfer(effects);
         self.advance_commit(effects);
         self.advance_execution(effects);
         if cfg!(debug_assertions) {

@@ -28,6 +28,7 @@ mod number;
 pub mod partition;
 pub mod quorum;
 pub mod sabotage;
+mod shared_bytes;
 
 pub use format::Damaged;
 pub use number::{Epoch, NodeId, Offset, OpNumber, ViewNumber};

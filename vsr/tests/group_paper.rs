@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "group_paper/checkpoint_transfer.rs"]
+mod checkpoint_transfer;
 #[path = "group_paper/client_table.rs"]
 mod client_table;
 #[path = "group_paper/damage.rs"]

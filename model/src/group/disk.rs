@@ -22,7 +22,7 @@ impl Disk {
             .superblock
             .as_ref()
             .map(|superblock| superblock.checkpoint);
-        let is_named = |checkpoint: &&Checkpoint| Some(checkpoint.head) == named;
+        let is_named = |checkpoint: &&Checkpoint| Some(checkpoint.head()) == named;
         Recovered {
             superblock: self.superblock.clone(),
             checkpoint: self.checkpoints.iter().find(is_named).cloned(),

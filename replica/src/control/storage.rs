@@ -157,7 +157,7 @@ impl<D: Disk> Storage<D> {
     }
 
     async fn persist_checkpoint(&mut self, new: &Checkpoint) -> Result<Vec<Event>, NodeError> {
-        checkpoint::write(&self.disk, &self.folder, new.op(), new.encode()).await?;
+        checkpoint::write(&self.disk, &self.folder, new.op(), new.bytes().to_vec()).await?;
         Ok(vec![Event::CheckpointDurable { op: new.op() }])
     }
 }

@@ -6,15 +6,26 @@ use super::Head;
 use super::client_table::ClientTable;
 use crate::OpNumber;
 use crate::format::{Damaged, Seal};
+use crate::shared_bytes::SharedBytes;
 
 const SEAL: Seal = Seal {
     magic: *b"QGCP",
     version: 1,
 };
 
+/// A checkpoint as it stands on the disk and goes over the wire: the bytes, sealed once.
+///
+/// It is cheap to clone however large it is. The bytes are read only when the checkpoint is put
+/// into force.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Checkpoint {
+    head: Head,
+    bytes: SharedBytes,
+}
+
 /// Everything that the operations up to one of them have brought about.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Checkpoint {
+pub struct Contents {
     /// The last operation that it covers.
     pub head: Head,
     /// The sessions of the clients, with their latest replies.
@@ -24,6 +35,21 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Seals `contents`.
+    #[must_use]
+    pub fn new(contents: &Contents) -> Self {
+        Self {
+            head: contents.head,
+            bytes: SharedBytes::new(SEAL.encode(contents)),
+        }
+    }
+
+    /// The last operation that it covers, which stands for all of them.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
     /// The number of the last operation that it covers.
     #[must_use]
     pub fn op(&self) -> OpNumber {
@@ -32,16 +58,27 @@ impl Checkpoint {
 
     /// The bytes for the disk.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        SEAL.encode(self)
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// Reads back what [`encode`](Self::encode) gave.
+    /// What it holds.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        SEAL.decode(&self.bytes)
+            .expect("the bytes were sealed or read before they became a checkpoint")
+    }
+
+    /// Takes back the [`bytes`](Self::bytes) of a checkpoint.
     ///
     /// # Errors
     ///
     /// Says in which way the bytes are not a checkpoint.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        SEAL.decode(bytes)
+        let contents: Contents = SEAL.decode(bytes)?;
+        Ok(Self {
+            head: contents.head,
+            bytes: SharedBytes::new(bytes),
+        })
     }
 }

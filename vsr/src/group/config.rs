@@ -31,8 +31,12 @@ pub struct Limits {
     pub pipeline_max: usize,
     /// Client sessions that are remembered; the one that was idle longest is evicted for a new one.
     pub clients_max: usize,
-    /// About how many bytes of operations one `NewState` carries; one operation always fits.
+    /// About how many bytes of operations one `NewState` carries (one operation always fits), and
+    /// how many of a checkpoint one `CheckpointPiece` carries at most.
     pub state_transfer_bytes_max: usize,
+    /// The largest checkpoint that is taken from another member. The state machine and the sessions
+    /// of the clients must stay below it.
+    pub checkpoint_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -42,6 +46,7 @@ impl Default for Limits {
             pipeline_max: 64,
             clients_max: 1024,
             state_transfer_bytes_max: 512 * 1024,
+            checkpoint_bytes_max: 256 * 1024 * 1024,
         }
     }
 }
@@ -95,5 +100,9 @@ impl Config {
             "one operation must be allowed under way"
         );
         assert!(self.limits.clients_max > 0, "one client must be allowed");
+        assert!(
+            self.limits.state_transfer_bytes_max > 0,
+            "a piece of state has a byte"
+        );
     }
 }

@@ -82,7 +82,8 @@ impl fmt::Display for Message {
             | Self::RecoveryResponse { .. }
             | Self::GetState { .. }
             | Self::NewState { .. }
-            | Self::NewCheckpoint { .. } => self.tell_state_transfer(f),
+            | Self::GetCheckpoint { .. }
+            | Self::CheckpointPiece { .. } => self.tell_state_transfer(f),
         }
     }
 }
@@ -128,10 +129,21 @@ impl Message {
                     (_, _) => f.write_str(" nothing"),
                 }
             }
-            Self::NewCheckpoint { view, checkpoint } => write!(
+            Self::GetCheckpoint {
+                view,
+                head,
+                position,
+            } => write!(
                 f,
-                "NewCheckpoint in view {view}: the state after op {}",
-                checkpoint.op()
+                "GetCheckpoint in view {view}: the state after {head} from byte {position}"
+            ),
+            Self::CheckpointPiece { view, piece } => write!(
+                f,
+                "CheckpointPiece in view {view}: {} bytes from byte {} of {}, the state after {}",
+                piece.bytes.len(),
+                piece.position,
+                piece.total,
+                piece.head
             ),
         }
     }

@@ -3,7 +3,7 @@
 //! One operation is handed out at a time, and the next one only when its result is there. So a
 //! snapshot that is asked for in between holds exactly the operations up to its number.
 
-use super::{Checkpoint, Content, Effect, Rejection, Replica};
+use super::{Checkpoint, Content, Contents, Effect, Rejection, Replica};
 use crate::OpNumber;
 
 /// What the driver was asked for.
@@ -149,14 +149,11 @@ impl Replica {
             .head_at(op)
             .expect("the journal holds what was just executed");
         let client_table = self.client_table.clone();
-        self.write_checkpoint(
-            Checkpoint {
-                head,
-                client_table,
-                state,
-            },
-            false,
-            effects,
-        );
+        let checkpoint = Checkpoint::new(&Contents {
+            head,
+            client_table,
+            state,
+        });
+        self.write_checkpoint(checkpoint, false, effects);
     }
 }

@@ -54,6 +54,12 @@ impl Replica {
                 "a view is durable before it is served"
             );
         }
+        if let Some(transfer) = &self.transfer {
+            assert!(
+                transfer.op() > self.executed,
+                "a checkpoint that is of no use is forgotten"
+            );
+        }
         if self.is_primary() {
             assert!(self.has_vote(), "a standby is never primary");
             assert!(

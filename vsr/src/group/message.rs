@@ -2,13 +2,13 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{Checkpoint, Head, Prepare};
+use super::{Head, Piece, Prepare};
 use crate::format::{Damaged, Seal};
 use crate::{OpNumber, ViewNumber};
 
 const SEAL: Seal = Seal {
     magic: *b"QGMS",
-    version: 2,
+    version: 3,
 };
 
 /// A message between members of a group.
@@ -111,12 +111,24 @@ pub enum Message {
         /// As many as fit; ask again for the rest.
         prepares: Vec<Prepare>,
     },
-    /// The answer when the journal no longer reaches back to a place that you know: the state.
-    NewCheckpoint {
+    /// Send me the next piece of this checkpoint.
+    GetCheckpoint {
+        /// The view of the sender; only who is in the same one answers.
+        view: ViewNumber,
+        /// Which checkpoint: the head that it covers stands for its bytes.
+        head: Head,
+        /// How many of its bytes the sender has.
+        position: u64,
+    },
+    /// The answer: a piece of the checkpoint that you asked for, or the first one of my own.
+    ///
+    /// Also the answer to [`GetState`](Self::GetState) when the journal no longer reaches back to a
+    /// place that you know.
+    CheckpointPiece {
         /// The view.
         view: ViewNumber,
-        /// The latest checkpoint of the sender.
-        checkpoint: Checkpoint,
+        /// The piece.
+        piece: Piece,
     },
 }
 
@@ -135,7 +147,8 @@ impl Message {
             | Self::RecoveryResponse { view, .. }
             | Self::GetState { view, .. }
             | Self::NewState { view, .. }
-            | Self::NewCheckpoint { view, .. } => *view,
+            | Self::GetCheckpoint { view, .. }
+            | Self::CheckpointPiece { view, .. } => *view,
         }
     }
 
@@ -163,7 +176,8 @@ impl Message {
             | Self::Recovery { .. }
             | Self::RecoveryResponse { .. }
             | Self::GetState { .. }
-            | Self::NewCheckpoint { .. } => true,
+            | Self::GetCheckpoint { .. }
+            | Self::CheckpointPiece { .. } => true,
         };
         if is_sound {
             Ok(message)

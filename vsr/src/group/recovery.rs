@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::journal::Journal;
 use super::{
-    Checkpoint, Config, Effect, Head, Message, Phase, Prepare, Replica, Status, Superblock,
-    Superblocks, Timer,
+    Checkpoint, ClientTable, Config, Effect, Head, Message, Phase, Prepare, Replica, Status,
+    Superblock, Superblocks, Timer,
 };
 use crate::{NodeId, OpNumber, ViewNumber};
 
@@ -74,23 +74,23 @@ impl Replica {
             "a disk that was used has a superblock"
         );
         let superblock = superblock.unwrap_or_default();
-        let found = checkpoint.filter(|found| found.head == superblock.checkpoint);
+        let found = checkpoint.filter(|found| found.head() == superblock.checkpoint);
         let lost_checkpoint = superblock.checkpoint.op.0 > 0 && found.is_none();
-        let base = found
-            .as_ref()
-            .map_or_else(Head::default, |checkpoint| checkpoint.head);
+        let base = found.as_ref().map_or_else(Head::default, Checkpoint::head);
         let (journal, has_gap) = recover_journal(base, journal, &superblock);
 
-        let mut replica = Self::from_disk(config, &superblock, found, journal);
+        let contents = found.as_ref().map(Checkpoint::contents);
+        let (client_table, state) = contents
+            .map(|contents| (contents.client_table, contents.state))
+            .unzip();
+        let client_table = client_table.unwrap_or_default();
+        let mut replica = Self::from_disk(config, &superblock, found, client_table, journal);
         if replica.journal.base().op > OpNumber(0) {
             let below = replica.journal.base().op.next();
             effects.push(Effect::TrimJournal { below });
         }
-        if let Some(checkpoint) = &replica.checkpoint {
-            effects.push(Effect::Restore {
-                op: base.op,
-                state: checkpoint.state.clone(),
-            });
+        if let Some(state) = state {
+            effects.push(Effect::Restore { op: base.op, state });
         }
         let is_tail_uncertain = is_tail_uncertain || superblock.is_tail_uncertain;
         let is_damaged = is_tail_uncertain || lost_checkpoint || has_gap;
@@ -113,6 +113,7 @@ impl Replica {
         config: Config,
         superblock: &Superblock,
         checkpoint: Option<Checkpoint>,
+        client_table: ClientTable,
         journal: Journal,
     ) -> Self {
         let executed = checkpoint.as_ref().map_or(OpNumber(0), Checkpoint::op);
@@ -120,9 +121,6 @@ impl Replica {
             .commit_number
             .min(journal.head().op)
             .max(executed);
-        let client_table = checkpoint
-            .as_ref()
-            .map(|checkpoint| checkpoint.client_table.clone());
         Self {
             config,
             status: Status::Recovering,
@@ -136,7 +134,7 @@ impl Replica {
             commit_number,
             executed,
             executing: None,
-            client_table: client_table.unwrap_or_default(),
+            client_table,
             checkpoint,
             writing: None,
             acknowledged: BTreeMap::new(),
@@ -146,6 +144,7 @@ impl Replica {
             phase: None,
             promises: BTreeMap::new(),
             fetch: None,
+            transfer: None,
         }
     }
 

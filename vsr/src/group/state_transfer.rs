@@ -3,7 +3,8 @@
 //!
 //! Who lacks something sends places of its own journal; the answer begins after the last one that
 //! both have. Because prepares are chained, that place is exactly where the two journals part. If
-//! the other journal no longer reaches back to any of the places, the answer is a checkpoint.
+//! the other journal no longer reaches back to any of the places, the answer is the first piece of
+//! a checkpoint (see `checkpoint_transfer`).
 //!
 //! Only members in the same view answer, and only with a log that cannot change under the asker's
 //! hands: the settled log of the view, or the log that was promised to the view's new primary.
@@ -47,29 +48,46 @@ impl Replica {
         self.send_get_state(effects);
     }
 
-    fn send_get_state(&self, effects: &mut Vec<Effect>) {
+    fn send_get_state(&mut self, effects: &mut Vec<Effect>) {
         let Some(fetch) = &self.fetch else { return };
+        let donor = fetch.donors[0];
         effects.push(Effect::Arm(Timer::GetState));
-        // A checkpoint that is being installed changes what is asked for.
-        if !self.is_installing() && self.may_change_journal() && self.may_fetch_more() {
-            let known = self.journal.places(self.commit_number);
-            self.send(
-                fetch.donors[0],
-                Message::GetState {
-                    view: self.view,
-                    known,
-                },
-                effects,
-            );
+        if !self.may_ask_for_state() {
+            return;
         }
+        if self.transfer.is_some() {
+            self.begin_round(donor, effects);
+        } else {
+            self.ask_for_state(effects);
+        }
+    }
+
+    /// Asks the next donor for what follows the journal, whatever has come of a checkpoint.
+    pub(super) fn ask_for_state(&self, effects: &mut Vec<Effect>) {
+        let Some(fetch) = &self.fetch else { return };
+        let message = Message::GetState {
+            view: self.view,
+            known: self.journal.places(self.commit_number),
+        };
+        self.send(fetch.donors[0], message, effects);
+    }
+
+    /// A checkpoint that is being installed changes what is asked for.
+    pub(super) fn may_ask_for_state(&self) -> bool {
+        !self.is_installing() && self.may_change_journal() && self.may_fetch_more()
     }
 
     pub(super) fn on_get_state_timeout(&mut self, effects: &mut Vec<Effect>) {
         if self.is_fetched() {
             // It came by another way, as prepares do.
             self.fetch = None;
-        } else if let Some(fetch) = &mut self.fetch {
-            fetch.donors.rotate_left(1);
+            return;
+        }
+        let Some(fetch) = &mut self.fetch else { return };
+        fetch.donors.rotate_left(1);
+        if self.transfer.is_some() && self.may_ask_for_state() {
+            self.take_turn(effects);
+        } else {
             self.send_get_state(effects);
         }
     }
@@ -97,8 +115,8 @@ impl Replica {
                 },
                 effects,
             );
-        } else if let Some(checkpoint) = self.checkpoint.clone() {
-            self.send(from, Message::NewCheckpoint { view, checkpoint }, effects);
+        } else {
+            self.send_piece(from, 0, effects);
         }
     }
 
@@ -133,6 +151,8 @@ impl Replica {
             self.fetch = None;
             effects.push(Effect::Disarm(Timer::GetState));
         } else if self.journal.head() != before {
+            // There is a journal that makes a checkpoint superfluous.
+            self.transfer = None;
             // Without progress the timer asks again: a repeated answer must not beget a repeated
             // question.
             self.send_get_state(effects);
@@ -168,7 +188,7 @@ impl Replica {
     }
 
     /// The disk says so now: what was to be asked for can be asked for.
-    pub(super) fn on_superblock_durable_fetch(&self, effects: &mut Vec<Effect>) {
+    pub(super) fn on_superblock_durable_fetch(&mut self, effects: &mut Vec<Effect>) {
         if self.may_change_journal() && !self.is_fetched() {
             self.send_get_state(effects);
         }
@@ -215,20 +235,6 @@ impl Replica {
         }
     }
 
-    /// A whole state arrives, because the journals that connect it to this one are gone.
-    pub(super) fn on_new_checkpoint(
-        &mut self,
-        from: NodeId,
-        view: ViewNumber,
-        checkpoint: Checkpoint,
-        effects: &mut Vec<Effect>,
-    ) {
-        let is_needed = checkpoint.op() > self.executed && self.writing.is_none();
-        if self.awaits_state(from, view) && is_needed {
-            self.write_checkpoint(checkpoint, true, effects);
-        }
-    }
-
     /// Begins to put a checkpoint into force.
     ///
     /// First the checkpoint becomes durable, then a superblock that names it, and only then is
@@ -269,7 +275,7 @@ impl Replica {
         let checkpoint = named
             .map(|writing| &writing.checkpoint)
             .or(self.checkpoint.as_ref());
-        checkpoint.map_or_else(Head::default, |checkpoint| checkpoint.head)
+        checkpoint.map_or_else(Head::default, Checkpoint::head)
     }
 
     pub(super) fn on_checkpoint_durable(&mut self, op: OpNumber, effects: &mut Vec<Effect>) {
@@ -293,7 +299,7 @@ impl Replica {
         let Some(writing) = self.writing.take_if(is_in_force) else {
             return;
         };
-        let head = writing.checkpoint.head;
+        let head = writing.checkpoint.head();
         let previous = self.checkpoint.replace(writing.checkpoint);
         if writing.is_foreign {
             self.install(head, effects);
@@ -302,9 +308,9 @@ impl Replica {
         // Journal since the previous checkpoint is kept, so that who is only a little behind
         // gets prepares instead of the state.
         if let Some(previous) = previous
-            && previous.head.op > self.journal.base().op
+            && previous.op() > self.journal.base().op
         {
-            self.trim_journal(previous.head, effects);
+            self.trim_journal(previous.head(), effects);
         }
     }
 
@@ -315,13 +321,16 @@ impl Replica {
                 .checkpoint
                 .as_ref()
                 .expect("it has just come into force");
-            let state = checkpoint.state.clone();
-            self.client_table = checkpoint.client_table.clone();
+            let contents = checkpoint.contents();
+            self.client_table = contents.client_table;
             self.executed = head.op;
             self.executing = None;
             self.commit_number = self.commit_number.max(head.op);
             self.commit_known = self.commit_known.max(head.op);
-            effects.push(Effect::Restore { op: head.op, state });
+            effects.push(Effect::Restore {
+                op: head.op,
+                state: contents.state,
+            });
         }
         // What this replica has beyond the checkpoint stays if it continues it: it may have been
         // acknowledged. If it does not, it is a fork, and was not part of any log that counts.

@@ -245,9 +245,18 @@ impl Group {
         &self.members[&node].answers
     }
 
+    pub(crate) fn deliver(&mut self, from: NodeId, to: NodeId, message: Message) {
+        self.step(to, Event::Message { from, message });
+    }
+
     /// Delivers messages and completes writes until nothing is left to do.
     pub(crate) fn run(&mut self) {
-        loop {
+        self.run_while(|_| true);
+    }
+
+    /// Like [`Group::run`], as long as a condition holds.
+    pub(crate) fn run_while(&mut self, goes_on: impl Fn(&Self) -> bool) {
+        while goes_on(self) {
             let writer = self
                 .members
                 .iter()
@@ -256,7 +265,7 @@ impl Group {
                 self.complete(node);
             } else if let Some((from, to, message)) = self.network.pop_front() {
                 if !self.cut.contains(&from) && !self.cut.contains(&to) {
-                    self.step(to, Event::Message { from, message });
+                    self.deliver(from, to, message);
                 }
             } else {
                 return;
@@ -294,6 +303,17 @@ impl Group {
     /// Forgets every message that is under way.
     pub(crate) fn lose_messages(&mut self) {
         self.network.clear();
+    }
+
+    /// Whether the message that arrives next is such a one.
+    pub(crate) fn is_next(&self, is_such: impl Fn(&Message) -> bool) -> bool {
+        let next = self.network.front();
+        next.is_some_and(|(_, _, message)| is_such(message))
+    }
+
+    /// The messages that are under way, to be lost, repeated or brought out of order.
+    pub(crate) fn network(&mut self) -> &mut VecDeque<(NodeId, NodeId, Message)> {
+        &mut self.network
     }
 
     /// Carries out the oldest write of a disk.

@@ -74,7 +74,7 @@ fn replica_that_is_a_little_behind_gets_prepares() {
     assert!(
         !sent
             .iter()
-            .any(|message| matches!(message, Message::NewCheckpoint { .. }))
+            .any(|message| matches!(message, Message::CheckpointPiece { .. }))
     );
 }
 
@@ -121,7 +121,7 @@ fn replica_that_is_far_behind_gets_the_checkpoint() {
     let sent = group.sent_by(primary, mark);
     assert!(
         sent.iter()
-            .any(|message| matches!(message, Message::NewCheckpoint { .. }))
+            .any(|message| matches!(message, Message::CheckpointPiece { .. }))
     );
     assert_eq!(
         group.replica(backup).executed(),

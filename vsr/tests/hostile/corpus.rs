@@ -37,7 +37,7 @@ impl Kind {
         match self {
             Self::Message => Message::decode(bytes).ok().map(|it| it.encode()),
             Self::Prepare => Prepare::decode(bytes).ok().map(|it| it.encode()),
-            Self::Checkpoint => Checkpoint::decode(bytes).ok().map(|it| it.encode()),
+            Self::Checkpoint => Checkpoint::decode(bytes).ok().map(|it| it.bytes().to_vec()),
             Self::Superblock => Superblock::decode(bytes).ok().map(|it| it.encode()),
             Self::Facts => Facts::decode(bytes).ok().map(|it| it.encode()),
             Self::PartitionMessage => {
@@ -117,7 +117,7 @@ impl Kind {
             }
             Self::Checkpoint => {
                 let checkpoints = disks().filter_map(|disk| disk.checkpoints.values().next_back());
-                checkpoints.map(Checkpoint::encode).collect()
+                checkpoints.map(|it| it.bytes().to_vec()).collect()
             }
             Self::Superblock => {
                 let superblocks = disks().filter_map(|disk| disk.superblock.as_ref());
@@ -204,6 +204,7 @@ fn partition_messages() -> Vec<Vec<u8>> {
 fn eventful() -> Group {
     let limits = Limits {
         checkpoint_interval: 4,
+        state_transfer_bytes_max: 50,
         ..Limits::default()
     };
     let mut group = Group::new(3, 1, limits);

@@ -101,7 +101,7 @@ impl Disk {
         let named = superblock.and_then(|block| self.checkpoints.get(&block.checkpoint.op));
         Recovered {
             superblock: superblock.map(|block| Superblock::decode(&block.encode()).unwrap()),
-            checkpoint: named.map(|found| Checkpoint::decode(&found.encode()).unwrap()),
+            checkpoint: named.map(|found| Checkpoint::decode(found.bytes()).unwrap()),
             journal: self.journal.iter().map(read).collect(),
             is_tail_uncertain: self.is_rotten,
         }

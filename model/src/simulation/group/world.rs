@@ -13,6 +13,9 @@ use super::client::Client;
 use super::disk::{Disk, File, Write};
 use super::machine::Machine;
 
+/// About as large as a checkpoint becomes in the course of a run.
+const CHECKPOINT_BYTES: usize = 20_000;
+
 /// What is going to happen.
 #[derive(Debug)]
 enum Happening {
@@ -106,11 +109,16 @@ impl World {
         let voters: Vec<NodeId> = (1..=voters).map(NodeId).collect();
         let first = u16::try_from(voters.len()).unwrap() + 1;
         let standbys: Vec<NodeId> = (first..first + standbys).map(NodeId).collect();
+        let checkpoint_interval = random.random_range(3..30);
+        // A member that needs longer for a checkpoint than the others for the next one would never
+        // catch up.
+        let pieces = random.random_range(1..=checkpoint_interval / 2 + 1);
         let limits = Limits {
-            checkpoint_interval: random.random_range(3..30),
+            checkpoint_interval,
             pipeline_max: random.random_range(1..10),
             clients_max: random.random_range(2..6),
-            state_transfer_bytes_max: random.random_range(300..3000),
+            state_transfer_bytes_max: CHECKPOINT_BYTES / pieces as usize,
+            ..Limits::default()
         };
         let weather = Weather {
             loss: [0.0, 0.02, 0.1, 0.25][random.random_range(0..4)],

@@ -1,6 +1,6 @@
 use quorate_platform::Compio;
 use quorate_vsr::ViewNumber;
-use quorate_vsr::group::{ClientTable, Content, Head};
+use quorate_vsr::group::{ClientTable, Content, Contents, Head};
 
 use super::*;
 
@@ -26,11 +26,11 @@ fn superblock(sequence: u64, checkpoint: Head) -> Superblock {
 }
 
 fn checkpoint(head: Head) -> Checkpoint {
-    Checkpoint {
+    Checkpoint::new(&Contents {
         head,
         client_table: ClientTable::default(),
         state: b"state".to_vec(),
-    }
+    })
 }
 
 /// Runs `jobs` as the node would and gives what was reported.
