@@ -22,5 +22,5 @@ mod walk;
 pub use check::{Finding, Picture, check};
 pub use group::{Bounds as GroupBounds, GroupModel, Lie as GroupLie};
 pub use partition::{Bounds as PartitionBounds, Lie as PartitionLie, PartitionModel};
-pub use simulation::{Seen, deafen_group, simulate_group, simulate_partition};
+pub use simulation::{Campaign, Outcome, Protocol, simulate};
 pub use walk::{Pace, walk};

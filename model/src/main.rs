@@ -1,6 +1,7 @@
 //! `quorate-model`: checks the protocols within bounds, state by state, and far beyond on walks.
 
 mod scope;
+mod simulate;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,6 +40,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Thousands of short random runs in bad worlds. Exit code 0: no violation.
+    Simulate(simulate::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
             findings
         }
         Command::Walk { seconds, seed } => stroll(Duration::from_secs(seconds), seed).into(),
+        Command::Simulate(arguments) => vec![arguments.run()],
     };
     match findings.contains(&Finding::Violated) {
         true => ExitCode::FAILURE,

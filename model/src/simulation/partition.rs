@@ -1,25 +1,37 @@
-//! Random histories of a partition: messages lost, repeated and overtaken, nodes crashed and cut
-//! off, epochs assigned at the worst moment; judged after every step, and healed at the end.
+//! A partition in a bad world: packets lost, repeated and overtaken, nodes crashed and cut off,
+//! disks that lag behind, epochs assigned at the worst moment.
+//!
+//! There is no time here, because the protocol has none: of all that is under way, anything may
+//! happen next. `swarm` draws the world of a run, `world` lives through it, `ledger` judges; what
+//! goes wrong lies in `fault`, `network`, `disk` and `control`, what has to happen sometimes in
+//! `sometimes`. After the storm `calm` heals a quorum for good and expects that it goes on.
 
+mod batch;
+mod calm;
+mod control;
+mod disk;
+mod fault;
 mod ledger;
+mod network;
 mod node;
+mod pump;
+mod sometimes;
+mod swarm;
 mod world;
 
+use super::Outcome;
+use super::timeline::Timeline;
+pub(super) use sometimes::Sometimes;
 use world::World;
 
-pub use world::Seen;
-
-const STEPS: usize = 6000;
-
-/// Lives through one random history of a partition.
-///
-/// # Panics
-///
-/// If something acknowledged is lost, or the healed partition does not go on.
-pub fn simulate_partition(seed: u64, is_traced: bool) -> Seen {
-    let mut world = World::new(seed);
-    world.is_traced = is_traced;
-    world.live(STEPS);
-    world.heal();
-    world.seen
+/// Lives through one run.
+pub(super) fn run(seed: u64, timeline: Timeline) -> Outcome {
+    let mut world = World::new(seed, timeline);
+    world.storm();
+    world.come_to_rest();
+    Outcome {
+        steps: world.steps,
+        trace: world.trace.value(),
+        tally: world.tally,
+    }
 }

@@ -1,11 +1,11 @@
 //! A disk of one replica: what is written may be lost in a crash until its completion is reported.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use quorate_vsr::OpNumber;
-use quorate_vsr::group::{Checkpoint, Event, Prepare, Recovered, Superblock};
-use rand::RngExt;
-use rand::rngs::ChaCha8Rng;
+use quorate_vsr::group::{Checkpoint, Checksum, Event, Prepare, Recovered, Superblock};
+
+use super::super::dice::Dice;
 
 /// The three files of a replica. Each completes its writes in order; among each other they do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) enum File {
     Checkpoint,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Write {
     Append(Prepare),
     Trim(OpNumber),
@@ -26,8 +26,10 @@ pub(crate) enum Write {
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     superblock: Option<Superblock>,
-    checkpoints: BTreeMap<OpNumber, Checkpoint>,
-    journal: Vec<Prepare>,
+    /// The one that the superblock names, and those that a later one may name.
+    checkpoints: Vec<Checkpoint>,
+    /// Without a gap.
+    journal: VecDeque<Prepare>,
     journal_writes: VecDeque<Write>,
     superblock_writes: VecDeque<Write>,
     checkpoint_writes: VecDeque<Write>,
@@ -48,27 +50,60 @@ impl Disk {
 
     /// Carries out the oldest write of a file and says what there is to report.
     pub(crate) fn complete(&mut self, file: File) -> Option<Event> {
-        let write = self.queue(file).pop_front()?;
-        self.apply(&write);
-        match write {
-            Write::Append(prepare) => Some(Event::PrepareDurable {
-                op: prepare.op,
-                checksum: prepare.checksum,
-            }),
-            Write::Trim(_) => None,
-            Write::Persist(superblock) => Some(Event::SuperblockDurable {
-                sequence: superblock.sequence,
-            }),
-            Write::Checkpoint(checkpoint) => Some(Event::CheckpointDurable {
-                op: checkpoint.op(),
-            }),
+        match self.queue(file).pop_front()? {
+            Write::Append(prepare) => {
+                let (op, checksum) = (prepare.op, prepare.checksum);
+                self.append(prepare);
+                Some(Event::PrepareDurable { op, checksum })
+            }
+            Write::Trim(below) => {
+                while self.journal.front().is_some_and(|entry| entry.op < below) {
+                    self.journal.pop_front();
+                }
+                None
+            }
+            Write::Persist(superblock) => {
+                let sequence = superblock.sequence;
+                self.persist(superblock);
+                Some(Event::SuperblockDurable { sequence })
+            }
+            Write::Checkpoint(checkpoint) => {
+                let op = checkpoint.op();
+                self.checkpoints.retain(|other| other.op() != op);
+                self.checkpoints.push(checkpoint);
+                Some(Event::CheckpointDurable { op })
+            }
         }
     }
 
+    fn append(&mut self, prepare: Prepare) {
+        while self
+            .journal
+            .back()
+            .is_some_and(|entry| entry.op >= prepare.op)
+        {
+            self.journal.pop_back();
+        }
+        if let Some(last) = self.journal.back() {
+            assert_eq!(last.op.next(), prepare.op, "the journal on disk has no gap");
+        }
+        self.journal.push_back(prepare);
+    }
+
+    fn persist(&mut self, superblock: Superblock) {
+        let named = superblock.checkpoint.op;
+        let is_there = self.checkpoints.iter().any(|found| found.op() == named);
+        assert!(named.0 == 0 || is_there, "a superblock names what is there");
+        // What a superblock still to be written may name is newer than what this one names.
+        self.checkpoints.retain(|found| found.op() >= named);
+        self.is_rotten &= !superblock.is_tail_uncertain;
+        self.superblock = Some(superblock);
+    }
+
     /// Each file keeps some of what was under way, without a report, and loses the rest.
-    pub(crate) fn crash(&mut self, random: &mut ChaCha8Rng) {
+    pub(crate) fn crash(&mut self, dice: &mut Dice) {
         for file in [File::Journal, File::Superblock, File::Checkpoint] {
-            let kept = random.random_range(0..=self.queue(file).len());
+            let kept = dice.below(self.queue(file).len() + 1);
             for _ in 0..kept {
                 self.complete(file);
             }
@@ -77,61 +112,63 @@ impl Disk {
     }
 
     /// Loses prepares from the end of the journal although they were durable, or the checkpoint.
-    pub(crate) fn rot(&mut self, random: &mut ChaCha8Rng) {
-        let kept = random.random_range(0..=self.journal.len());
-        self.journal.truncate(kept);
-        if random.random_bool(0.3) {
+    pub(crate) fn rot(&mut self, dice: &mut Dice) {
+        self.journal.truncate(dice.below(self.journal.len() + 1));
+        if dice.happens(300) {
             self.checkpoints.clear();
         }
         self.is_rotten = true;
     }
 
     pub(crate) fn is_whole(&self) -> bool {
-        let is_marked = self
-            .superblock
-            .as_ref()
-            .is_some_and(|superblock| superblock.is_tail_uncertain);
-        !self.is_rotten && !is_marked
-    }
-
-    /// What a driver would read: all of it once through its bytes.
-    pub(crate) fn recover(&self) -> Recovered {
-        let read = |prepare: &Prepare| Prepare::decode(&prepare.encode()).unwrap();
         let superblock = self.superblock.as_ref();
-        let named = superblock.and_then(|block| self.checkpoints.get(&block.checkpoint.op));
-        Recovered {
-            superblock: superblock.map(|block| Superblock::decode(&block.encode()).unwrap()),
-            checkpoint: named.map(|found| Checkpoint::decode(found.bytes()).unwrap()),
-            journal: self.journal.iter().map(read).collect(),
-            is_tail_uncertain: self.is_rotten,
-        }
+        !self.is_rotten && !superblock.is_some_and(|superblock| superblock.is_tail_uncertain)
     }
 
     pub(crate) fn is_used(&self) -> bool {
         self.superblock.is_some()
     }
 
-    fn apply(&mut self, write: &Write) {
-        match write {
-            Write::Append(prepare) => {
-                self.journal.retain(|entry| entry.op < prepare.op);
-                if let Some(last) = self.journal.last() {
-                    assert_eq!(last.op.next(), prepare.op, "the journal on disk has no gap");
-                }
-                self.journal.push(prepare.clone());
-            }
-            Write::Trim(below) => self.journal.retain(|entry| entry.op >= *below),
-            Write::Persist(superblock) => {
-                let named = superblock.checkpoint.op;
-                assert!(named.0 == 0 || self.checkpoints.contains_key(&named));
-                // What a superblock still to be written may name is newer than what this one names.
-                self.checkpoints.retain(|op, _| *op >= named);
-                self.superblock = Some(superblock.clone());
-                self.is_rotten &= !superblock.is_tail_uncertain;
-            }
-            Write::Checkpoint(checkpoint) => {
-                self.checkpoints.insert(checkpoint.op(), checkpoint.clone());
-            }
+    pub(crate) fn superblock(&self) -> Option<&Superblock> {
+        self.superblock.as_ref()
+    }
+
+    /// Whether a crash now would leave this prepare, in the journal or covered by a checkpoint.
+    pub(crate) fn holds(&self, op: OpNumber, checksum: Checksum) -> bool {
+        let Some(superblock) = &self.superblock else {
+            return false;
+        };
+        if superblock.checkpoint.op >= op {
+            return true;
+        }
+        let first = self.journal.front().map_or(op, |entry| entry.op);
+        let place = op.0.checked_sub(first.0).map(|place| place as usize);
+        let found = place.and_then(|place| self.journal.get(place));
+        found.is_some_and(|entry| entry.checksum == checksum)
+    }
+
+    /// What a driver would read, now and then through its bytes.
+    pub(crate) fn recover(&self, through_bytes: bool) -> Recovered {
+        const READ: &str = "what was written reads back";
+        let superblock = self.superblock.as_ref();
+        let named = superblock.and_then(|block| {
+            let is_named = |found: &&Checkpoint| found.op() == block.checkpoint.op;
+            self.checkpoints.iter().find(is_named)
+        });
+        if !through_bytes {
+            return Recovered {
+                superblock: superblock.cloned(),
+                checkpoint: named.cloned(),
+                journal: self.journal.iter().cloned().collect(),
+                is_tail_uncertain: self.is_rotten,
+            };
+        }
+        let read = |prepare: &Prepare| Prepare::decode(&prepare.encode()).expect(READ);
+        Recovered {
+            superblock: superblock.map(|block| Superblock::decode(&block.encode()).expect(READ)),
+            checkpoint: named.map(|found| Checkpoint::decode(found.bytes()).expect(READ)),
+            journal: self.journal.iter().map(read).collect(),
+            is_tail_uncertain: self.is_rotten,
         }
     }
 

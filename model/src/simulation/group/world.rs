@@ -1,593 +1,395 @@
-//! A group with its disks, its network and its time, driven by one random number generator.
+//! A group with its disks, its network, its clients and its time.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 
-use quorate_vsr::group::{Config, Effect, Event, Limits, Message, Replica, Status, Timer};
-use quorate_vsr::{NodeId, OpNumber, ViewNumber};
-use rand::rngs::ChaCha8Rng;
-use rand::{RngExt, SeedableRng};
+use quorate_vsr::NodeId;
+use quorate_vsr::group::{Config, Effect, Event, Message, Timer};
 
+use super::super::calendar::Calendar;
+use super::super::dice::Dice;
+use super::super::sometimes::Tally;
+use super::super::timeline::Timeline;
+use super::super::trace::Trace;
 use super::checker::Checker;
 use super::client::Client;
-use super::disk::{Disk, File, Write};
+use super::clock::Clock;
+use super::disk::{File, Write};
+use super::glance::Glance;
 use super::machine::Machine;
+use super::network::Network;
+use super::node::Node;
+use super::sometimes::Sometimes;
+use super::swarm::Swarm;
 
-/// About as large as a checkpoint becomes in the course of a run.
-const CHECKPOINT_BYTES: usize = 20_000;
-
-/// What is going to happen.
+/// What is going to happen. Nodes and clients are meant by their places.
 #[derive(Debug)]
-enum Happening {
+pub(crate) enum Happening {
     Message {
-        from: NodeId,
-        to: NodeId,
+        from: u8,
+        to: u8,
         message: Message,
     },
-    Completion {
-        node: NodeId,
-        life: u64,
+    Written {
+        at: u8,
+        life: u32,
         file: File,
     },
     Timeout {
-        node: NodeId,
-        life: u64,
+        at: u8,
         timer: Timer,
-        armed: u64,
+        arming: u32,
     },
     Request {
-        to: NodeId,
+        to: u8,
         event: Event,
     },
     Answer {
-        client: usize,
+        client: u8,
         answer: Effect,
     },
-    ClientRetry {
-        client: usize,
-    },
-    Fault,
-    Restart {
-        node: NodeId,
+    /// A client asks, or asks again.
+    Ask {
+        client: u8,
     },
     Propose,
-}
-
-/// How bad the world is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Weather {
-    loss: f64,
-    duplication: f64,
-    /// A message that is late may be overtaken by all that follow it.
-    delay_max: u64,
-    /// A write may take this long.
-    write_max: u64,
-    /// A fault comes after at most this time.
-    fault_gap_max: u64,
-    faults: bool,
-    damage: bool,
-}
-
-struct Member {
-    config: Config,
-    replica: Option<Replica>,
-    disk: Disk,
-    machine: Machine,
-    /// Counts starts, so that completions and timers of an earlier life are not delivered.
-    life: u64,
-    armed: BTreeMap<Timer, u64>,
-    /// The greatest view in a message that this member has sent as a promise.
-    promised: ViewNumber,
+    Fault,
+    Start {
+        at: u8,
+    },
 }
 
 pub(crate) struct World {
-    random: ChaCha8Rng,
-    pub(crate) weather: Weather,
-    now: u64,
-    sequence: u64,
-    queue: BinaryHeap<Reverse<(u64, u64)>>,
-    happenings: BTreeMap<u64, Happening>,
-    members: BTreeMap<NodeId, Member>,
-    voters: Vec<NodeId>,
-    clients: Vec<Client>,
-    /// Directions in which nothing arrives.
-    cut: BTreeSet<(NodeId, NodeId)>,
+    pub(crate) dice: Dice,
+    pub(crate) swarm: Swarm,
+    pub(crate) calendar: Calendar<Happening>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) clients: Vec<Client>,
+    /// How many clients there have ever been.
+    pub(crate) client_numbers: u128,
     pub(crate) checker: Checker,
+    pub(crate) tally: Tally,
+    pub(crate) timeline: Timeline,
+    pub(crate) trace: Trace,
     pub(crate) steps: u64,
-    pub(crate) crashes: u64,
-    /// Starts with a damaged journal.
-    pub(crate) damages: u64,
-    /// States that came from another member.
-    pub(crate) transfers: u64,
+    /// The nodes for which the bad times are over, as bits; none of them before that.
+    pub(crate) calm: u8,
+    /// What the last step asked for; empty between steps.
+    pub(crate) effects: Vec<Effect>,
+    queue: VecDeque<Effect>,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let voters = [1, 3, 3, 3, 3, 5, 5][random.random_range(0..7)];
-        let standbys = random.random_range(0..=2);
-        let voters: Vec<NodeId> = (1..=voters).map(NodeId).collect();
-        let first = u16::try_from(voters.len()).unwrap() + 1;
-        let standbys: Vec<NodeId> = (first..first + standbys).map(NodeId).collect();
-        let checkpoint_interval = random.random_range(3..30);
-        // A member that needs longer for a checkpoint than the others for the next one would never
-        // catch up.
-        let pieces = random.random_range(1..=checkpoint_interval / 2 + 1);
-        let limits = Limits {
-            checkpoint_interval,
-            pipeline_max: random.random_range(1..10),
-            clients_max: random.random_range(2..6),
-            state_transfer_bytes_max: CHECKPOINT_BYTES / pieces as usize,
-            ..Limits::default()
-        };
-        let weather = Weather {
-            loss: [0.0, 0.02, 0.1, 0.25][random.random_range(0..4)],
-            duplication: [0.0, 0.05, 0.2][random.random_range(0..3)],
-            delay_max: [5, 30, 200][random.random_range(0..3)],
-            write_max: [5, 20, 150][random.random_range(0..3)],
-            fault_gap_max: [150, 600, 1500][random.random_range(0..3)],
-            faults: true,
-            damage: random.random_bool(0.4),
-        };
+    pub(crate) fn new(seed: u64, timeline: Timeline) -> Self {
+        let mut dice = Dice::new(seed);
+        let swarm = Swarm::draw(&mut dice);
         let mut world = Self {
-            weather,
-            now: 0,
-            sequence: 0,
-            queue: BinaryHeap::new(),
-            happenings: BTreeMap::new(),
-            members: BTreeMap::new(),
-            voters: voters.clone(),
+            dice,
+            calendar: Calendar::new(),
+            nodes: Vec::new(),
+            network: Network::default(),
             clients: Vec::new(),
-            cut: BTreeSet::new(),
+            client_numbers: 0,
             checker: Checker::default(),
+            tally: Tally::new(),
+            timeline,
+            trace: Trace::default(),
             steps: 0,
-            crashes: 0,
-            damages: 0,
-            transfers: 0,
-            random,
+            calm: 0,
+            effects: Vec::new(),
+            queue: VecDeque::new(),
+            swarm,
         };
-        for me in voters.iter().chain(&standbys).copied() {
-            let (voters, standbys) = (voters.clone(), standbys.clone());
-            let member = Member {
-                config: Config {
-                    me,
-                    voters,
-                    standbys,
-                    limits,
-                },
-                replica: None,
-                disk: Disk::default(),
-                machine: Machine::default(),
-                life: 0,
-                armed: BTreeMap::new(),
-                promised: ViewNumber(0),
-            };
-            world.members.insert(me, member);
-            let delay = world.random.random_range(0..300);
-            world.schedule(delay, Happening::Restart { node: me });
+        world.timeline.note(0, || format!("{:?}", world.swarm));
+        world.found();
+        world.calendar.plan(40, Happening::Fault);
+        if world.swarm.propose_gap > 0 {
+            world.calendar.plan(20, Happening::Propose);
         }
-        for client in 0..world.random.random_range(1..5usize) {
-            world.clients.push(Client::new(client as u128, NodeId(1)));
-            world.schedule(0, Happening::ClientRetry { client });
-        }
-        world.schedule(500, Happening::Fault);
-        world.schedule(100, Happening::Propose);
         world
     }
 
-    /// Lets everything happen that happens before a moment.
-    pub(crate) fn run_until(&mut self, moment: u64) {
-        while let Some(Reverse((time, key))) = self.queue.peek().copied() {
-            if time > moment {
-                break;
-            }
-            self.queue.pop();
-            self.now = time;
-            let happening = self.happenings.remove(&key).unwrap();
-            self.happen(happening);
+    /// Puts the nodes and the clients in their places.
+    fn found(&mut self) {
+        let Swarm {
+            voters, standbys, ..
+        } = self.swarm;
+        let limits = self.swarm.limits;
+        let voters: Vec<NodeId> = (1..=voters).map(NodeId).collect();
+        let first = self.swarm.voters + 1;
+        let standbys: Vec<NodeId> = (first..first + standbys).map(NodeId).collect();
+        for me in voters.iter().chain(&standbys).copied() {
+            let config = Config {
+                me,
+                voters: voters.clone(),
+                standbys: standbys.clone(),
+                limits,
+            };
+            let pace = if self.swarm.clocks_differ {
+                self.dice.between(900..=1100)
+            } else {
+                1000
+            };
+            let clock = Clock::new(self.swarm.lengths, pace);
+            let write_max = self.dice.pick(&self.swarm.write_max);
+            self.nodes.push(Node::new(config, clock, write_max));
+            let at = me.0 as u8 - 1;
+            let delay = self.dice.between(0..=20);
+            self.calendar.plan(delay, Happening::Start { at });
         }
-        self.now = moment;
+        for client in 0..self.swarm.clients {
+            let client_number = self.fresh_client_number();
+            self.clients
+                .push(Client::new(client_number, self.swarm.operation_bytes));
+            let client = client as u8;
+            self.calendar.plan(25, Happening::Ask { client });
+        }
     }
 
-    fn schedule(&mut self, delay: u64, happening: Happening) {
-        self.sequence += 1;
-        self.queue.push(Reverse((self.now + delay, self.sequence)));
-        self.happenings.insert(self.sequence, happening);
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm != 0
     }
 
-    fn happen(&mut self, happening: Happening) {
+    pub(crate) fn is_calm_at(&self, at: usize) -> bool {
+        self.calm & (1 << at) != 0
+    }
+
+    /// Lets happen what happens next before a moment; false if nothing does.
+    pub(crate) fn happen(&mut self, until: u64) -> bool {
+        let Some(happening) = self.calendar.take(until) else {
+            return false;
+        };
         match happening {
-            Happening::Message { from, to, message } => {
-                if !self.cut.contains(&(from, to)) {
-                    self.step(to, Event::Message { from, message });
-                }
-            }
-            Happening::Completion { node, life, file } => {
-                let member = self.members.get_mut(&node).unwrap();
-                if member.life == life
-                    && let Some(event) = member.disk.complete(file)
-                {
-                    self.step(node, event);
-                }
-            }
-            Happening::Timeout {
-                node,
-                life,
-                timer,
-                armed,
-            } => {
-                let member = self.members.get_mut(&node).unwrap();
-                if member.life == life && member.armed.get(&timer) == Some(&armed) {
-                    member.armed.remove(&timer);
-                    self.step(node, Event::Timeout(timer));
-                }
-            }
-            Happening::Request { to, event } => self.step(to, event),
-            Happening::Answer { client, answer } => self.answer(client, &answer),
-            Happening::ClientRetry { client } => self.retry(client),
+            Happening::Message { from, to, message } => self.on_message(from, to, message),
+            Happening::Written { at, life, file } => self.on_written(at, life, file),
+            Happening::Timeout { at, timer, arming } => self.on_timeout(at, timer, arming),
+            Happening::Request { to, event } => self.on_request(to, event),
+            Happening::Answer { client, answer } => self.on_answer(usize::from(client), &answer),
+            Happening::Ask { client } => self.on_ask(client),
+            Happening::Propose => self.on_propose(),
             Happening::Fault => self.fault(),
-            Happening::Restart { node } => self.start(node),
-            Happening::Propose => {
-                let node = self.any_member();
-                self.step(
-                    node,
-                    Event::Propose {
-                        operation: vec![b'p'; self.now as usize % 9],
-                    },
-                );
-                let delay = self.random.random_range(20..400);
-                self.schedule(delay, Happening::Propose);
+            Happening::Start { at } => {
+                // Who is left out for good stays as it is.
+                if !self.is_calm() || self.is_calm_at(usize::from(at)) {
+                    self.start(usize::from(at));
+                }
+            }
+        }
+        true
+    }
+
+    /// How long a node that stands still will do so; 0 if it does not.
+    fn pause_left(&self, at: u8) -> u64 {
+        let until = self.nodes[usize::from(at)].paused_until;
+        until.saturating_sub(self.calendar.now())
+    }
+
+    fn on_message(&mut self, from: u8, to: u8, message: Message) {
+        let (source, at) = (usize::from(from), usize::from(to));
+        if self.network.is_cut(source, at) {
+            return;
+        }
+        if !self.nodes[at].is_up() {
+            return;
+        }
+        match self.pause_left(to) {
+            0 => {
+                let from = self.nodes[source].id;
+                let (now, id) = (self.calendar.now(), self.nodes[at].id);
+                let told = &message;
+                self.timeline
+                    .note(now, || format!("{id:?} <- {from:?}: {told}"));
+                self.step(at, Event::Message { from, message });
+            }
+            left => {
+                let later = Happening::Message { from, to, message };
+                self.calendar.plan(left + 1, later);
             }
         }
     }
 
-    fn step(&mut self, node: NodeId, event: Event) {
-        let member = self.members.get_mut(&node).unwrap();
-        let Some(replica) = &mut member.replica else {
+    fn on_written(&mut self, at: u8, life: u32, file: File) {
+        let node = &mut self.nodes[usize::from(at)];
+        let now = self.calendar.now();
+        if node.life != life {
+            return;
+        }
+        let left = node.hung_until.saturating_sub(now);
+        let left = left.max(node.paused_until.saturating_sub(now));
+        if left > 0 {
+            let later = Happening::Written { at, life, file };
+            self.calendar.plan(left + 1, later);
+        } else if let Some(event) = node.disk.complete(file) {
+            let id = node.id;
+            self.timeline.note(now, || format!("{id:?} <- {event:?}"));
+            self.step(usize::from(at), event);
+        }
+    }
+
+    fn on_timeout(&mut self, at: u8, timer: Timer, arming: u32) {
+        let left = self.pause_left(at);
+        if left > 0 {
+            // It has run out before anything else is looked at.
+            let later = Happening::Timeout { at, timer, arming };
+            self.calendar.plan(left, later);
+            return;
+        }
+        let node = &mut self.nodes[usize::from(at)];
+        if node.clock.runs_out(timer, arming) {
+            let (now, id) = (self.calendar.now(), node.id);
+            self.timeline.note(now, || format!("{id:?} <- {timer:?}"));
+            self.saw_timeout(usize::from(at), timer);
+            self.step(usize::from(at), Event::Timeout(timer));
+        }
+    }
+
+    fn on_request(&mut self, to: u8, event: Event) {
+        match self.pause_left(to) {
+            0 => {
+                let (now, id) = (self.calendar.now(), self.nodes[usize::from(to)].id);
+                let told = &event;
+                self.timeline.note(now, || format!("{id:?} <- {told:?}"));
+                self.step(usize::from(to), event);
+            }
+            left => {
+                let later = Happening::Request { to, event };
+                self.calendar.plan(left + 1, later);
+            }
+        }
+    }
+
+    fn on_propose(&mut self) {
+        let at = self.dice.below(self.nodes.len());
+        let bytes = self.dice.below(self.swarm.operation_bytes + 1);
+        let operation = vec![b'p'; bytes];
+        if self.pause_left(at as u8) == 0 {
+            self.step(at, Event::Propose { operation });
+        }
+        let gap = self.dice.between(1..=self.swarm.propose_gap);
+        self.calendar.plan(gap, Happening::Propose);
+    }
+
+    pub(crate) fn step(&mut self, at: usize, event: Event) {
+        let Some(replica) = &mut self.nodes[at].replica else {
             return;
         };
         self.steps += 1;
-        let mut effects = Vec::new();
-        replica.step(event, &mut effects);
-        self.carry_out(node, effects);
+        let before = Glance::at(replica);
+        let is_request = matches!(event, Event::Request { .. });
+        replica.step(event, &mut self.effects);
+        if is_request {
+            self.saw_repetitions(at);
+        }
+        self.carry_out(at);
+        self.saw_step(at, before);
     }
 
     /// The driver: effects in order; what has to be answered at once is.
-    fn carry_out(&mut self, node: NodeId, effects: Vec<Effect>) {
-        let mut effects = VecDeque::from(effects);
-        while let Some(effect) = effects.pop_front() {
-            let member = self.members.get_mut(&node).unwrap();
+    pub(crate) fn carry_out(&mut self, at: usize) {
+        self.queue.extend(self.effects.drain(..));
+        while let Some(effect) = self.queue.pop_front() {
             let answer = match effect {
                 Effect::Execute { op, operation } => {
-                    let reply = member.machine.execute(op, &operation);
-                    let replica = member.replica.as_ref().unwrap();
-                    self.checker.stepped(node, replica);
-                    self.checker
-                        .executed(node, replica, op, member.machine.digest());
+                    let node = &mut self.nodes[at];
+                    let reply = node.machine.execute(op, &operation);
+                    let (id, state) = (node.id, node.machine.digest());
+                    self.check(at);
+                    self.checker.agreement.executed(id, op, state);
+                    let replica = self.nodes[at].replica.as_ref();
+                    if let Some(prepare) = replica.and_then(|replica| replica.prepare(op)) {
+                        self.checker.requests.executed(prepare, &reply);
+                    }
                     Event::Executed { op, reply }
                 }
                 Effect::TakeSnapshot { op } => {
-                    assert!(member.machine.last() <= op);
-                    Event::Snapshot {
-                        op,
-                        state: member.machine.snapshot(),
-                    }
+                    let machine = &self.nodes[at].machine;
+                    assert!(machine.last() <= op, "a snapshot is not ahead");
+                    self.tally.saw(Sometimes::CheckpointTaken);
+                    let state = machine.snapshot(self.swarm.snapshot_bytes);
+                    Event::Snapshot { op, state }
                 }
                 other => {
-                    self.carry_out_one(node, other);
+                    self.carry_out_one(at, other);
                     continue;
                 }
             };
-            let mut more = Vec::new();
-            member.replica.as_mut().unwrap().step(answer, &mut more);
-            effects.extend(more);
+            let Some(replica) = &mut self.nodes[at].replica else {
+                return;
+            };
+            replica.step(answer, &mut self.effects);
+            self.queue.extend(self.effects.drain(..));
         }
-        let replica = self.members[&node].replica.as_ref().unwrap();
-        self.checker.stepped(node, replica);
+        self.check(at);
     }
 
-    fn carry_out_one(&mut self, node: NodeId, effect: Effect) {
-        let member = self.members.get_mut(&node).unwrap();
-        let write = match effect {
+    fn carry_out_one(&mut self, at: usize, effect: Effect) {
+        let node = &mut self.nodes[at];
+        match effect {
             Effect::Append(prepare) => {
-                self.checker.prepared(&prepare);
-                Write::Append(prepare)
+                self.checker.agreement.prepared(&prepare);
+                self.write(at, Write::Append(prepare));
             }
-            Effect::TrimJournal { below } => Write::Trim(below),
-            Effect::Persist(superblock) => Write::Persist(superblock),
-            Effect::PersistCheckpoint(checkpoint) => Write::Checkpoint(checkpoint),
+            Effect::TrimJournal { below } => self.write(at, Write::Trim(below)),
+            Effect::Persist(superblock) => self.write(at, Write::Persist(superblock)),
+            Effect::PersistCheckpoint(checkpoint) => self.write(at, Write::Checkpoint(checkpoint)),
             Effect::Restore { op, state } => {
-                self.transfers += u64::from(member.machine.last().0 > 0);
-                member.machine = Machine::restore(&state);
-                assert!(member.machine.last() <= op);
-                return;
+                self.tally
+                    .saw_if(node.machine.last().0 > 0, Sometimes::CheckpointInstalled);
+                node.machine = Machine::restore(&state);
+                assert!(node.machine.last() <= op, "a snapshot is not ahead");
             }
             Effect::Send { to, message } => {
-                if let Message::DoViewChange { view, .. } = &message {
-                    member.promised = member.promised.max(*view);
+                if let Message::Prepare { prepare, .. } = &message {
+                    self.checker.agreement.prepared(prepare);
                 }
-                return self.send(node, to, message);
+                self.checker.promises.said(at, node, &message);
+                self.send(at, to, message);
             }
-            Effect::Arm(timer) => return self.arm(node, timer),
-            Effect::Disarm(timer) => {
-                member.armed.remove(&timer);
-                return;
+            Effect::Arm(timer) => {
+                let (delay, arming) = node.clock.arm(timer, &mut self.dice);
+                let at = at as u8;
+                self.calendar
+                    .plan(delay, Happening::Timeout { at, timer, arming });
             }
-            Effect::Reply {
-                client,
-                request_number,
-                ref reply,
-            } => {
-                self.checker.replied(client, request_number, reply);
-                return self.tell_clients(effect);
-            }
-            Effect::ReplyRegistered { .. } | Effect::RejectRequest { .. } => {
-                return self.tell_clients(effect);
-            }
-            Effect::Execute { .. } | Effect::TakeSnapshot { .. } => unreachable!("answered above"),
-        };
-        let life = member.life;
-        let file = member.disk.submit(write);
-        let delay = self.random.random_range(1..=self.weather.write_max);
-        self.schedule(delay, Happening::Completion { node, life, file });
-    }
-
-    fn send(&mut self, from: NodeId, to: NodeId, message: Message) {
-        if let Message::Prepare { prepare, .. } = &message {
-            self.checker.prepared(prepare);
-        }
-        let message = if self.random.random_bool(0.05) {
-            let read = Message::decode(&message.encode()).unwrap();
-            assert_eq!(read, message);
-            read
-        } else {
-            message
-        };
-        let copies = 1 + u32::from(self.random.random_bool(self.weather.duplication));
-        for _ in 0..copies {
-            if !self.random.random_bool(self.weather.loss) {
-                let delay = self.random.random_range(1..=self.weather.delay_max);
-                self.schedule(
-                    delay,
-                    Happening::Message {
-                        from,
-                        to,
-                        message: message.clone(),
-                    },
-                );
+            Effect::Disarm(timer) => node.clock.disarm(timer),
+            Effect::Reply { .. }
+            | Effect::ReplyRegistered { .. }
+            | Effect::RejectRequest { .. } => self.tell_client(at, effect),
+            Effect::Execute { .. } | Effect::TakeSnapshot { .. } => {
+                unreachable!("it was answered at once")
             }
         }
     }
 
-    fn arm(&mut self, node: NodeId, timer: Timer) {
-        let duration = match timer {
-            Timer::Prepare | Timer::ViewChangeResend => 60,
-            Timer::Commit => 40,
-            Timer::GetState => 70,
-            Timer::QuorumSilent | Timer::PrimarySilent => self.random.random_range(250..400),
-            Timer::ViewChangeStalled => self.random.random_range(600..900),
-        };
-        self.sequence += 1;
-        let armed = self.sequence;
-        let member = self.members.get_mut(&node).unwrap();
-        member.armed.insert(timer, armed);
-        let life = member.life;
-        self.schedule(
-            duration,
-            Happening::Timeout {
-                node,
-                life,
-                timer,
-                armed,
-            },
-        );
+    fn write(&mut self, at: usize, write: Write) {
+        let node = &mut self.nodes[at];
+        let (life, file) = (node.life, node.disk.submit(write));
+        let delay = self.dice.between(1..=node.write_max);
+        let at = at as u8;
+        self.calendar
+            .plan(delay, Happening::Written { at, life, file });
     }
 
-    fn tell_clients(&mut self, answer: Effect) {
-        for client in 0..self.clients.len() {
-            if !self.random.random_bool(self.weather.loss) {
-                let delay = self.random.random_range(1..=self.weather.delay_max);
-                self.schedule(
-                    delay,
-                    Happening::Answer {
-                        client,
-                        answer: answer.clone(),
-                    },
-                );
-            }
-        }
-    }
-
-    fn answer(&mut self, client: usize, answer: &Effect) {
-        let fresh = (u128::from(self.sequence) << 8) + client as u128;
-        if self.clients[client].hear(answer, fresh) {
-            self.ask(client);
-        }
-    }
-
-    fn retry(&mut self, client: usize) {
-        let later = |node: &&NodeId| **node > self.clients[client].target;
-        let target = self
-            .members
-            .keys()
-            .find(later)
-            .or(self.members.keys().next());
-        self.clients[client].target = *target.unwrap();
-        if self.weather.faults && self.random.random_bool(0.05) {
-            self.clients[client].abandon();
-        }
-        self.ask(client);
-        let delay = self.random.random_range(50..200);
-        self.schedule(delay, Happening::ClientRetry { client });
-    }
-
-    fn ask(&mut self, client: usize) {
-        let client = &self.clients[client];
-        let (to, event) = (client.target, client.ask());
-        let delay = self.random.random_range(1..=self.weather.delay_max);
-        self.schedule(delay, Happening::Request { to, event });
-    }
-
-    fn any_member(&mut self) -> NodeId {
-        let place = self.random.random_range(0..self.members.len());
-        *self.members.keys().nth(place).unwrap()
-    }
-
-    fn fault(&mut self) {
-        if !self.weather.faults {
+    /// Everything that is checked after every step.
+    fn check(&mut self, at: usize) {
+        let node = &self.nodes[at];
+        let Some(replica) = &node.replica else {
             return;
-        }
-        let node = self.any_member();
-        match self.random.random_range(0..10) {
-            0..4 => self.crash(node),
-            4 => {
-                for node in self.members.keys().copied().collect::<Vec<_>>() {
-                    self.crash(node);
-                }
-            }
-            5 => {
-                let other = self.any_member();
-                self.cut.insert((node, other));
-            }
-            6 => self.isolate(node),
-            _ => self.cut.clear(),
-        }
-        let delay = self.random.random_range(20..self.weather.fault_gap_max);
-        self.schedule(delay, Happening::Fault);
-    }
-
-    fn isolate(&mut self, node: NodeId) {
-        for other in self.members.keys().copied() {
-            self.cut.insert((node, other));
-            self.cut.insert((other, node));
-        }
-    }
-
-    fn crash(&mut self, node: NodeId) {
-        let member = self.members.get_mut(&node).unwrap();
-        if member.replica.take().is_none() {
-            return;
-        }
-        self.crashes += 1;
-        member.life += 1;
-        member.armed.clear();
-        member.disk.crash(&mut self.random);
-        let delay = self.random.random_range(1..1500);
-        self.schedule(delay, Happening::Restart { node });
-    }
-
-    fn start(&mut self, node: NodeId) {
-        if self.members[&node].replica.is_some() {
-            return;
-        }
-        let may_rot = self.weather.damage && self.others_are_whole(node);
-        let rots = may_rot && self.random.random_bool(0.3);
-        let member = self.members.get_mut(&node).unwrap();
-        if rots && member.disk.is_used() {
-            self.damages += 1;
-            member.disk.rot(&mut self.random);
-        }
-        let mut effects = Vec::new();
-        let recovered = member.disk.recover();
-        member.machine = Machine::default();
-        let replica = Replica::new(member.config.clone(), recovered, &mut effects);
-        self.checker.started(node, &replica, member.promised);
-        member.replica = Some(replica);
-        self.carry_out(node, effects);
-    }
-
-    /// Whether this member may lose something without harm to the group.
-    fn others_are_whole(&self, node: NodeId) -> bool {
-        let mut others = self.members.iter().filter(|(other, _)| **other != node);
-        self.voters.len() > 1 && others.all(|(_, member)| member.disk.is_whole())
-    }
-
-    /// Lets nothing reach the primary any more; `None` if it is the only voter or there is none.
-    pub(crate) fn deafen_primary(&mut self) -> Option<NodeId> {
-        let deaf = self.primary_beside(NodeId(0))?;
-        for other in self.members.keys().copied() {
-            self.cut.insert((other, deaf));
-        }
-        (self.voters.len() > 1).then_some(deaf)
-    }
-
-    /// A primary other than this member.
-    pub(crate) fn primary_beside(&self, node: NodeId) -> Option<NodeId> {
-        let others = self.members.iter().filter(|(other, _)| **other != node);
-        let mut running = others.filter_map(|(id, member)| Some((*id, member.replica.as_ref()?)));
-        running
-            .find(|(_, replica)| replica.is_primary())
-            .map(|(id, _)| id)
-    }
-
-    /// Ends all faults: everybody runs and hears everybody.
-    pub(crate) fn heal(&mut self) {
-        self.weather = Weather {
-            loss: 0.0,
-            duplication: 0.0,
-            delay_max: 10,
-            write_max: 20,
-            fault_gap_max: 1,
-            faults: false,
-            damage: false,
         };
-        self.cut.clear();
-        for node in self.members.keys().copied().collect::<Vec<_>>() {
-            self.start(node);
+        replica.check_invariants();
+        let first = self.checker.progress.stepped(at, node.id, replica);
+        if first <= replica.commit_number() {
+            let agreement = &mut self.checker.agreement;
+            agreement.committed_from(first, at, &self.nodes);
         }
-    }
-
-    /// The answers that each client got; of all together where there are so many clients that they
-    /// drive out each other's sessions, or keep each other from being heard.
-    pub(crate) fn answers(&self) -> Vec<u64> {
-        let answers = self.clients.iter().map(|client| client.answered);
-        let limits = &self.members[&NodeId(1)].config.limits;
-        let has_room = self.clients.len() < limits.clients_max.min(limits.pipeline_max);
-        if has_room {
-            answers.collect()
-        } else {
-            vec![answers.sum()]
+        if replica.is_primary() && self.checker.agreement.serves(node.id, replica) {
+            let has_suffix = replica.op_number() > replica.commit_number();
+            self.tally.saw(Sometimes::ViewServed);
+            self.tally.saw_if(has_suffix, Sometimes::ViewWithSuffix);
         }
-    }
-
-    /// Whether all members take part in one view, and have executed everything up to `op`.
-    pub(crate) fn is_converged(&self, op: OpNumber) -> bool {
-        let replicas = || {
-            self.members
-                .values()
-                .filter_map(|member| member.replica.as_ref())
-        };
-        let view = replicas().map(Replica::view).max();
-        replicas().count() == self.members.len()
-            && replicas().filter(|replica| replica.is_primary()).count() == 1
-            && replicas().all(|replica| replica.status() == Status::Normal)
-            && replicas().all(|replica| Some(replica.view()) == view)
-            && replicas().all(|replica| replica.executed() >= op)
-    }
-
-    /// How the members stand, for a failed run.
-    pub(crate) fn describe(&self) -> String {
-        let mut text = format!("at {}, {:?}, cut {:?}\n", self.now, self.weather, self.cut);
-        for (node, member) in &self.members {
-            let Some(replica) = &member.replica else {
-                text += &format!("{node:?} is down\n");
-                continue;
-            };
-            text += &format!(
-                "{node:?} {:?} in {:?}, log of {:?}, op {}, commit {}, executed {}{}\n",
-                replica.status(),
-                replica.view(),
-                replica.log_view(),
-                replica.op_number(),
-                replica.commit_number(),
-                replica.executed(),
-                if replica.is_damaged() {
-                    ", damaged"
-                } else {
-                    ""
-                },
-            );
-        }
-        text
+        self.trace.add(self.calendar.now() << 8 | at as u64);
+        self.trace.add(replica.view().0);
+        let (op, commit_number) = (replica.op_number().0, replica.commit_number().0);
+        self.trace.add(op << 32 | commit_number);
     }
 }

@@ -1,120 +1,160 @@
 //! What was committed, and the checks that follow from it.
 
-use std::collections::BTreeMap;
-
 use quorate_vsr::partition::{Facts, Message};
-use quorate_vsr::{Epoch, NodeId, Offset};
+use quorate_vsr::{Epoch, NodeId, Offset, quorum};
 
-use super::node::{Batch, Node};
+use super::batch::Batch;
+use super::node::Node;
 
 /// Every batch that any replica has ever called committed, in the order of offsets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
     committed: Vec<(Batch, Epoch)>,
-    openers: BTreeMap<Epoch, NodeId>,
-    watermarks: BTreeMap<NodeId, Offset>,
-    facts: BTreeMap<NodeId, Facts>,
-    /// The greatest epoch to which each node has ever told anybody a promise.
-    promises: BTreeMap<NodeId, Epoch>,
+    /// The one node that opened each epoch.
+    openers: Vec<(Epoch, NodeId)>,
+    nodes: Vec<Known>,
+}
+
+/// What is known of one node.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    watermark: Offset,
+    facts: Facts,
+    /// The greatest epoch to which it has ever told anybody a promise.
+    promised: Epoch,
 }
 
 impl Ledger {
-    pub(crate) fn next_offset(&self) -> Offset {
-        self.committed
-            .last()
-            .map_or(Offset(0), |entry| entry.0.end())
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self {
+            committed: Vec::new(),
+            openers: Vec::new(),
+            nodes: vec![Known::default(); nodes],
+        }
     }
 
-    /// A node says that everything below `to` is committed.
-    pub(crate) fn on_committed(&mut self, at: usize, to: Offset, nodes: &[Node]) {
+    pub(crate) fn next_offset(&self) -> Offset {
+        let last = self.committed.last();
+        last.map_or(Offset(0), |(batch, _)| batch.end())
+    }
+
+    /// The epoch in which the last record was committed.
+    pub(crate) fn last_epoch(&self) -> Epoch {
+        self.committed.last().map_or(Epoch(0), |(_, epoch)| *epoch)
+    }
+
+    /// A node says that everything below `to` is committed. True if nobody had said so before.
+    pub(crate) fn on_committed(&mut self, at: usize, to: Offset, nodes: &[Node]) -> bool {
         let node = &nodes[at];
-        let replica = node
-            .replica
-            .as_ref()
-            .expect("a node that is down commits nothing");
-        let known = self.next_offset();
-        let count = node.log.partition_point(|batch| batch.end() <= to);
-        assert!(
-            count == 0 && to == Offset(0) || node.log[count - 1].end() == to,
-            "the high watermark {to} of {:?} is not between batches of its log",
+        let replica = node.replica.as_ref();
+        let replica = replica.expect("a node that is down commits nothing");
+        let (count, known) = (node.batches_below(to), self.committed.len());
+        let end = count.checked_sub(1).map(|last| node.log[last].end());
+        assert_eq!(
+            end.unwrap_or_default(),
+            to,
+            "the high watermark of {:?} is not between batches of its log",
             node.id
         );
-        for (batch, (entry, _)) in node.log[..count].iter().zip(&self.committed) {
-            assert_eq!(batch, entry, "{:?} calls committed what is not", node.id);
-        }
-        for batch in &node.log[self.committed.len().min(count)..count] {
-            let is_there = |node: &&Node| node.durable_log().contains(batch);
-            let holders = nodes.iter().filter(is_there).count();
+        if let Some(last) = known.min(count).checked_sub(1) {
             assert!(
-                2 * holders > nodes.len(),
+                node.holds(last, &self.committed[last].0),
+                "{:?} calls committed what is not",
+                node.id
+            );
+        }
+        for (place, batch) in node.log.iter().enumerate().take(count).skip(known) {
+            let holders = nodes.iter().filter(|node| node.holds_on_disk(place, batch));
+            let holders = holders.count();
+            assert!(
+                holders >= quorum::majority(nodes.len()),
                 "{batch:?} is called committed, but only {holders} nodes have it on disk"
             );
-            self.committed.push((batch.clone(), replica.epoch()));
+            self.committed.push((*batch, replica.epoch()));
         }
-        if to > known {
-            for later in nodes {
-                if later
-                    .replica
-                    .as_ref()
-                    .is_some_and(|r| r.is_open() && r.epoch() > replica.epoch())
-                {
-                    self.check_holds_all(later);
-                }
-            }
+        if count > known {
+            self.check_later_leaders(replica.epoch(), nodes);
         }
-        let still_there = node.waiting.iter().filter(|batch| batch.end() <= to);
-        for batch in still_there {
-            let is_committed = self.committed.iter().any(|(entry, _)| entry == batch);
-            assert!(
-                is_committed,
-                "{batch:?} is acknowledged, and something else was committed"
-            );
-        }
+        count > known
     }
 
-    /// A node speaks. It keeps every promise that it has told, whatever it has forgotten since.
-    pub(crate) fn on_said(&mut self, node: &Node, message: &Message) {
-        let epoch = message.epoch();
-        let promised = self.promises.entry(node.id).or_default();
-        assert!(
-            epoch >= *promised,
-            "{:?} promised {promised:?} and says {message:?}",
-            node.id
-        );
-        if let Message::Promise(promise) = message {
-            *promised = epoch;
+    /// A leader of a later epoch has what only now turns out to be committed.
+    fn check_later_leaders(&self, epoch: Epoch, nodes: &[Node]) {
+        let Some((batch, _)) = self.committed.last() else {
+            return;
+        };
+        let last = self.committed.len() - 1;
+        for node in nodes {
+            let replica = node.replica.as_ref();
+            let is_later =
+                replica.is_some_and(|replica| replica.is_open() && replica.epoch() > epoch);
             assert!(
-                node.log_on_disk >= promise.next_offset,
-                "{promise:?} counts on memory"
-            );
-        }
-    }
-
-    fn check_holds_all(&self, node: &Node) {
-        for (at, (entry, _)) in self.committed.iter().enumerate() {
-            assert_eq!(
-                node.log.get(at),
-                Some(entry),
+                !is_later || node.holds(last, batch),
                 "the leader {:?} lacks a commit",
                 node.id
             );
         }
     }
 
-    /// A node opens an epoch. It must hold all that was committed in older ones.
-    pub(crate) fn on_opened(&mut self, node: &Node, epoch: Epoch) {
-        let before = self.openers.insert(epoch, node.id);
-        assert_eq!(
-            before, None,
-            "{epoch:?} was opened twice, now by {:?}",
+    /// A client is told that its batch is safe.
+    pub(crate) fn on_acknowledged(&self, batch: &Batch) {
+        let place = self
+            .committed
+            .partition_point(|(known, _)| known.end() < batch.end());
+        let known = self.committed.get(place);
+        assert!(
+            known.is_some_and(|(known, _)| known == batch),
+            "{batch:?} is acknowledged, and something else was committed"
+        );
+    }
+
+    /// A node speaks. It keeps every promise that it has told, whatever it has forgotten since.
+    pub(crate) fn on_said(&mut self, at: usize, node: &Node, message: &Message) {
+        let epoch = message.epoch();
+        let promised = &mut self.nodes[at].promised;
+        assert!(
+            epoch >= *promised,
+            "{:?} promised {promised:?} and says {message:?}",
             node.id
         );
-        let older = self.committed.iter().take_while(|entry| entry.1 < epoch);
-        for (at, (entry, _)) in older.enumerate() {
-            assert_eq!(
-                node.durable_log().get(at),
-                Some(entry),
-                "{:?} opens {epoch:?} without it",
+        match message {
+            Message::Promise(promise) => {
+                *promised = epoch;
+                assert!(
+                    node.facts_on_disk.promised >= epoch,
+                    "{:?} promises {epoch:?} from memory",
+                    node.id
+                );
+                assert!(
+                    node.log_on_disk >= promise.next_offset,
+                    "{promise:?} counts on memory"
+                );
+            }
+            Message::Ack(ack) => {
+                assert!(node.log_on_disk >= ack.durable, "{ack:?} counts on memory");
+                assert!(
+                    !ack.adopted || node.facts_on_disk.log_epoch >= epoch,
+                    "{ack:?} counts on facts in memory"
+                );
+            }
+            Message::RequestPromise { .. }
+            | Message::Pull { .. }
+            | Message::Adopt(_)
+            | Message::Lost { .. }
+            | Message::Commit { .. } => {}
+        }
+    }
+
+    /// A node opens an epoch. It must hold all that was committed in older ones.
+    pub(crate) fn on_opened(&mut self, node: &Node, epoch: Epoch) {
+        let before = self.openers.iter().find(|known| known.0 == epoch);
+        assert_eq!(before, None, "{:?} opens {epoch:?} once more", node.id);
+        self.openers.push((epoch, node.id));
+        let older = self.committed.partition_point(|(_, known)| *known < epoch);
+        if let Some(last) = older.checked_sub(1) {
+            assert!(
+                node.holds_on_disk(last, &self.committed[last].0),
+                "{:?} opens {epoch:?} without what was committed",
                 node.id
             );
         }
@@ -122,85 +162,67 @@ impl Ledger {
 
     /// Whatever a disk has lost by a crash or a cut, a majority still has all that was committed.
     pub(crate) fn check_majority_holds(&self, nodes: &[Node]) {
-        let is_held = |node: &&Node| {
-            let log = node.durable_log();
-            log.len() >= self.committed.len()
-                && log
-                    .iter()
-                    .zip(&self.committed)
-                    .all(|(batch, (entry, _))| batch == entry)
+        let Some((batch, _)) = self.committed.last() else {
+            return;
         };
-        let holders = nodes.iter().filter(is_held).count();
+        let place = self.committed.len() - 1;
+        let holders = nodes.iter().filter(|node| node.holds_on_disk(place, batch));
         assert!(
-            2 * holders > nodes.len(),
-            "only {holders} nodes still have all that is committed"
+            holders.count() >= quorum::majority(nodes.len()),
+            "a majority has lost what was committed"
         );
     }
 
     /// What must hold of a node after each of its steps.
-    pub(crate) fn check_node(&mut self, node: &Node) {
+    pub(crate) fn check_node(&mut self, at: usize, node: &Node) {
+        let known = &mut self.nodes[at];
+        let id = node.id;
         let Some(replica) = &node.replica else {
             // Across a crash only the lower bound on disk stays.
-            self.watermarks
-                .insert(node.id, node.facts_on_disk.high_watermark);
+            known.watermark = node.facts_on_disk.high_watermark;
             return;
         };
-        let watermark = self.watermarks.entry(node.id).or_default();
-        assert!(
-            *watermark <= replica.high_watermark(),
-            "{:?}: watermark fell",
-            node.id
-        );
-        *watermark = replica.high_watermark();
-        assert!(
-            *watermark <= node.next_offset(),
-            "{:?}: watermark beyond the log",
-            node.id
-        );
+        let watermark = replica.high_watermark();
+        assert!(known.watermark <= watermark, "{id:?}: watermark fell");
+        known.watermark = watermark;
+        let next_offset = node.next_offset();
+        assert!(watermark <= next_offset, "{id:?}: watermark beyond the log");
         assert_eq!(
             replica.next_offset(),
-            node.next_offset(),
-            "{:?} miscounts its log",
-            node.id
+            next_offset,
+            "{id:?} miscounts its log"
         );
         assert!(
             replica.durable_offset() <= node.log_on_disk,
-            "{:?} trusts memory",
-            node.id
+            "{id:?} trusts memory"
         );
-        let facts = self.facts.entry(node.id).or_default();
-        let now = node.facts_on_disk;
-        assert!(
-            facts.promised <= now.promised,
-            "{:?}: a promise fell",
-            node.id
-        );
-        assert!(
-            facts.log_epoch <= now.log_epoch,
-            "{:?}: log_epoch fell",
-            node.id
-        );
+        let (facts, now) = (known.facts, node.facts_on_disk);
+        assert!(facts.promised <= now.promised, "{id:?}: a promise fell");
+        assert!(facts.log_epoch <= now.log_epoch, "{id:?}: log_epoch fell");
         assert!(
             facts.high_watermark <= now.high_watermark,
-            "{:?}: bound fell",
-            node.id
+            "{id:?}: bound fell"
         );
-        *facts = now;
+        known.facts = now;
     }
 
     /// At the end: everybody has the same log, and all of it is committed.
     pub(crate) fn check_converged(&self, nodes: &[Node]) {
+        let count = self.committed.len();
         for node in nodes {
-            let log: Vec<&Batch> = node.log.iter().collect();
-            let committed: Vec<&Batch> = self.committed.iter().map(|entry| &entry.0).collect();
-            assert_eq!(log, committed, "{:?} has not converged", node.id);
-            let replica = node.replica.as_ref().expect("every node is up");
-            assert_eq!(
-                replica.high_watermark(),
-                self.next_offset(),
-                "{:?} lags",
-                node.id
-            );
+            assert_eq!(node.log.len(), count, "{:?} has another log", node.id);
+            if let Some((batch, _)) = self.committed.last() {
+                assert!(
+                    node.holds(count - 1, batch),
+                    "{:?} has another log",
+                    node.id
+                );
+            }
+            let watermark = node
+                .replica
+                .as_ref()
+                .map(|replica| replica.high_watermark());
+            assert_eq!(watermark, Some(self.next_offset()), "{:?} lags", node.id);
         }
     }
 }

@@ -1,25 +1,9 @@
 //! One node: the replica under test, its disk, and its pumps towards the peers.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use quorate_vsr::partition::{EpochHistory, Facts, RecordsHead, Replica, Timer};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
-/// Some records that were appended together. The payload is drawn once, so two batches are the same
-/// only if one is a copy of the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Batch {
-    pub(crate) epoch: Epoch,
-    pub(crate) base: Offset,
-    pub(crate) count: u32,
-    pub(crate) payload: u64,
-}
-
-impl Batch {
-    pub(crate) fn end(&self) -> Offset {
-        Offset(self.base.0 + u64::from(self.count))
-    }
-}
+use super::batch::Batch;
 
 /// Records that a pump has read, and will offer to the link later.
 #[derive(Clone, Debug)]
@@ -29,11 +13,21 @@ pub(crate) struct Read {
 }
 
 /// A message with records that went out, of which the replica has not been told yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
     pub(crate) to: NodeId,
     pub(crate) head: RecordsHead,
     pub(crate) next_offset: Offset,
+}
+
+/// How often, out of a thousand times, a disk does nothing although it could.
+///
+/// A disk that is slow for a while, beside one that is not, leaves much time between what is
+/// decided and what is durable.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Idle {
+    pub(crate) facts: u32,
+    pub(crate) log: u32,
 }
 
 #[derive(Debug)]
@@ -49,10 +43,13 @@ pub(crate) struct Node {
     pub(crate) facts_on_disk: Facts,
     pub(crate) facts_writing: Option<Facts>,
     pub(crate) facts_pending: Option<Facts>,
-    pub(crate) wishes: BTreeMap<NodeId, (Epoch, Offset)>,
-    pub(crate) reads: BTreeMap<NodeId, Read>,
+    pub(crate) idle: Idle,
+    /// What each peer is to be sent, what was read for it, by the peer's place.
+    pub(crate) wishes: Vec<Option<(Epoch, Offset)>>,
+    pub(crate) reads: Vec<Option<Read>>,
     pub(crate) sent: Vec<Sent>,
-    pub(crate) timers: BTreeSet<Timer>,
+    /// The timers that run.
+    pub(crate) timers: Vec<Timer>,
     /// How many of the control plane's assignments this node has heard; after a crash it may hear
     /// some of them again.
     pub(crate) heard: usize,
@@ -61,7 +58,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(id: NodeId) -> Self {
+    pub(crate) fn new(id: NodeId, count: usize) -> Self {
         let mut node = Self {
             id,
             replica: None,
@@ -72,10 +69,11 @@ impl Node {
             facts_on_disk: Facts::default(),
             facts_writing: None,
             facts_pending: None,
-            wishes: BTreeMap::new(),
-            reads: BTreeMap::new(),
+            idle: Idle::default(),
+            wishes: vec![None; count],
+            reads: vec![None; count],
             sent: Vec::new(),
-            timers: BTreeSet::new(),
+            timers: Vec::new(),
             heard: 0,
             waiting: Vec::new(),
         };
@@ -83,29 +81,59 @@ impl Node {
         node
     }
 
-    pub(crate) fn next_offset(&self) -> Offset {
-        self.log.last().map_or(Offset(0), Batch::end)
+    pub(crate) fn is_up(&self) -> bool {
+        self.replica.is_some()
     }
 
     pub(crate) fn is_open(&self) -> bool {
         self.replica.as_ref().is_some_and(Replica::is_open)
     }
 
-    pub(crate) fn has_committed(&self, below: Offset) -> bool {
-        self.replica
-            .as_ref()
-            .is_some_and(|replica| replica.high_watermark() >= below)
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.log.last().map_or(Offset(0), Batch::end)
     }
 
-    pub(crate) fn durable_log(&self) -> &[Batch] {
-        let end = self
-            .log
-            .partition_point(|batch| batch.end() <= self.log_on_disk);
-        &self.log[..end]
+    pub(crate) fn has_committed(&self, below: Offset) -> bool {
+        let replica = self.replica.as_ref();
+        replica.is_some_and(|replica| replica.high_watermark() >= below)
+    }
+
+    /// How many batches end at an offset or below it.
+    pub(crate) fn batches_below(&self, offset: Offset) -> usize {
+        self.log.partition_point(|batch| batch.end() <= offset)
+    }
+
+    /// How many batches a crash would leave for certain.
+    pub(crate) fn batches_on_disk(&self) -> usize {
+        self.batches_below(self.log_on_disk)
+    }
+
+    /// Whether the log is the same as another one up to this batch, which is the one at `place`.
+    pub(crate) fn holds(&self, place: usize, batch: &Batch) -> bool {
+        self.log
+            .get(place)
+            .is_some_and(|ours| ours.chain == batch.chain)
+    }
+
+    /// Whether it would be after a crash.
+    pub(crate) fn holds_on_disk(&self, place: usize, batch: &Batch) -> bool {
+        self.holds(place, batch) && batch.end() <= self.log_on_disk
+    }
+
+    pub(crate) fn accept(&mut self, batches: &[Batch]) {
+        for batch in batches {
+            let last = self.log.last();
+            assert!(
+                batch.follows(last),
+                "{:?} appends {batch:?} after {last:?}",
+                self.id
+            );
+            self.log.push(*batch);
+        }
     }
 
     pub(crate) fn truncate_log(&mut self, to: Offset) {
-        self.log.retain(|batch| batch.base < to);
+        self.log.truncate(self.batches_below(to));
         assert_eq!(
             self.next_offset(),
             to,
@@ -132,8 +160,7 @@ impl Node {
     /// and facts under way if `facts_land`.
     pub(crate) fn crash(&mut self, kept: usize, facts_land: bool) {
         self.replica = None;
-        let certain = self.durable_log().len();
-        self.log.truncate(certain + kept);
+        self.log.truncate(self.batches_on_disk() + kept);
         self.log_on_disk = self.next_offset();
         if let Some(facts) = self.facts_writing.take()
             && facts_land
@@ -143,8 +170,8 @@ impl Node {
         self.facts_pending = None;
         self.flushing_to = None;
         self.cutting_to = None;
-        self.wishes.clear();
-        self.reads.clear();
+        self.wishes.fill(None);
+        self.reads.fill(None);
         self.sent.clear();
         self.timers.clear();
         self.waiting.clear();

@@ -1,0 +1,206 @@
+//! The end of the bad times: a quorum is healed for good, and has to come together and go on.
+//!
+//! The rest of the group stays as it is, or worse: down, cut off, deaf, mute, slow. Afterwards
+//! everybody is healed in some of the runs, and everybody has to come together.
+
+use quorate_vsr::group::{Replica, Status};
+use quorate_vsr::{OpNumber, quorum};
+
+use super::sometimes::Sometimes;
+use super::world::World;
+
+/// Within this time a healed quorum has to be together and to have answered every client.
+const REST_MAX: u64 = 4000;
+/// How often it is looked at.
+const LOOK: u64 = 20;
+/// A write takes at most so long where the bad times are over.
+const WRITE_MAX: u64 = 4;
+/// Nothing said in the bad times arrives later than so long after them.
+const ECHO_MAX: u64 = 500;
+
+impl World {
+    /// Heals a quorum, then everybody, and checks that the group goes on.
+    pub(crate) fn come_to_rest(&mut self, is_long: bool) {
+        let everybody = (1 << self.nodes.len()) - 1;
+        // What a damaged member has lost may be found with any of the others.
+        let is_whole = self.nodes.iter().all(|node| node.disk.is_whole());
+        if is_whole {
+            let core = self.draw_core();
+            self.tally
+                .saw_if(core != everybody, Sometimes::MinorityLeftOut);
+            self.leave_out(core);
+            self.calm_down(core);
+            self.expect_rest(core);
+        }
+        if !is_whole || self.dice.happens(300) {
+            self.network.mend_all();
+            self.calm_down(everybody);
+            self.expect_rest(everybody);
+            self.tally.saw(Sometimes::AllTogether);
+            if is_long {
+                self.expect_stability();
+            }
+        }
+        let is_lost = self.checker.agreement.has_lost_prepares();
+        self.tally.saw_if(is_lost, Sometimes::SuffixLost);
+    }
+
+    /// A majority of the voters, and perhaps some more nodes.
+    fn draw_core(&mut self) -> u8 {
+        let voters = usize::from(self.swarm.voters);
+        let mut core = 0u8;
+        while (core.count_ones() as usize) < quorum::majority(voters) {
+            core |= 1 << self.dice.below(voters);
+        }
+        for at in 0..self.nodes.len() {
+            core |= u8::from(self.dice.happens(300)) << at;
+        }
+        core
+    }
+
+    /// Who is not in the core has a lasting misfortune.
+    fn leave_out(&mut self, core: u8) {
+        let count = self.nodes.len();
+        let is_in = |at: usize| core & (1 << at) != 0;
+        for at in (0..count).filter(|at| !is_in(*at)) {
+            let fate = self.dice.below(5);
+            if fate == 0 {
+                self.crash(at);
+            }
+            for other in (0..count).filter(|other| is_in(*other)) {
+                self.network.mend(at, other);
+                self.network.mend(other, at);
+                if fate == 1 || fate == 2 {
+                    self.network.cut(other, at);
+                }
+                if fate == 1 || fate == 3 {
+                    self.network.cut(at, other);
+                }
+            }
+        }
+    }
+
+    fn calm_down(&mut self, core: u8) {
+        let now = self.calendar.now();
+        self.timeline
+            .note(now, || format!("the nodes {core:08b} are healed"));
+        self.calm = core;
+        for at in 0..self.nodes.len() {
+            if !self.is_calm_at(at) {
+                continue;
+            }
+            for other in (0..self.nodes.len()).filter(|other| core & (1 << other) != 0) {
+                self.network.mend(at, other);
+            }
+            let node = &mut self.nodes[at];
+            node.write_max = WRITE_MAX;
+            node.paused_until = 0;
+            node.hung_until = 0;
+            node.clock.calm();
+            self.start(at);
+        }
+    }
+
+    /// Lets time pass until the core is together and every client was answered.
+    fn expect_rest(&mut self, core: u8) {
+        let deadline = self.calendar.now() + REST_MAX;
+        let committed = self.checker.agreement.committed();
+        let before: Vec<u64> = self.clients.iter().map(|client| client.answered).collect();
+        loop {
+            self.pass(LOOK);
+            if self.is_together(core, committed) && self.is_served(&before) {
+                return;
+            }
+            let now = self.calendar.now();
+            assert!(
+                now < deadline,
+                "the nodes {core:08b} do not come together and serve:\n{}",
+                self.describe()
+            );
+        }
+    }
+
+    /// A group at rest does not change its view.
+    fn expect_stability(&mut self) {
+        self.pass(ECHO_MAX);
+        let view = self.latest_view();
+        self.pass(ECHO_MAX);
+        assert!(
+            view == self.latest_view(),
+            "a view is left although all is well:\n{}",
+            self.describe()
+        );
+    }
+
+    fn pass(&mut self, time: u64) {
+        let until = self.calendar.now() + time;
+        while self.happen(until) {}
+    }
+
+    fn latest_view(&self) -> Option<quorate_vsr::ViewNumber> {
+        let replicas = self.nodes.iter().filter_map(|node| node.replica.as_ref());
+        replicas.map(Replica::view).max()
+    }
+
+    /// Whether all of the core take part in one view, and have executed everything up to `op`.
+    fn is_together(&self, core: u8, op: OpNumber) -> bool {
+        let core = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| core & (1 << at) != 0);
+        let mut views = core.map(|(_, node)| {
+            let replica = node.replica.as_ref()?;
+            let is_there = replica.status() == Status::Normal && replica.executed() >= op;
+            is_there.then(|| replica.view())
+        });
+        let first = views.next().flatten();
+        first.is_some() && views.all(|view| view == first)
+    }
+
+    /// Whether each client was answered since; or any of them, where there are so many that they
+    /// drive out each other's sessions or keep each other from being heard.
+    fn is_served(&self, before: &[u64]) -> bool {
+        let limits = &self.swarm.limits;
+        let has_room = self.clients.len() <= limits.clients_max.min(limits.pipeline_max);
+        let mut answered = self.clients.iter().zip(before);
+        let is_answered =
+            |(client, before): (&super::client::Client, &u64)| client.answered > *before;
+        if has_room {
+            answered.all(is_answered)
+        } else {
+            answered.any(is_answered)
+        }
+    }
+
+    /// How the nodes stand, for a run that failed.
+    fn describe(&self) -> String {
+        let now = self.calendar.now();
+        let mut text = format!("at {now}, {:?}\n", self.network);
+        for node in &self.nodes {
+            let id = node.id;
+            let Some(replica) = &node.replica else {
+                text += &format!("{id:?} is down\n");
+                continue;
+            };
+            text += &format!(
+                "{id:?} {:?} in {:?}, log of {:?}, op {}, commit {}, executed {}{}\n",
+                replica.status(),
+                replica.view(),
+                replica.log_view(),
+                replica.op_number(),
+                replica.commit_number(),
+                replica.executed(),
+                if replica.is_damaged() {
+                    ", damaged"
+                } else {
+                    ""
+                },
+            );
+        }
+        for client in &self.clients {
+            text += &format!("{client:?}\n");
+        }
+        text
+    }
+}

@@ -1,0 +1,61 @@
+//! What is said is on the disk, and stays true.
+
+use quorate_vsr::ViewNumber;
+use quorate_vsr::group::{Message, Replica};
+
+use super::super::node::Node;
+
+/// The greatest view that each node has promised to anybody.
+#[derive(Debug, Default)]
+pub(crate) struct Promises {
+    views: Vec<ViewNumber>,
+}
+
+impl Promises {
+    /// A replica starts from its disk: its view is no older than what it promised.
+    pub(crate) fn started(&mut self, at: usize, node: &Node, replica: &Replica) {
+        if self.views.len() <= at {
+            self.views.resize(at + 1, ViewNumber::default());
+        }
+        let promised = self.views[at];
+        assert!(
+            replica.view() >= promised,
+            "{:?} forgot that it promised {promised:?}",
+            node.id
+        );
+    }
+
+    /// A node speaks.
+    pub(crate) fn said(&mut self, at: usize, node: &Node, message: &Message) {
+        let id = node.id;
+        match message {
+            Message::DoViewChange { view, head, .. } => {
+                let superblock = node.disk.superblock();
+                let is_durable = superblock.is_some_and(|block| block.view >= *view);
+                assert!(is_durable, "{id:?} promises {view:?} from memory");
+                let has_log = head.op.0 == 0 || node.disk.holds(head.op, head.checksum);
+                assert!(has_log, "{id:?} offers {head:?} from memory");
+                self.views[at] = self.views[at].max(*view);
+            }
+            Message::PrepareOk { view, op } => {
+                let superblock = node.disk.superblock();
+                let has_view = superblock.is_some_and(|block| block.log_view == *view);
+                assert!(has_view, "{id:?} acknowledges in {view:?} from memory");
+                let replica = node.replica.as_ref();
+                let prepare = replica.and_then(|replica| replica.prepare(*op));
+                let holds = prepare.is_none_or(|it| node.disk.holds(*op, it.checksum));
+                assert!(holds, "{id:?} acknowledges {op:?} from memory");
+            }
+            Message::Prepare { .. }
+            | Message::Commit { .. }
+            | Message::StartViewChange { .. }
+            | Message::StartView { .. }
+            | Message::Recovery { .. }
+            | Message::RecoveryResponse { .. }
+            | Message::GetState { .. }
+            | Message::NewState { .. }
+            | Message::GetCheckpoint { .. }
+            | Message::CheckpointPiece { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Crashes, starts, and disks that are found damaged at a start.
+
+use quorate_vsr::group::Replica;
+
+use super::super::machine::Machine;
+use super::super::sometimes::Sometimes;
+use super::super::world::{Happening, World};
+
+impl World {
+    pub(crate) fn crash_all(&mut self) {
+        self.tally.saw(Sometimes::CrashedTogether);
+        for at in 0..self.nodes.len() {
+            self.crash(at);
+        }
+    }
+
+    pub(crate) fn crash(&mut self, at: usize) {
+        let now = self.calendar.now();
+        let node = &mut self.nodes[at];
+        if node.replica.take().is_none() {
+            return;
+        }
+        let id = node.id;
+        self.timeline.note(now, || format!("{id:?} crashes"));
+        self.tally.saw(Sometimes::Crashed);
+        node.life += 1;
+        node.clock.stop();
+        node.disk.crash(&mut self.dice);
+        node.paused_until = 0;
+        let delay = self.dice.between(1..=self.swarm.down_max);
+        self.calendar.plan(delay, Happening::Start { at: at as u8 });
+        self.checker.agreement.check_majority_holds(&self.nodes);
+    }
+
+    pub(crate) fn start(&mut self, at: usize) {
+        if self.nodes[at].is_up() {
+            return;
+        }
+        let may_rot = self.swarm.rot > 0 && !self.is_calm() && self.others_are_whole(at);
+        let node = &mut self.nodes[at];
+        if may_rot && node.disk.is_used() && self.dice.happens(self.swarm.rot) {
+            self.tally.saw(Sometimes::Damaged);
+            node.disk.rot(&mut self.dice);
+        }
+        let (now, id) = (self.calendar.now(), node.id);
+        self.timeline.note(now, || format!("{id:?} starts"));
+        let through_bytes = self.dice.happens(self.swarm.weather.through_bytes);
+        let recovered = node.disk.recover(through_bytes);
+        node.machine = Machine::default();
+        let replica = Replica::new(node.config.clone(), recovered, &mut self.effects);
+        self.checker.progress.started(at);
+        self.checker.promises.started(at, node, &replica);
+        node.replica = Some(replica);
+        self.carry_out(at);
+    }
+
+    /// Whether this member may lose something without harm to the group.
+    fn others_are_whole(&self, at: usize) -> bool {
+        let id = self.nodes[at].id;
+        let mut others = self.nodes.iter().filter(|other| other.id != id);
+        self.nodes[at].config.voters.len() > 1 && others.all(|other| other.disk.is_whole())
+    }
+}

@@ -1,0 +1,106 @@
+//! What is seen of a replica before and after each step, to tell what the step did.
+
+use quorate_vsr::group::{Effect, Replica, Status, Timer};
+use quorate_vsr::{OpNumber, ViewNumber};
+
+use super::sometimes::Sometimes;
+use super::world::World;
+
+/// A replica at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glance {
+    view: ViewNumber,
+    status: Status,
+    is_primary: bool,
+    op_number: OpNumber,
+    commit_number: OpNumber,
+    is_damaged: bool,
+}
+
+impl Glance {
+    pub(crate) fn at(replica: &Replica) -> Self {
+        Self {
+            view: replica.view(),
+            status: replica.status(),
+            is_primary: replica.is_primary(),
+            op_number: replica.op_number(),
+            commit_number: replica.commit_number(),
+            is_damaged: replica.is_damaged(),
+        }
+    }
+}
+
+impl World {
+    /// Notes what of interest a step has done.
+    pub(crate) fn saw_step(&mut self, at: usize, before: Glance) {
+        let Some(replica) = &self.nodes[at].replica else {
+            return;
+        };
+        let after = Glance::at(replica);
+        let is_primary_to_be =
+            after.status == Status::ViewChange && replica.primary() == replica.config().me;
+        let tally = &mut self.tally;
+        tally.saw_if(
+            after.commit_number > before.commit_number,
+            Sometimes::Committed,
+        );
+        tally.saw_if(after.op_number < before.op_number, Sometimes::TailCut);
+        tally.saw_if(
+            is_primary_to_be && after.op_number > before.op_number,
+            Sometimes::LogTaken,
+        );
+        tally.saw_if(before.is_damaged && !after.is_damaged, Sometimes::Repaired);
+        tally.saw_if(
+            before.is_primary && after.view > before.view,
+            Sometimes::PrimaryDeposed,
+        );
+        let (now, id) = (self.calendar.now(), self.nodes[at].id);
+        self.timeline.note(now, || {
+            format!(
+                "    {id:?} {:?} {} log {} op {} commit {} executed {}{}",
+                replica.status(),
+                replica.view(),
+                replica.log_view(),
+                replica.op_number(),
+                replica.commit_number(),
+                replica.executed(),
+                if after.is_damaged { " damaged" } else { "" }
+            )
+        });
+    }
+
+    pub(crate) fn saw_timeout(&mut self, at: usize, timer: Timer) {
+        let tally = &mut self.tally;
+        match timer {
+            Timer::ViewChangeStalled => tally.saw(Sometimes::ViewStalled),
+            Timer::QuorumSilent => {
+                tally.saw_if(self.nodes[at].is_primary(), Sometimes::QuorumSilent);
+            }
+            Timer::Prepare
+            | Timer::Commit
+            | Timer::PrimarySilent
+            | Timer::ViewChangeResend
+            | Timer::GetState => {}
+        }
+    }
+
+    /// A request was answered at once, because it had been executed before.
+    pub(crate) fn saw_repetitions(&mut self, at: usize) {
+        let Some(replica) = &self.nodes[at].replica else {
+            return;
+        };
+        let replies = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Reply {
+                client,
+                request_number,
+                ..
+            } => Some((*client, *request_number)),
+            _ => None,
+        });
+        for (client, request_number) in replies {
+            let executed = self.checker.requests.get(client, request_number);
+            let is_older = executed.is_some_and(|executed| executed.view < replica.view());
+            self.tally.saw_if(is_older, Sometimes::Deduplicated);
+        }
+    }
+}

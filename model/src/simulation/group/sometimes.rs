@@ -1,0 +1,32 @@
+//! What has to happen to a group sometimes.
+
+use super::super::sometimes::sometimes;
+
+sometimes! {
+    /// The rows of the group's table.
+    Sometimes {
+        Committed = "an operation is committed",
+        Answered = "a client is answered",
+        Crashed = "a node crashes",
+        CrashedTogether = "all nodes crash at once",
+        Paused = "a node stands still",
+        Hung = "a disk hangs",
+        ViewServed = "a view is served",
+        ViewWithSuffix = "a view starts with what was not committed",
+        LogTaken = "a new primary takes its log from another member",
+        ViewStalled = "a view change gets stuck",
+        TailCut = "the end of a journal is cut",
+        SuffixLost = "a prepare is lost that was never committed",
+        CheckpointTaken = "a checkpoint is taken",
+        CheckpointInstalled = "a checkpoint of another member is installed",
+        Damaged = "a journal is damaged",
+        Repaired = "a damaged journal is repaired",
+        Deduplicated = "a request is repeated after a view change, not executed again",
+        Evicted = "a client is evicted",
+        PrimaryDeposed = "a primary learns that it was replaced",
+        QuorumSilent = "a primary hears no majority",
+        PrimaryDeaf = "a primary is heard and hears nobody",
+        MinorityLeftOut = "the group goes on without a minority",
+        AllTogether = "all members come together in the end",
+    }
+}

@@ -1,0 +1,99 @@
+//! A pump reads, offers what it has read, or tells the replica that it went out: each at its own
+//! time, so that much may change in between.
+
+use quorate_vsr::NodeId;
+use quorate_vsr::partition::Event;
+
+use super::network::Packet;
+use super::node::{Read, Sent};
+use super::world::World;
+
+impl World {
+    pub(crate) fn work_pump(&mut self, at: usize) -> bool {
+        if !self.nodes[at].is_up() {
+            return false;
+        }
+        let first = self.dice.below(3);
+        (0..3).any(|kind| match (first + kind) % 3 {
+            0 => self.tell_sent(at),
+            1 => self.offer(at),
+            _ => self.read(at),
+        })
+    }
+
+    fn tell_sent(&mut self, at: usize) -> bool {
+        let node = &mut self.nodes[at];
+        if node.sent.is_empty() {
+            return false;
+        }
+        let Sent {
+            to,
+            head,
+            next_offset,
+        } = node.sent.remove(0);
+        let event = Event::RecordsSent {
+            to,
+            head,
+            next_offset,
+        };
+        self.step(at, event, &[]);
+        true
+    }
+
+    fn offer(&mut self, at: usize) -> bool {
+        let node = &mut self.nodes[at];
+        let Some(peer) = node.reads.iter().position(Option::is_some) else {
+            return false;
+        };
+        let (Some(Read { epoch, batches }), Some(replica)) =
+            (node.reads[peer].take(), &node.replica)
+        else {
+            return false;
+        };
+        let to = NodeId(peer as u16 + 1);
+        let base = batches[0].base;
+        let Some(head) = replica.records_head(to, epoch, base) else {
+            return true;
+        };
+        let next_offset = batches[batches.len() - 1].end();
+        let start = node.log.partition_point(|batch| batch.base < base);
+        let now = node.log.get(start..start + batches.len());
+        assert_eq!(
+            now,
+            Some(&batches[..]),
+            "a head goes before other records than those that were read"
+        );
+        node.sent.push(Sent {
+            to,
+            head,
+            next_offset,
+        });
+        let packet = Packet::Records {
+            head,
+            next_offset,
+            batches,
+        };
+        self.send(at, to, packet);
+        true
+    }
+
+    fn read(&mut self, at: usize) -> bool {
+        let count = 1 + self.dice.below(self.swarm.packet_batches);
+        let node = &mut self.nodes[at];
+        let peers = node.wishes.iter().zip(&node.reads);
+        let mut wishes = peers.map(|(wish, read)| wish.is_some() && read.is_none());
+        let Some(peer) = wishes.position(|is_next| is_next) else {
+            return false;
+        };
+        let Some((epoch, from)) = node.wishes[peer].take() else {
+            return false;
+        };
+        let start = node.log.partition_point(|batch| batch.base < from);
+        let end = node.log.len().min(start + count);
+        let batches = node.log[start..end].to_vec();
+        if batches.first().is_some_and(|batch| batch.base == from) {
+            node.reads[peer] = Some(Read { epoch, batches });
+        }
+        true
+    }
+}

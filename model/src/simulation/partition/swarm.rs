@@ -1,0 +1,55 @@
+//! What is drawn once for each run: how large the partition is, and how bad its world.
+
+use super::super::dice::Dice;
+
+/// How often what happens. What happens by itself is out of a thousand steps.
+#[derive(Clone, Debug)]
+pub(crate) struct Swarm {
+    pub(crate) nodes: u16,
+    /// The steps after which the storm is over.
+    pub(crate) steps: u64,
+    /// Of a thousand packets so many are lost.
+    pub(crate) loss: u32,
+    /// Of a thousand packets so many arrive twice.
+    pub(crate) duplication: u32,
+    /// Whether packets of one node to another never overtake each other.
+    pub(crate) in_order: bool,
+    /// Whether nodes hear of epochs one after the other.
+    pub(crate) news_in_order: bool,
+    /// As many batches go into one packet at most.
+    pub(crate) packet_batches: usize,
+    /// As many records go into one batch at most.
+    pub(crate) batch_records: usize,
+    pub(crate) replay: u32,
+    pub(crate) crash: u32,
+    pub(crate) assign: u32,
+    pub(crate) cut: u32,
+    pub(crate) timer: u32,
+    pub(crate) append: u32,
+    /// How often a disk becomes faster or slower.
+    pub(crate) disk: u32,
+}
+
+impl Swarm {
+    pub(crate) fn draw(dice: &mut Dice) -> Self {
+        // One in a hundred lives as long as thirty others.
+        let steps = dice.between(100..=500) * if dice.happens(10) { 30 } else { 1 };
+        Self {
+            nodes: dice.pick(&[1, 2, 3, 3, 3, 3, 3, 4, 5, 5]),
+            steps,
+            loss: dice.maybe(&[10, 50, 200]),
+            duplication: dice.maybe(&[50, 200]),
+            in_order: dice.flip(),
+            news_in_order: dice.flip(),
+            packet_batches: 1 + dice.below(3),
+            batch_records: 1 + dice.below(3),
+            replay: dice.maybe(&[5, 30]),
+            crash: dice.maybe(&[3, 10, 30]),
+            assign: dice.pick(&[4, 10, 20, 40]),
+            cut: dice.maybe(&[3, 10, 30]),
+            timer: dice.pick(&[10, 30, 60]),
+            append: dice.pick(&[30, 80, 150]),
+            disk: dice.maybe(&[10, 30]),
+        }
+    }
+}
