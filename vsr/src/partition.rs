@@ -83,6 +83,7 @@ use crate::{Epoch, NodeId, Offset};
 
 mod assignment;
 mod choice;
+mod damage;
 mod display;
 mod effect;
 mod epoch_history;
@@ -94,6 +95,7 @@ mod loss;
 mod members;
 mod message;
 mod opening;
+mod repair;
 mod replication;
 mod role;
 mod storage;
@@ -108,8 +110,10 @@ pub use message::{Ack, Adopt, Message, Promise, RecordsHead};
 pub use replication::NotLeader;
 pub use role::Role;
 
+use damage::Damage;
 use follower::Follower;
 use members::Members;
+use repair::Repair;
 use role::{Duty, Leading, Phase, Stage};
 
 /// One replica of one partition, without its records.
@@ -129,6 +133,11 @@ pub struct Replica {
     high_watermark: Offset,
     /// Where a cut in progress will end.
     truncating: Option<Offset>,
+    /// Where the log is to be cut because what follows counts as lost.
+    losing: Option<Offset>,
+    /// What is in the log and cannot be read.
+    damage: Damage,
+    repair: Repair,
     /// The leader of the current epoch, once heard of since the start.
     leader: Option<NodeId>,
     /// Who takes part in the current epoch; nobody until it was assigned here.
@@ -224,6 +233,9 @@ impl Replica {
             durable_offset: next_offset,
             high_watermark: high_watermark.min(next_offset),
             truncating: None,
+            losing: None,
+            damage: Damage::default(),
+            repair: Repair::default(),
             leader: None,
             members: Members::default(),
             duty: Duty::Idle,
@@ -264,6 +276,15 @@ impl Replica {
             Event::FactsDurable(facts) => self.on_facts_durable(facts, effects),
             Event::LogDurable { next_offset } => self.on_log_durable(next_offset, effects),
             Event::Truncated { next_offset } => self.on_truncated(next_offset),
+            Event::Damaged { from, to } => self.on_damaged(from, to),
+            Event::Repair {
+                base_offset,
+                next_offset,
+                epochs,
+            } => {
+                self.on_repair(base_offset, next_offset, &epochs, effects);
+            }
+            Event::Repaired { from, to } => self.on_repaired(from, to),
             Event::RecordsSent {
                 to,
                 head,
@@ -276,15 +297,21 @@ impl Replica {
             Event::Timeout(Timer::Repair) => {
                 self.repair_armed = false;
                 self.on_repair_lost(effects);
+                self.on_repair_unanswered();
             }
             Event::Timeout(Timer::SaveWatermark) => self.on_save_watermark(effects),
         }
+        self.advance_losing(effects);
         self.advance_following(effects);
         self.advance_leading(effects);
+        self.advance_repair(effects);
         self.assert_invariants();
     }
 
     fn on_message(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
+        if let Message::RequestRepair { from: base, to, .. } = message {
+            return self.on_request_repair(from, base, to, effects);
+        }
         // Fencing: what was said in an older epoch was not said. What is said in a newer one counts
         // only if it comes from its leader and stands at its beginning.
         if message.epoch() < self.facts.promised {
@@ -308,6 +335,7 @@ impl Replica {
             Message::Promise(_)
             | Message::Pull { .. }
             | Message::Lost { .. }
+            | Message::RequestRepair { .. }
             | Message::Ack(_)
             | Message::Commit { .. } => {}
         }
@@ -415,8 +443,8 @@ impl Replica {
             "an adoption was forgotten"
         );
         assert!(
-            self.durable_facts.losses == self.facts.losses,
-            "a loss has to be durable before anything else is done"
+            self.durable_facts.losses <= self.facts.losses,
+            "a loss was forgotten"
         );
         assert!(
             self.durable_facts.healed <= self.facts.healed

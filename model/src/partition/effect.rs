@@ -57,6 +57,9 @@ fn carry_out(
         match effect {
             Effect::Send { to, message } => state.network.say(id, to, Wire::Message(message)),
             Effect::PersistFacts(facts) => process.facts.push_back(facts),
+            Effect::SendRepair { .. } | Effect::Rewrite => {
+                unreachable!("no disk of this model is damaged")
+            }
             Effect::Accept => process.log.extend_from_slice(offered),
             Effect::Truncate { to } => {
                 state.seen.cut = true;

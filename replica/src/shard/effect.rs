@@ -58,6 +58,8 @@ impl<P: Platform> State<P> {
                 partition.truncate_to = Some(to);
                 self.enqueue(id);
             }
+            // Nothing is reported as damaged yet, so nothing is asked for and nothing comes.
+            Effect::SendRepair { .. } | Effect::Rewrite => {}
             Effect::Opened { epoch } => {
                 tracing::debug!(partition = id, %epoch, "leads");
                 partition.wake_parked();

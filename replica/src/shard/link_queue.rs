@@ -131,6 +131,7 @@ fn estimated_bytes(message: &Message) -> usize {
         Message::RequestPromise { .. }
         | Message::Pull { .. }
         | Message::Lost { .. }
+        | Message::RequestRepair { .. }
         | Message::Ack(_)
         | Message::Commit { .. } => 0,
     };

@@ -95,7 +95,7 @@ impl Replica {
     }
 
     /// Follows the epoch's leader, unless it does already.
-    fn follow(&mut self) {
+    pub(super) fn follow(&mut self) {
         if self.duty != Duty::Idle {
             return;
         }

@@ -15,7 +15,13 @@ impl fmt::Display for Message {
             }
             Self::Adopt(adopt) => adopt.fmt(f),
             Self::Lost { epoch, loss } => {
-                write!(f, "Lost in epoch {epoch}, for the {loss}. time")
+                write!(f, "Lost in epoch {epoch}: loss {loss}")
+            }
+            Self::RequestRepair { epoch, from, to } => {
+                write!(
+                    f,
+                    "RequestRepair in epoch {epoch} from offset {from} to {to}"
+                )
             }
             Self::Ack(ack) => ack.fmt(f),
             Self::Commit {
@@ -84,7 +90,12 @@ impl fmt::Display for Facts {
             f,
             "promise to epoch {}, log of epoch {}, committed up to offset {}",
             self.promised, self.log_epoch, self.high_watermark
-        )
+        )?;
+        f.write_str(if self.is_uncertain() {
+            ", uncertain"
+        } else {
+            ""
+        })
     }
 }
 
@@ -125,6 +136,20 @@ impl fmt::Display for Event {
                 )
             }
             Self::Truncated { next_offset } => write!(f, "has cut its log to offset {next_offset}"),
+            Self::Damaged { from, to } => {
+                write!(f, "finds its log damaged from offset {from} to {to}")
+            }
+            Self::Repair {
+                base_offset,
+                next_offset,
+                ..
+            } => write!(
+                f,
+                "gets records to repair offset {base_offset} to {next_offset}"
+            ),
+            Self::Repaired { from, to } => {
+                write!(f, "has repaired its log from offset {from} to {to}")
+            }
             Self::RecordsSent {
                 to,
                 head,

@@ -57,6 +57,28 @@ pub enum Effect {
         /// The first offset.
         from: Offset,
     },
+    /// Send committed records to a peer for which they are damaged.
+    ///
+    /// The driver reads whole batches from `from` on, as many as fit into a frame, none at `until`
+    /// or above, and checks them. What is damaged here as well is not sent, but reported with
+    /// [`Event::Damaged`](super::Event::Damaged). No permission is needed at the time of sending:
+    /// what is committed does not change. The peer's driver turns it into
+    /// [`Event::Repair`](super::Event::Repair). There is at most one such wish for each peer; it
+    /// may get lost.
+    SendRepair {
+        /// To whom.
+        to: NodeId,
+        /// The first offset.
+        from: Offset,
+        /// One past the last offset that may be sent.
+        until: Offset,
+    },
+    /// Put the records that came with the event of this step in the place of the damaged ones, make
+    /// that durable, then report [`Event::Repaired`](super::Event::Repaired).
+    ///
+    /// They take exactly the bytes that the damaged ones took. If they do not, nothing is written,
+    /// and the range is reported as [`Event::Damaged`](super::Event::Damaged) again.
+    Rewrite,
     /// This replica leads, and takes appends from now on.
     Opened {
         /// The epoch that it leads.

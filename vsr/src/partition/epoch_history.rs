@@ -35,6 +35,31 @@ impl EpochHistory {
         self.starts.last().map_or(Epoch(0), |start| start.0)
     }
 
+    /// Whether batches of these epochs are those that the log has from the first of them to `next`,
+    /// as far as the history can tell: each of the epoch that wrote there, and no batch across the
+    /// beginning of an epoch.
+    pub(crate) fn are_ours(&self, epochs: &[(Epoch, Offset)], next: Offset) -> bool {
+        let Some(base) = epochs.first().map(|batch| batch.1) else {
+            return false;
+        };
+        let in_order = epochs.is_sorted_by(|a, b| a.1 < b.1);
+        let inside = |start: &&(Epoch, Offset)| base < start.1 && start.1 < next;
+        let mut starts = self.starts.iter().filter(inside);
+        in_order
+            && epochs.last().is_some_and(|batch| batch.1 < next)
+            && epochs
+                .iter()
+                .all(|batch| self.epoch_at(batch.1) == Some(batch.0))
+            && starts.all(|start| epochs.contains(start))
+    }
+
+    /// The epoch that wrote the record at `offset`, if the log reaches there.
+    fn epoch_at(&self, offset: Offset) -> Option<Epoch> {
+        let behind = self.starts.partition_point(|start| start.1 <= offset);
+        let at = behind.checked_sub(1)?;
+        self.starts.get(at).map(|start| start.0)
+    }
+
     /// Whether records of these epochs may follow at `base_offset`.
     ///
     /// `epochs` lists, in the order of the records, an epoch and where it begins; the same epoch
@@ -148,6 +173,32 @@ mod tests {
         assert_eq!(log, history(&[(1, 0)]));
         log.truncate(Offset(0));
         assert_eq!(log, EpochHistory::default());
+    }
+
+    #[test]
+    fn every_offset_was_written_by_the_last_epoch_that_began_before() {
+        let log = history(&[(1, 2), (4, 7)]);
+        let written_by = |offset| log.epoch_at(Offset(offset)).map(|epoch| epoch.0);
+        assert_eq!(written_by(1), None);
+        assert_eq!(written_by(2), Some(1));
+        assert_eq!(written_by(6), Some(1));
+        assert_eq!(written_by(7), Some(4));
+    }
+
+    #[test]
+    fn batches_are_ours_if_they_are_of_the_epochs_that_wrote_there() {
+        let log = history(&[(1, 0), (4, 7)]);
+        let at = |epoch, offset| (Epoch(epoch), Offset(offset));
+        assert!(log.are_ours(&[at(1, 3), at(1, 5), at(4, 7), at(4, 8)], Offset(9)));
+        assert!(log.are_ours(&[at(4, 7)], Offset(9)));
+        assert!(
+            !log.are_ours(&[at(1, 3), at(4, 8)], Offset(9)),
+            "a batch across the beginning"
+        );
+        assert!(!log.are_ours(&[at(1, 3), at(1, 7)], Offset(9)));
+        assert!(!log.are_ours(&[at(1, 3), at(1, 3)], Offset(5)));
+        assert!(!log.are_ours(&[at(1, 3)], Offset(3)));
+        assert!(!log.are_ours(&[], Offset(3)));
     }
 
     #[test]

@@ -56,6 +56,44 @@ pub enum Event {
         /// Where the log ends now: the offset of [`Effect::Truncate`](super::Effect::Truncate).
         next_offset: Offset,
     },
+    /// Whole batches that were durable are damaged on disk: found at the start, by a read or by a
+    /// scrubber.
+    ///
+    /// They stay part of the log. Its [`EpochHistory`](super::EpochHistory) has to be right in them
+    /// as well; if it is not known which epochs wrote them, the log has to be opened as one that
+    /// ends before them and is uncertain (see [`Facts::with_loss`]). The driver keeps what it reads
+    /// from them to itself: what it sends and serves ends where they begin.
+    ///
+    /// It is also what a driver says that was told to [`Effect::Rewrite`](super::Effect::Rewrite)
+    /// and found that the records do not fit.
+    Damaged {
+        /// The first offset of the first of them.
+        from: Offset,
+        /// One past the last.
+        to: Offset,
+    },
+    /// A peer sent records for a damaged range, after
+    /// [`Effect::SendRepair`](super::Effect::SendRepair).
+    ///
+    /// The driver has checked them like those of [`Event::Records`], and keeps them at hand while
+    /// it steps. If the effects say [`Effect::Rewrite`](super::Effect::Rewrite) it puts them in
+    /// their place, otherwise it drops them.
+    Repair {
+        /// The first offset of the records.
+        base_offset: Offset,
+        /// One past the last of them.
+        next_offset: Offset,
+        /// The epoch and base offset of each batch, in order.
+        epochs: Vec<(Epoch, Offset)>,
+    },
+    /// Records were put in the place of damaged ones and are on stable storage; or they are no
+    /// longer part of the log, because they were too old to be kept.
+    Repaired {
+        /// The first offset.
+        from: Offset,
+        /// One past the last.
+        to: Offset,
+    },
     /// Records went out, as [`Effect::SendRecords`](super::Effect::SendRecords) had asked.
     RecordsSent {
         /// To whom.

@@ -108,6 +108,13 @@ impl Follower {
         })
     }
 
+    /// Nothing is wished for any more from where this replica cannot read.
+    pub(super) fn withdraw(&mut self, is_damaged: impl Fn(Offset) -> bool) {
+        if self.wished.is_some_and(is_damaged) {
+            self.wished = None;
+        }
+    }
+
     /// The wish that began at `base` went out, up to `end`.
     pub(super) fn on_sent(&mut self, base: Offset, end: Offset) {
         if self.wished == Some(base) {

@@ -193,7 +193,10 @@ impl Replica {
     /// what is still on its way out is held back.
     pub(super) fn may_serve(&self, to: NodeId, base: Offset) -> bool {
         let is_unchanged = matches!(self.duty, Duty::Following(Stage::Waiting { .. }));
-        let is_there = base < self.next_offset && self.truncating.is_none();
+        let is_there = base < self.next_offset
+            && self.truncating.is_none()
+            && self.losing.is_none()
+            && !self.damage.contains(base);
         is_unchanged && self.has_promised() && self.leader == Some(to) && is_there
     }
 

@@ -14,7 +14,7 @@ use crate::NodeId;
 
 impl Replica {
     pub(super) fn advance_lost(&mut self, effects: &mut Vec<Effect>) {
-        if self.has_promised() {
+        if self.has_promised() && self.durable_facts.losses == self.facts.losses {
             self.duty = Duty::Following(Stage::Lost { asked: true });
             let message = Message::Lost {
                 epoch: self.facts.promised,

@@ -33,6 +33,18 @@ pub enum Message {
         /// Which of its losses it is; no two have the same number.
         loss: u32,
     },
+    /// Some of the sender's bytes are damaged, in whole batches that are committed. Who has them
+    /// sends them.
+    ///
+    /// What is committed is committed in every epoch, so this is heard in any.
+    RequestRepair {
+        /// The sender's epoch.
+        epoch: Epoch,
+        /// The first damaged offset.
+        from: Offset,
+        /// One past the last.
+        to: Offset,
+    },
     /// How far a follower has come.
     Ack(Ack),
     /// The leader tells its high watermark where no records carry it. A follower answers with an
@@ -55,6 +67,7 @@ impl Message {
             Self::RequestPromise { epoch }
             | Self::Pull { epoch, .. }
             | Self::Lost { epoch, .. }
+            | Self::RequestRepair { epoch, .. }
             | Self::Commit { epoch, .. }
             | Self::Promise(Promise { epoch, .. })
             | Self::Adopt(Adopt { epoch, .. })

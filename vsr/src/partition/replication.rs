@@ -120,7 +120,10 @@ impl Replica {
         let mut is_behind = false;
         let mut is_uninformed = false;
         for (&to, follower) in followers {
-            if let Some(from) = follower.wish(next) {
+            // What is damaged here has to be repaired before it can go anywhere.
+            if !self.damage.contains(follower.sent)
+                && let Some(from) = follower.wish(next)
+            {
                 effects.push(Effect::SendRecords { to, epoch, from });
             }
             is_behind |= follower.is_behind(next, high_watermark);
@@ -155,7 +158,7 @@ impl Replica {
         let durable = |voter: NodeId| match followers.get(&voter) {
             Some(follower) if follower.adopted => follower.durable,
             Some(_) => Offset(0),
-            None => self.durable_offset,
+            None => self.sound_offset(),
         };
         let committed = if sabotage::is(Sabotage::CommitWithoutQuorum) {
             Some(self.durable_offset)

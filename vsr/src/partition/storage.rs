@@ -20,6 +20,7 @@ impl Replica {
         // Facts only grow, so a completion from an older epoch takes nothing back.
         self.durable_facts.promised = self.durable_facts.promised.max(facts.promised);
         self.durable_facts.log_epoch = self.durable_facts.log_epoch.max(facts.log_epoch);
+        self.durable_facts.losses = self.durable_facts.losses.max(facts.losses);
         self.durable_facts.healed = self.durable_facts.healed.max(facts.healed);
         if self.has_adopted() && !had_adopted {
             self.send_ack(false, effects);
@@ -50,7 +51,8 @@ impl Replica {
 
     /// Whether it is on stable storage that the log is that of the current epoch, and whole.
     pub(super) fn has_adopted(&self) -> bool {
-        self.durable_facts.log_epoch == self.facts.promised && !self.durable_facts.is_uncertain()
+        self.durable_facts.log_epoch == self.facts.promised
+            && self.durable_facts.healed == self.facts.losses
     }
 
     /// The own log is whole, on stable storage, as the epoch's leader has it: from here on it is
@@ -75,7 +77,9 @@ impl Replica {
     pub(super) fn is_settled(&self) -> bool {
         (self.has_promised() || sabotage::is(Sabotage::ViewNotDurable))
             && self.durable_facts.log_epoch == self.facts.log_epoch
+            && self.durable_facts.losses == self.facts.losses
             && self.durable_facts.healed == self.facts.healed
+            && self.losing.is_none()
             && self.durable_offset == self.next_offset
             && self.truncating.is_none()
     }
@@ -91,7 +95,7 @@ impl Replica {
         other_next: Offset,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        if self.truncating.is_some() || !self.has_promised() {
+        if self.truncating.is_some() || self.losing.is_some() || !self.has_promised() {
             return false;
         }
         let mut parting = self.history.parting(self.next_offset, other, other_next);
@@ -125,6 +129,7 @@ impl Replica {
         self.next_offset = next_offset;
         self.durable_offset = next_offset;
         self.history.truncate(next_offset);
+        self.damage.truncate(next_offset);
     }
 
     /// The high watermark rises to `to`, if that is higher.

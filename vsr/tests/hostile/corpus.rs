@@ -181,6 +181,11 @@ fn partition_messages() -> Vec<Vec<u8>> {
             loss: 2,
         }),
         Message::Lost { epoch, loss: 2 },
+        Message::RequestRepair {
+            epoch,
+            from: Offset(3),
+            to: Offset(5),
+        },
         Message::Ack(Ack {
             epoch,
             received: Offset(9),

@@ -5,5 +5,6 @@ mod stage;
 mod following;
 mod leading;
 mod opening;
+mod repair;
 mod uncertain;
 mod voters;

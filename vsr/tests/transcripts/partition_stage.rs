@@ -9,7 +9,8 @@ use crate::script::Stage;
 #[derive(Default)]
 pub(crate) struct PartitionStage {
     nodes: BTreeMap<NodeId, Node>,
-    network: VecDeque<(NodeId, Event)>,
+    /// From whom, to whom, and what.
+    network: VecDeque<(NodeId, NodeId, Event)>,
     cut: BTreeSet<NodeId>,
     trace: Vec<String>,
 }
@@ -22,6 +23,7 @@ struct Node {
     durable: Offset,
     facts: Facts,
     writes: VecDeque<Event>,
+    damaged: BTreeSet<Offset>,
     armed: BTreeSet<Timer>,
     is_slow: bool,
 }
@@ -41,6 +43,36 @@ impl Stage for PartitionStage {
                     self.step(id, event);
                 }
             }
+            ["change", epoch, leader, rest @ ..] => {
+                let mut lists = rest.split(|word| ["before", "learners", "to"].contains(word));
+                let mut list = || {
+                    lists
+                        .next()
+                        .unwrap()
+                        .iter()
+                        .map(|word| node(word))
+                        .collect()
+                };
+                let (voters, previous, learners, told): (_, _, _, Vec<_>) =
+                    (list(), list(), list(), list());
+                let event = Event::Assign {
+                    epoch: Epoch(epoch.parse().unwrap()),
+                    leader: node(leader),
+                    voters,
+                    previous,
+                    learners,
+                };
+                for id in told {
+                    self.step(id, event.clone());
+                }
+            }
+            ["damage", id, from, to] => {
+                let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+                self.node(node(id)).damaged.extend((from..to).map(Offset));
+                let (from, to) = (Offset(from), Offset(to));
+                self.step(node(id), Event::Damaged { from, to });
+            }
+            ["shorten", id, to] => self.shorten(node(id), Offset(to.parse().unwrap())),
             ["append", id, count] => self.append(node(id), count.parse().unwrap()),
             ["run"] => self.run(),
             ["fire", id, timer] => {
@@ -96,6 +128,17 @@ impl PartitionStage {
         node.log.retain(|offset, _| *offset < durable);
     }
 
+    /// The disk has lost the end of the log, and that is noticed before anything hides it.
+    fn shorten(&mut self, id: NodeId, to: Offset) {
+        let node = self.node(id);
+        assert!(
+            node.replica.is_none(),
+            "a log is looked at when it is opened"
+        );
+        node.log.retain(|offset, _| *offset < to);
+        node.facts = node.facts.with_loss();
+    }
+
     fn append(&mut self, id: NodeId, count: u32) {
         let mut effects = Vec::new();
         let node = self.node(id);
@@ -132,15 +175,19 @@ impl PartitionStage {
                 match event {
                     Event::FactsDurable(facts) => node.facts = facts,
                     Event::LogDurable { next_offset } => node.durable = next_offset,
+                    Event::Repaired { from, to } => {
+                        node.damaged
+                            .retain(|offset| *offset < from || *offset >= to);
+                    }
                     Event::Truncated { next_offset } => {
+                        node.damaged.retain(|offset| *offset < next_offset);
                         node.log.retain(|offset, _| *offset < next_offset);
                         node.durable = next_offset;
                     }
                     ref other => panic!("{other} is no write"),
                 }
                 self.step(id, event);
-            } else if let Some((to, event)) = self.network.pop_front() {
-                let from = sender(&event);
+            } else if let Some((from, to, event)) = self.network.pop_front() {
                 if !self.cut.contains(&from) && !self.cut.contains(&to) {
                     self.step(to, event);
                 }
@@ -161,6 +208,11 @@ impl PartitionStage {
                 next_offset,
                 epochs,
                 ..
+            }
+            | Event::Repair {
+                next_offset,
+                epochs,
+                ..
             } => records(epochs, *next_offset),
             _ => Vec::new(),
         };
@@ -173,8 +225,8 @@ impl PartitionStage {
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
-                    self.network
-                        .push_back((to, Event::Message { from: id, message }));
+                    let event = Event::Message { from: id, message };
+                    self.network.push_back((id, to, event));
                 }
                 Effect::SendRecords { to, epoch, from } => self.send_records(id, to, epoch, from),
                 Effect::PersistFacts(facts) => {
@@ -193,6 +245,20 @@ impl PartitionStage {
                     let line = format!("{id} knows as committed: up to offset {high_watermark}");
                     self.trace.push(line);
                 }
+                Effect::SendRepair { to, from, until } => {
+                    let epochs = self.read(id, from, until);
+                    let event = Event::Repair {
+                        base_offset: from,
+                        next_offset: until,
+                        epochs,
+                    };
+                    self.network.push_back((id, to, event));
+                }
+                Effect::Rewrite => {
+                    let (from, to) = (records[0].0, records[records.len() - 1].0.next());
+                    let event = Event::Repaired { from, to };
+                    self.node(id).writes.push_back(event);
+                }
                 Effect::Arm(timer) => drop(self.node(id).armed.insert(timer)),
                 Effect::Disarm(timer) => drop(self.node(id).armed.remove(&timer)),
             }
@@ -208,19 +274,16 @@ impl PartitionStage {
         else {
             return;
         };
-        let next_offset = Offset(node.log.len() as u64);
-        let epochs = node
-            .log
-            .range(from..)
-            .map(|(offset, epoch)| (*epoch, *offset))
-            .collect();
+        let end = Offset(node.log.len() as u64);
+        let next_offset = node.damaged.range(from..).next().map_or(end, |at| *at);
+        let epochs = self.read(id, from, next_offset);
         let event = Event::Records {
             from: id,
             head,
             next_offset,
             epochs,
         };
-        self.network.push_back((to, event));
+        self.network.push_back((id, to, event));
         let sent = Event::RecordsSent {
             to,
             head,
@@ -229,29 +292,33 @@ impl PartitionStage {
         self.step(id, sent);
     }
 
+    /// The epoch and offset of each record, as batch headers tell them.
+    fn read(&self, id: NodeId, from: Offset, until: Offset) -> Vec<(Epoch, Offset)> {
+        let records = self.nodes[&id].log.range(from..until);
+        records.map(|(offset, epoch)| (*epoch, *offset)).collect()
+    }
+
     fn status(&mut self) {
         for (id, node) in &self.nodes {
             let line = match &node.replica {
                 None => format!("{id} is down"),
                 Some(replica) => format!(
-                    "{id} {:?} in epoch {}{}; {}; log up to offset {}, committed up to {}",
+                    "{id} {:?} in epoch {}{}; {}; log up to offset {}, committed up to {}{}",
                     replica.role(),
                     replica.epoch(),
                     if replica.is_open() { ", open" } else { "" },
                     replica.facts(),
                     replica.next_offset(),
                     replica.high_watermark(),
+                    match (replica.change_progress(), replica.undecided()) {
+                        (Some(progress), _) => format!("; {progress:?}"),
+                        (None, Some(undecided)) => format!("; waits: {undecided}"),
+                        (None, None) => String::new(),
+                    },
                 ),
             };
             self.trace.push(line);
         }
-    }
-}
-
-fn sender(event: &Event) -> NodeId {
-    match event {
-        Event::Message { from, .. } | Event::Records { from, .. } => *from,
-        other => panic!("{other} does not travel"),
     }
 }
 
@@ -287,7 +354,12 @@ fn node(word: &str) -> NodeId {
 }
 
 fn timer_of(word: &str) -> Timer {
-    let all = [Timer::Resend, Timer::Commit, Timer::SaveWatermark];
+    let all = [
+        Timer::Resend,
+        Timer::Commit,
+        Timer::Repair,
+        Timer::SaveWatermark,
+    ];
     let timer = all.into_iter().find(|timer| format!("{timer:?}") == word);
     timer.unwrap_or_else(|| panic!("{word} is no timer"))
 }

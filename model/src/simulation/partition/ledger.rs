@@ -141,6 +141,7 @@ impl Ledger {
             | Message::Pull { .. }
             | Message::Adopt(_)
             | Message::Lost { .. }
+            | Message::RequestRepair { .. }
             | Message::Commit { .. } => {}
         }
     }

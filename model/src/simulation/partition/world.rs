@@ -205,6 +205,9 @@ impl World {
                 self.send(at, to, Packet::Message(message));
             }
             Effect::PersistFacts(facts) => node.facts_pending = Some(facts),
+            Effect::SendRepair { .. } | Effect::Rewrite => {
+                unreachable!("no disk of this world is damaged yet")
+            }
             Effect::Accept => {
                 assert_eq!(node.cutting_to, None, "an append during a cut");
                 assert!(!payload.is_empty(), "accepted what was not offered");
