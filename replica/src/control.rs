@@ -172,7 +172,8 @@ fn start_links<P: Platform>(platform: &P, setup: &Setup<P>) -> BTreeMap<NodeId, 
 
 impl<P: Platform> Control<P> {
     async fn start(platform: P, setup: Setup<P>) -> Result<Self, NodeError> {
-        let (storage, recovered) = Storage::open(platform.clone(), &setup.folder).await?;
+        let (storage, recovered) =
+            Storage::open(platform.clone(), &setup.folder, setup.node).await?;
         let (jobs, durable) = storage::start(&platform, storage);
         let identity = Identity::new(&setup)?;
         let outboxes = start_links(&platform, &setup);

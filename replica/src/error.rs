@@ -76,6 +76,15 @@ impl NodeError {
         }
     }
 
+    /// A file of a format that this program does not know.
+    pub fn version(path: &Path, version: u16) -> Self {
+        let problem = format!(
+            "it is written in format {version}, which this program does not know: use the release \
+             that wrote it, or a newer one"
+        );
+        Self::file("read", path, io::Error::other(problem))
+    }
+
     /// A failure of a partition's log.
     pub fn log(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Log(Box::new(error))

@@ -14,11 +14,11 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use quorate_platform::{Disk, File, OpenMode, Platform};
-use quorate_vsr::OpNumber;
 use quorate_vsr::group::{Checkpoint, Event, Prepare, Recovered, Superblock};
+use quorate_vsr::{Damaged, NodeId, OpNumber};
 
-use self::journal::Journal;
-use self::superblock::SuperblockFile;
+use self::journal::{Change, Journal, NumberedEntry};
+use self::superblock::{Forgotten, SuperblockFile};
 use crate::error::NodeError;
 
 /// The most prepares of one write. The group allows about as many under way.
@@ -28,9 +28,16 @@ const PREPARES_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) enum Job {
     Append(Prepare),
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the group does not ask for it yet")
+    )]
+    Mend(Prepare),
     Persist(Superblock),
     PersistCheckpoint(Checkpoint),
-    TrimJournal { below: OpNumber },
+    TrimJournal {
+        below: OpNumber,
+    },
 }
 
 /// The files, open for writing.
@@ -43,39 +50,42 @@ pub(super) struct Storage<D: Disk> {
 }
 
 impl<D: Disk> Storage<D> {
-    /// Opens the files in `folder`, creating what is not there, and gives what they hold.
-    pub(super) async fn open(disk: D, folder: &Path) -> Result<(Self, Recovered), NodeError> {
+    /// Opens the files of the node `me` in `folder`, creating what is not there, and gives what
+    /// they hold.
+    ///
+    /// Damage that the other members can make up for is given as such. Only a node that has lost
+    /// its promises cannot go on.
+    pub(super) async fn open(
+        disk: D,
+        folder: &Path,
+        me: NodeId,
+    ) -> Result<(Self, Recovered), NodeError> {
         let created = disk.create_folder(folder).await;
         created.map_err(|error| NodeError::file("create", folder, error))?;
-        let (superblock_file, bytes) = SuperblockFile::open(&disk, folder).await?;
-        let superblock = bytes.map(|bytes| Superblock::decode(&bytes)).transpose();
-        let superblock = superblock
-            .map_err(|error| NodeError::damaged(&folder.join("superblock"), error.to_string()))?;
-        let checkpoint = match &superblock {
-            Some(superblock) if superblock.checkpoint.op > OpNumber(0) => {
-                Some(read_checkpoint(&disk, folder, superblock.checkpoint.op).await?)
-            }
-            Some(_) | None => None,
-        };
-        let covered = checkpoint.as_ref().map(Checkpoint::op).unwrap_or_default();
-        let (journal, entries) = Journal::open(disk.clone(), folder, covered).await?;
-        let prepares = entries.iter().map(|(_, bytes)| Prepare::decode(bytes));
-        let prepares = prepares.collect::<Result<Vec<_>, _>>().map_err(|error| {
-            NodeError::damaged(
-                folder,
-                format!("an entry of the journal cannot be read: {error}"),
-            )
-        })?;
-        if superblock.is_none() && !prepares.is_empty() {
-            let problem = "it is empty although the journal is not. The node has forgotten what it \
-                           promised to the others and will not start without it: restore the file";
-            return Err(NodeError::damaged(&folder.join("superblock"), problem));
+        let (superblock_file, found) = SuperblockFile::open(&disk, folder).await?;
+        let found =
+            found.map_err(|Forgotten| forgotten(folder, me, "none of its copies is good"))?;
+        let durable = found.as_ref().map(|found| found.journal);
+        let superblock = found.map(|found| read_superblock(folder, me, &found.body));
+        let superblock = superblock.transpose()?;
+        let named = superblock
+            .as_ref()
+            .map(|superblock| superblock.checkpoint.op);
+        let covered = named.unwrap_or_default();
+        let checkpoint = checkpoint::find(&disk, folder, covered).await?;
+        let durable = durable.unwrap_or_default();
+        let (journal, found) = Journal::open(disk.clone(), folder, durable, covered).await?;
+        if superblock.is_none() && (found.is_used || checkpoint::is_any(&disk, folder).await?) {
+            return Err(forgotten(folder, me, "it is empty although it was used"));
         }
+        let (prepares, is_last_bad) = decode(folder, found.entries)?;
+        let is_tail_uncertain = (found.is_tail_uncertain || is_last_bad) && superblock.is_some();
+        report(&prepares, covered, is_tail_uncertain);
         let recovered = Recovered {
             superblock,
             checkpoint,
             journal: prepares,
-            is_tail_uncertain: false,
+            is_tail_uncertain,
         };
         let folder = folder.to_owned();
         Ok((
@@ -114,11 +124,12 @@ impl<D: Disk> Storage<D> {
                             Err(_) => break,
                         }
                     }
-                    self.append(&prepares).await
+                    self.write(Change::Append, &prepares).await
                 }
+                Job::Mend(prepare) => self.write(Change::Mend, &[prepare]).await,
                 Job::Persist(superblock) => self.persist(&superblock).await,
                 Job::PersistCheckpoint(checkpoint) => self.persist_checkpoint(&checkpoint).await,
-                Job::TrimJournal { below } => self.journal.trim(below).await.map(|()| Vec::new()),
+                Job::TrimJournal { below } => self.trim(below).await.map(|()| Vec::new()),
             };
             let (events, failure) = match result {
                 Ok(events) => (events, None),
@@ -135,12 +146,16 @@ impl<D: Disk> Storage<D> {
         }
     }
 
-    async fn append(&mut self, prepares: &[Prepare]) -> Result<Vec<Event>, NodeError> {
+    async fn write(
+        &mut self,
+        change: Change,
+        prepares: &[Prepare],
+    ) -> Result<Vec<Event>, NodeError> {
         let entries: Vec<_> = prepares
             .iter()
             .map(|prepare| (prepare.op, prepare.encode()))
             .collect();
-        self.journal.append(&entries).await?;
+        self.journal.write(change, entries).await?;
         let durable = |prepare: &Prepare| Event::PrepareDurable {
             op: prepare.op,
             checksum: prepare.checksum,
@@ -149,7 +164,8 @@ impl<D: Disk> Storage<D> {
     }
 
     async fn persist(&mut self, superblock: &Superblock) -> Result<Vec<Event>, NodeError> {
-        self.superblock.write(&superblock.encode()).await?;
+        let place = self.journal.place();
+        self.superblock.write(superblock.encode(), place).await?;
         checkpoint::remove_before(&self.disk, &self.folder, superblock.checkpoint.op).await?;
         Ok(vec![Event::SuperblockDurable {
             sequence: superblock.sequence,
@@ -160,18 +176,70 @@ impl<D: Disk> Storage<D> {
         checkpoint::write(&self.disk, &self.folder, new.op(), new.bytes().to_vec()).await?;
         Ok(vec![Event::CheckpointDurable { op: new.op() }])
     }
+
+    async fn trim(&mut self, below: OpNumber) -> Result<(), NodeError> {
+        let place = self.journal.place();
+        self.journal.trim(below).await?;
+        match self.journal.place() == place {
+            true => Ok(()),
+            // A new file that holds nothing yet must not get lost unnoticed either.
+            false => self.superblock.note(self.journal.place()).await,
+        }
+    }
 }
 
-async fn read_checkpoint<D: Disk>(
-    disk: &D,
-    folder: &Path,
-    op: OpNumber,
-) -> Result<Checkpoint, NodeError> {
-    let bytes = checkpoint::read(disk, folder, op).await?;
-    Checkpoint::decode(&bytes).map_err(|error| {
-        let problem = format!("{error}; restore the file");
-        NodeError::damaged(&checkpoint::path_of(folder, op), problem)
+fn forgotten(folder: &Path, me: NodeId, problem: &str) -> NodeError {
+    let problem = format!(
+        "{problem}. The node has forgotten what it promised to the others and will not start \
+         without it. Keep its data folder for analysis, start it with an empty one, and have the \
+         others take it back: `quorate cluster recover --node {me}`"
+    );
+    NodeError::damaged(&folder.join("superblock"), problem)
+}
+
+fn read_superblock(folder: &Path, me: NodeId, bytes: &[u8]) -> Result<Superblock, NodeError> {
+    Superblock::decode(bytes).map_err(|error| match error {
+        Damaged::Version(version) => NodeError::version(&folder.join("superblock"), version),
+        Damaged::Length | Damaged::Magic | Damaged::Checksum | Damaged::Body => {
+            forgotten(folder, me, &error.to_string())
+        }
     })
+}
+
+/// The prepares that can be read, and whether the last one cannot.
+fn decode(folder: &Path, entries: Vec<NumberedEntry>) -> Result<(Vec<Prepare>, bool), NodeError> {
+    let mut prepares = Vec::with_capacity(entries.len());
+    let mut is_last_bad = false;
+    for (op, bytes) in entries {
+        is_last_bad = false;
+        match Prepare::decode(&bytes) {
+            Ok(prepare) => prepares.push(prepare),
+            Err(Damaged::Version(version)) => return Err(NodeError::version(folder, version)),
+            Err(
+                problem @ (Damaged::Length | Damaged::Magic | Damaged::Checksum | Damaged::Body),
+            ) => {
+                tracing::warn!(%op, %problem, "an entry of the journal cannot be read");
+                is_last_bad = true;
+            }
+        }
+    }
+    Ok((prepares, is_last_bad))
+}
+
+/// Says what of the journal is missing behind the checkpoint.
+fn report(prepares: &[Prepare], covered: OpNumber, is_tail_uncertain: bool) {
+    let mut expected = covered.next();
+    for prepare in prepares.iter().filter(|prepare| prepare.op > covered) {
+        if prepare.op > expected {
+            let (from, until) = (expected, prepare.op);
+            tracing::warn!(%from, %until, "entries of the journal are damaged: asking the others");
+        }
+        expected = prepare.op.next();
+    }
+    if is_tail_uncertain {
+        let from = expected;
+        tracing::warn!(%from, "the end of the journal may be missing: asking the others");
+    }
 }
 
 /// Opens the existing file at `path` for writing, and reads all of it.

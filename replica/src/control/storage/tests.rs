@@ -35,7 +35,7 @@ fn checkpoint(head: Head) -> Checkpoint {
 
 /// Runs `jobs` as the node would and gives what was reported.
 async fn run(folder: &Path, jobs: Vec<Job>) -> Vec<Event> {
-    let (storage, _) = Storage::open(Compio, folder).await.unwrap();
+    let (storage, _) = open(folder).await.unwrap();
     let (sender, receiver) = flume::unbounded();
     let (done, reports) = flume::unbounded();
     for job in jobs {
@@ -47,7 +47,16 @@ async fn run(folder: &Path, jobs: Vec<Job>) -> Vec<Event> {
 }
 
 async fn recover(folder: &Path) -> Recovered {
-    Storage::open(Compio, folder).await.unwrap().1
+    open(folder).await.unwrap().1
+}
+
+async fn open(folder: &Path) -> Result<(Storage<Compio>, Recovered), NodeError> {
+    Storage::open(Compio, folder, NodeId(3)).await
+}
+
+/// The message with which the node does not start.
+async fn refusal(folder: &Path) -> String {
+    open(folder).await.unwrap_err().to_string()
 }
 
 #[compio::test]
@@ -111,43 +120,121 @@ async fn the_checkpoint_that_the_superblock_names_comes_back_and_the_journal_fol
 }
 
 #[compio::test]
-async fn a_journal_without_its_superblock_is_refused() {
+async fn a_node_without_its_promises_is_refused_and_told_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
-    run(
-        folder.path(),
-        prepares(1).into_iter().map(Job::Append).collect(),
-    )
-    .await;
-    let error = Storage::open(Compio, folder.path())
-        .await
-        .unwrap_err()
-        .to_string();
+    let folder = folder.path();
+    let prepares = prepares(1);
+    let mut jobs = vec![Job::Persist(superblock(1, Head::default()))];
+    jobs.extend(prepares.iter().cloned().map(Job::Append));
+    run(folder, jobs).await;
+    let path = folder.join("superblock");
+    std::fs::write(&path, vec![0xff; 4 * 4096]).unwrap();
+    let error = refusal(folder).await;
+    let remedy = "quorate cluster recover --node 3";
     assert!(
-        error.contains("superblock") && error.contains("restore"),
+        error.contains("superblock") && error.contains(remedy),
         "{error}"
     );
+    std::fs::remove_file(&path).unwrap();
+    let error = refusal(folder).await;
+    assert!(
+        error.contains("superblock") && error.contains(remedy),
+        "{error}"
+    );
+    // What was found did not change what is there.
+    assert_eq!(refusal(folder).await, error);
 }
 
 #[compio::test]
-async fn a_missing_or_damaged_checkpoint_is_refused() {
+async fn a_checkpoint_without_a_superblock_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let prepares = prepares(1);
+    let head = prepares(1)[0].head();
+    run(
+        folder.path(),
+        vec![Job::PersistCheckpoint(checkpoint(head))],
+    )
+    .await;
+    let error = refusal(folder.path()).await;
+    assert!(error.contains("superblock"), "{error}");
+}
+
+/// A used folder: a superblock that names a checkpoint, and two prepares behind it.
+async fn used(folder: &Path) -> (Head, Vec<Prepare>) {
+    let prepares = prepares(3);
     let head = prepares[0].head();
     let jobs = vec![
         Job::Append(prepares[0].clone()),
         Job::PersistCheckpoint(checkpoint(head)),
         Job::Persist(superblock(1, head)),
+        Job::Append(prepares[1].clone()),
+        Job::Append(prepares[2].clone()),
     ];
-    run(folder.path(), jobs).await;
+    run(folder, jobs).await;
+    (head, prepares)
+}
+
+#[compio::test]
+async fn a_missing_or_damaged_checkpoint_is_left_to_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (head, prepares) = used(folder.path()).await;
     let path = checkpoint::path_of(folder.path(), head.op);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[20] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let error = Storage::open(Compio, folder.path())
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("checkpoint-1"), "{error}");
+    let recovered = recover(folder.path()).await;
+    assert_eq!(recovered.checkpoint, None);
+    assert_eq!(recovered.superblock, Some(superblock(1, head)));
+    assert_eq!(recovered.journal, prepares);
     std::fs::remove_file(&path).unwrap();
-    assert!(Storage::open(Compio, folder.path()).await.is_err());
+    assert_eq!(recover(folder.path()).await.checkpoint, None);
+}
+
+#[compio::test]
+async fn a_missing_journal_is_left_to_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (head, _) = used(folder.path()).await;
+    std::fs::remove_file(folder.path().join("journal-1")).unwrap();
+    for _ in 0..2 {
+        let recovered = recover(folder.path()).await;
+        assert_eq!(recovered.superblock, Some(superblock(1, head)));
+        assert_eq!(recovered.checkpoint, Some(checkpoint(head)));
+        assert_eq!(
+            (recovered.journal, recovered.is_tail_uncertain),
+            (vec![], true)
+        );
+    }
+}
+
+#[compio::test]
+async fn a_new_file_of_the_journal_does_not_get_lost_unnoticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (head, prepares) = used(folder.path()).await;
+    let below = head.op.next();
+    run(folder.path(), vec![Job::TrimJournal { below }]).await;
+    assert!(!recover(folder.path()).await.is_tail_uncertain);
+    std::fs::remove_file(folder.path().join("journal-2")).unwrap();
+    let recovered = recover(folder.path()).await;
+    assert_eq!(recovered.journal, prepares);
+    assert!(recovered.is_tail_uncertain);
+}
+
+#[compio::test]
+async fn a_damaged_prepare_is_left_out_and_a_mended_one_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, prepares) = used(folder.path()).await;
+    let path = folder.path().join("journal-1");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[2 * 512 + 99] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let recovered = recover(folder.path()).await;
+    assert!(!recovered.is_tail_uncertain);
+    let left = [prepares[0].clone(), prepares[2].clone()];
+    assert_eq!(recovered.journal, left);
+    let events = run(folder.path(), vec![Job::Mend(prepares[1].clone())]).await;
+    let durable = Event::PrepareDurable {
+        op: prepares[1].op,
+        checksum: prepares[1].checksum,
+    };
+    assert_eq!(events, [durable]);
+    assert_eq!(recover(folder.path()).await.journal, prepares);
 }
