@@ -128,13 +128,14 @@ impl Journal {
     }
 
     /// Places in the journal by which another member finds where the two part: close to each
-    /// other at the end, sparser towards the start, always with `committed` and the base.
+    /// other at the end, sparser towards the start, always with the base and with `certain` ones.
     ///
-    /// `committed` is what makes the search succeed: a member with the log of the view has that
-    /// prepare too, or has a checkpoint that covers it.
-    pub(crate) fn places(&self, committed: OpNumber) -> Vec<Head> {
+    /// What is committed has to be among these, and makes the search succeed: a member with the log
+    /// of the view has that prepare too, or has a checkpoint that covers it.
+    pub(crate) fn places(&self, certain: [OpNumber; 2]) -> Vec<Head> {
         let end = self.head().op;
-        let mut ops = vec![end, committed.clamp(self.base.op, end), self.base.op];
+        let mut ops = vec![end, self.base.op];
+        ops.extend(certain.map(|op| op.clamp(self.base.op, end)));
         let mut step = 1;
         while end.0 >= self.base.op.0 + step {
             ops.push(OpNumber(end.0 - step));
@@ -209,11 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn places_hold_the_end_the_committed_prepare_and_the_base() {
+    fn places_hold_the_end_the_certain_prepares_and_the_base() {
         let journal = filled(20);
-        let places = journal.places(OpNumber(7));
+        let places = journal.places([OpNumber(7), OpNumber(13)]);
         let ops: Vec<u64> = places.iter().map(|head| head.op.0).collect();
-        assert_eq!(ops, [20, 19, 18, 16, 12, 7, 4, 0]);
+        assert_eq!(ops, [20, 19, 18, 16, 13, 12, 7, 4, 0]);
         assert!(places.iter().all(|head| journal.has(*head)));
     }
 }

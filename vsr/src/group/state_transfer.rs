@@ -19,6 +19,9 @@ pub(crate) struct Fetch {
     pub(crate) donors: Vec<NodeId>,
     /// How far the journal has to reach.
     target: OpNumber,
+    /// Up to here the journal was found to be the donor's. The next question names this place, or
+    /// an answer that is shorter than the way to where the two part would be given over and over.
+    shared: OpNumber,
 }
 
 /// A checkpoint on its way to the disk.
@@ -44,7 +47,11 @@ impl Replica {
             return;
         }
         assert!(!donors.is_empty(), "somebody has what this replica lacks");
-        self.fetch = Some(Fetch { donors, target });
+        self.fetch = Some(Fetch {
+            donors,
+            target,
+            shared: OpNumber(0),
+        });
         self.send_get_state(effects);
     }
 
@@ -67,7 +74,7 @@ impl Replica {
         let Some(fetch) = &self.fetch else { return };
         let message = Message::GetState {
             view: self.view,
-            known: self.journal.places(self.commit_number),
+            known: self.journal.places([self.commit_number, fetch.shared]),
         };
         self.send(fetch.donors[0], message, effects);
     }
@@ -145,12 +152,12 @@ impl Replica {
         if !self.awaits_state(from, view) || !self.journal.has(after) {
             return;
         }
-        let before = self.journal.head();
-        self.merge(after, prepares, effects);
+        let shared = self.merge(after, prepares, effects);
         if self.is_fetched() {
             self.fetch = None;
             effects.push(Effect::Disarm(Timer::GetState));
-        } else if self.journal.head() != before {
+        } else if let Some(fetch) = self.fetch.as_mut().filter(|fetch| fetch.shared < shared) {
+            fetch.shared = shared;
             // There is a journal that makes a checkpoint superfluous.
             self.transfer = None;
             // Without progress the timer asks again: a repeated answer must not beget a repeated
@@ -195,8 +202,13 @@ impl Replica {
     }
 
     /// Puts `prepares`, which follow `after` in the log of the view, in the place of whatever the
-    /// journal has there instead.
-    fn merge(&mut self, after: Head, prepares: Vec<Prepare>, effects: &mut Vec<Effect>) {
+    /// journal has there instead; up to where the journal is that log then.
+    fn merge(
+        &mut self,
+        after: Head,
+        prepares: Vec<Prepare>,
+        effects: &mut Vec<Effect>,
+    ) -> OpNumber {
         // The log with which the view started is what the promises are about. What came later
         // arrives when this replica takes part in the view.
         let end = match self.phase {
@@ -206,14 +218,14 @@ impl Replica {
         let mut place = after;
         for prepare in prepares {
             if prepare.op > end || !prepare.follows(place) {
-                return;
+                break;
             }
-            place = prepare.head();
-            if self.journal.has(place) {
+            if self.journal.has(prepare.head()) {
+                place = prepare.head();
                 continue;
             }
             if !self.may_fetch_more() {
-                return;
+                break;
             }
             if prepare.op <= self.op_number() {
                 assert!(self.status != Status::Normal, "two logs in one view");
@@ -223,8 +235,10 @@ impl Replica {
                 );
                 self.journal.cut(OpNumber(prepare.op.0 - 1));
             }
+            place = prepare.head();
             self.journal.append(prepare, effects);
         }
+        place.op
     }
 
     fn is_fetched(&self) -> bool {

@@ -103,6 +103,41 @@ fn large_journals_come_in_pieces() {
     assert_eq!(pieces.collect::<Vec<_>>(), [1; 6]);
 }
 
+/// The two journals part long after the last place that the question names, and an answer holds one
+/// prepare: each brings the next question one place further.
+#[test]
+fn fork_is_replaced_however_short_the_answers_are() {
+    let limits = Limits {
+        state_transfer_bytes_max: 1,
+        ..Limits::default()
+    };
+    let mut group = Group::new(3, 0, limits);
+    group.run();
+    let deposed = group.primary();
+    // The prepares reach everybody, and nobody learns that they are committed.
+    let is_ok = |message: &Message| matches!(message, Message::PrepareOk { .. });
+    for number in 1..=20 {
+        group.propose(&format!("shared {number}"));
+    }
+    group.run_while(|group| !group.is_next(is_ok));
+    group.lose_messages();
+    group.cut.insert(deposed);
+    for number in 1..=7 {
+        group.propose_at(deposed, &format!("fork {number}"));
+    }
+    group.run();
+    group.change_view();
+    group.settle();
+    let primary = group.primary_beside(deposed);
+    group.propose_at(primary, "later");
+    group.settle();
+    group.cut.clear();
+    group.settle();
+    assert_eq!(group.primary(), primary);
+    assert_eq!(group.executed(deposed).len(), 21);
+    assert_eq!(group.executed(deposed), group.executed(primary));
+}
+
 /// "[...] the application state [is brought up to date] by transferring it": far behind means the
 /// state.
 #[test]
