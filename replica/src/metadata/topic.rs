@@ -1,0 +1,115 @@
+//! Topics come and go.
+
+use quorate_vsr::Epoch;
+use quorate_wire::{Code, Refusal, is_valid_topic_name};
+
+use super::outcome::Outcome;
+use super::placement::place;
+use super::{Catalog, PartitionRecord, TopicRecord};
+
+/// The most partitions of one topic.
+pub const TOPIC_PARTITIONS_MAX: u32 = 10_000;
+/// The most partitions of all topics, and the most topics. Together they keep the whole catalog
+/// (some 80 bytes a partition, 300 a topic) below the longest body of a frame, in which it travels
+/// to a client that asks for everything.
+pub const PARTITIONS_MAX: usize = 50_000;
+/// See [`PARTITIONS_MAX`].
+pub const TOPICS_MAX: usize = 10_000;
+
+impl Catalog {
+    pub(super) fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: u32,
+        replication: u16,
+    ) -> Outcome {
+        if let Err(refusal) = self.check_new_topic(name, partitions, replication) {
+            return Outcome::Refused(refusal);
+        }
+        let placements = place(self, partitions, replication);
+        let mut ids = Vec::with_capacity(placements.len());
+        for (index, placement) in (0..).zip(placements) {
+            let id = self.next_partition;
+            self.next_partition += 1;
+            ids.push(id);
+            let record = PartitionRecord {
+                id,
+                topic: name.to_owned(),
+                index,
+                leader: placement.leader,
+                epoch: Epoch(1),
+                replicas: placement.voters.clone(),
+                voters: placement.voters,
+                previous: Vec::new(),
+                learners: Vec::new(),
+                absent: Vec::new(),
+            };
+            self.partitions.insert(id, record);
+        }
+        let topic = TopicRecord {
+            name: name.to_owned(),
+            partitions: ids,
+        };
+        self.topics.insert(name.to_owned(), topic);
+        self.version += 1;
+        Outcome::TopicCreated {
+            name: name.to_owned(),
+        }
+    }
+
+    pub(super) fn delete_topic(&mut self, name: &str) -> Outcome {
+        let Some(topic) = self.topics.remove(name) else {
+            return Outcome::Refused(Refusal::unknown_topic(name));
+        };
+        for id in topic.partitions {
+            self.partitions.remove(&id);
+        }
+        self.version += 1;
+        Outcome::TopicDeleted
+    }
+
+    fn check_new_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        replication: u16,
+    ) -> Result<(), Refusal> {
+        if !is_valid_topic_name(name) {
+            return Err(Refusal::invalid_topic_name(name));
+        }
+        if self.topics.contains_key(name) {
+            return Err(Refusal::new(
+                Code::TopicExists,
+                format!("topic \"{name}\" exists"),
+            ));
+        }
+        if partitions == 0 || partitions > TOPIC_PARTITIONS_MAX {
+            return Err(Refusal::new(
+                Code::InvalidPartitions,
+                format!("{partitions} partitions: a topic has 1 to {TOPIC_PARTITIONS_MAX}"),
+            ));
+        }
+        let held = self.partitions.len();
+        if held + partitions as usize > PARTITIONS_MAX || self.topics.len() == TOPICS_MAX {
+            return Err(Refusal::new(
+                Code::InvalidPartitions,
+                format!(
+                    "the cluster holds {held} partitions in {} topics; with this topic it would \
+                     hold more than {PARTITIONS_MAX} in {TOPICS_MAX}: delete a topic first",
+                    self.topics.len()
+                ),
+            ));
+        }
+        let nodes = self.nodes.keys().filter(|id| self.is_staying(**id)).count();
+        if replication == 0 || usize::from(replication) > nodes {
+            return Err(Refusal::new(
+                Code::InvalidReplication,
+                format!(
+                    "replication {replication}: the cluster has {nodes} nodes, so 1 to {nodes} \
+                     are possible"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
