@@ -1,0 +1,230 @@
+use quorate_client::PartitionDescription;
+use serde::Serialize;
+
+/// A partition; what only a replica can tell is null while no replica answers.
+#[derive(Debug, Serialize)]
+pub(super) struct PartitionRow {
+    pub(super) partition: u32,
+    id: u64,
+    leader: u16,
+    epoch: u32,
+    /// Whether the leader takes appends.
+    open: bool,
+    log_start_offset: Option<u64>,
+    high_watermark: Option<u64>,
+    replicas: Vec<ReplicaRow>,
+    /// The nodes whose majority commits.
+    voters: Vec<u16>,
+    /// While the voters change: those before, of whom a majority is needed as well.
+    previous: Vec<u16>,
+    /// While the voters change: who is sent the records to become a voter.
+    learners: Vec<u16>,
+    /// The nodes that shall hold it.
+    wanted: Vec<u16>,
+    /// Those of the voters whose disk is lost.
+    lost: Vec<u16>,
+    pub(super) error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReplicaRow {
+    node: u16,
+    next_offset: Option<u64>,
+    in_sync: Option<bool>,
+}
+
+impl PartitionRow {
+    pub(super) fn new(partition: &PartitionDescription) -> Self {
+        let PartitionDescription { info, status } = partition;
+        let told = status.as_ref().ok();
+        let replica = |node: &u16| {
+            let told = told.and_then(|status| status.replicas.iter().find(|it| it.node == *node));
+            ReplicaRow {
+                node: *node,
+                next_offset: told.map(|replica| replica.next_offset),
+                in_sync: told.map(|replica| replica.in_sync),
+            }
+        };
+        Self {
+            partition: info.index,
+            id: info.id,
+            leader: info.leader,
+            epoch: info.epoch,
+            open: told.is_some_and(|status| status.is_open),
+            log_start_offset: told.map(|status| status.log_start_offset),
+            high_watermark: told.map(|status| status.high_watermark),
+            replicas: info.holders().iter().map(replica).collect(),
+            voters: info.voters.clone(),
+            previous: info.previous.clone(),
+            learners: info.learners.clone(),
+            wanted: info.replicas.clone(),
+            lost: info.absent.clone(),
+            error: status.as_ref().err().map(ToString::to_string),
+        }
+    }
+
+    pub(super) fn cells(&self) -> [String; 8] {
+        let number = |number: Option<u64>| number.map_or("-".to_owned(), |it| it.to_string());
+        let closed = if self.open { "" } else { " (not open)" };
+        let replicas = self.replicas.iter().map(|replica| {
+            let behind = if replica.in_sync == Some(false) {
+                "!"
+            } else {
+                ""
+            };
+            let place = number(replica.next_offset);
+            format!("{}@{place}{behind}", replica.node)
+        });
+        [
+            self.partition.to_string(),
+            self.id.to_string(),
+            format!("{}{closed}", self.leader),
+            self.epoch.to_string(),
+            number(self.log_start_offset),
+            number(self.high_watermark),
+            replicas.collect::<Vec<_>>().join(" "),
+            self.change(),
+        ]
+    }
+
+    /// How far a change of its voters is, and who is missing.
+    fn change(&self) -> String {
+        let mut words = Vec::new();
+        if self.voters != self.wanted {
+            words.push(format!("to {}", listed(&self.wanted)));
+        }
+        if !self.learners.is_empty() {
+            words.push(format!("{} learning", listed(&self.learners)));
+        }
+        if !self.previous.is_empty() {
+            let (from, to) = (listed(&self.previous), listed(&self.voters));
+            words.push(format!("{from} and {to} voting"));
+        }
+        if !self.lost.is_empty() {
+            words.push(format!("{} lost", listed(&self.lost)));
+        }
+        match words.is_empty() {
+            true => "-".to_owned(),
+            false => words.join(", "),
+        }
+    }
+}
+
+/// Node ids as they are told: `1,2,3`.
+pub(crate) fn listed(nodes: &[u16]) -> String {
+    let ids: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+    ids.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_client::{Certainty, Error, PartitionInfo, PartitionStatus, ReplicaStatus};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cli::output;
+
+    fn info() -> PartitionInfo {
+        PartitionInfo {
+            id: 7,
+            index: 2,
+            leader: 1,
+            epoch: 4,
+            voters: vec![1, 3],
+            previous: Vec::new(),
+            learners: Vec::new(),
+            replicas: vec![1, 3],
+            absent: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_partition_is_told_with_the_next_offset_of_every_replica() {
+        let status = PartitionStatus {
+            partition: 7,
+            node: 1,
+            leader: 1,
+            epoch: 4,
+            is_open: true,
+            log_start_offset: 0,
+            high_watermark: 10,
+            replicas: vec![
+                ReplicaStatus {
+                    node: 1,
+                    next_offset: 12,
+                    in_sync: true,
+                },
+                ReplicaStatus {
+                    node: 3,
+                    next_offset: 10,
+                    in_sync: false,
+                },
+            ],
+        };
+        let row = PartitionRow::new(&PartitionDescription {
+            info: info(),
+            status: Ok(status),
+        });
+        assert_eq!(
+            output::to_json(&row),
+            r#"{"partition":2,"id":7,"leader":1,"epoch":4,"open":true,"log_start_offset":0,"#
+                .to_owned()
+                + r#""high_watermark":10,"replicas":[{"node":1,"next_offset":12,"in_sync":true},"#
+                + r#"{"node":3,"next_offset":10,"in_sync":false}],"voters":[1,3],"previous":[],"#
+                + r#""learners":[],"wanted":[1,3],"lost":[],"error":null}"#
+        );
+        assert_eq!(
+            row.cells(),
+            ["2", "7", "1", "4", "0", "10", "1@12 3@10!", "-"]
+        );
+    }
+
+    #[test]
+    fn a_partition_that_does_not_answer_still_shows_where_it_is() {
+        let error = Error::Deadline {
+            what: "describing".to_owned(),
+            after: Duration::from_secs(1),
+            certainty: Certainty::Definite,
+            last: None,
+        };
+        let row = PartitionRow::new(&PartitionDescription {
+            info: info(),
+            status: Err(error),
+        });
+        assert_eq!(
+            row.cells(),
+            ["2", "7", "1 (not open)", "4", "-", "-", "1@- 3@-", "-"]
+        );
+        assert!(row.error.as_ref().unwrap().contains("describing"));
+    }
+
+    #[test]
+    fn a_change_that_is_under_way_is_told() {
+        let row = |info| {
+            PartitionRow::new(&PartitionDescription {
+                info,
+                status: Err(Error::NoRoute {
+                    what: "describing".to_owned(),
+                    reason: "nobody is there".to_owned(),
+                }),
+            })
+        };
+        let learning = PartitionInfo {
+            learners: vec![4],
+            replicas: vec![1, 4],
+            ..info()
+        };
+        assert_eq!(
+            row(learning).cells()[6..],
+            ["1@- 3@- 4@-", "to 1,4, 4 learning"]
+        );
+        let joint = PartitionInfo {
+            voters: vec![1, 4],
+            previous: vec![1, 3],
+            replicas: vec![1, 4],
+            absent: vec![3],
+            ..info()
+        };
+        assert_eq!(row(joint).change(), "1,3 and 1,4 voting, 3 lost");
+    }
+}
