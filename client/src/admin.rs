@@ -70,6 +70,39 @@ impl<P: Platform> Client<P> {
         }
     }
 
+    /// Changes which nodes shall hold a topic, or one partition of it.
+    ///
+    /// The cluster takes note of the wish and fulfils it by and by: the records are brought to the
+    /// new nodes first, and all the while everything is as safe as before.
+    /// [`topic_info`](Self::topic_info) tells how far it is.
+    pub async fn alter_topic(
+        &self,
+        name: &str,
+        partition: Option<u32>,
+        replicas: &[u16],
+    ) -> Result<(), Error> {
+        let what = format!("changing the nodes of topic \"{}\"", name.escape_debug());
+        let operation = ControlOperation::AlterTopic {
+            name: name.to_owned(),
+            partition,
+            replicas: replicas.to_vec(),
+        };
+        self.wish(operation, &what).await
+    }
+
+    async fn wish(&self, operation: ControlOperation, what: &str) -> Result<(), Error> {
+        match self.inner.control(operation, what).await? {
+            ControlReply::Accepted => Ok(()),
+            other => Err(self.inner.unexpected_reply(&other)),
+        }
+    }
+
+    /// Where the partitions of a topic are and who leads them, as the primary knows.
+    pub async fn topic_info(&self, name: &str) -> Result<TopicInfo, Error> {
+        let topic = self.inner.metadata.topic_at_primary(name).await?;
+        Ok(TopicInfo::clone(&topic))
+    }
+
     /// Deletes a topic and its records. Done at most once.
     pub async fn delete_topic(&self, name: &str) -> Result<(), Error> {
         let what = format!("deleting topic \"{}\"", name.escape_debug());
@@ -153,7 +186,7 @@ impl<P: Platform> Inner<P> {
                 self.describe_once(info).await
             };
             let failure = match status {
-                Ok(status) if is_settled(&status) || !is_patient => {
+                Ok(status) if is_settled(info, &status) || !is_patient => {
                     let (log_start, high_watermark) =
                         (status.log_start_offset, status.high_watermark);
                     return Ok(Offsets {
@@ -188,8 +221,12 @@ impl<P: Platform> Inner<P> {
             Ok(status) => return Ok(status),
             Err(failure) => failure,
         };
-        for voter in info.voters.iter().filter(|voter| **voter != info.leader) {
-            if let Ok(status) = self.describe_at(*voter, info.id).await {
+        for voter in info
+            .holders()
+            .into_iter()
+            .filter(|voter| *voter != info.leader)
+        {
+            if let Ok(status) = self.describe_at(voter, info.id).await {
                 return Ok(status);
             }
         }
@@ -247,11 +284,15 @@ impl<P: Platform> Inner<P> {
 
 /// Whether the leader knows how far the log is committed: it is open, and a majority has adopted
 /// its log. Before that its high watermark may lie below what earlier leaders have acknowledged.
-fn is_settled(status: &PartitionStatus) -> bool {
-    let adopted = status
-        .replicas
-        .iter()
-        .filter(|replica| replica.in_sync)
-        .count();
-    status.is_open && adopted > status.replicas.len() / 2
+fn is_settled(info: &PartitionInfo, status: &PartitionStatus) -> bool {
+    let in_sync = status.replicas.iter().filter(|replica| replica.in_sync);
+    let adopted: Vec<_> = in_sync.map(|replica| replica.node).collect();
+    let has_majority = |set: &Vec<u16>| {
+        let count = set.iter().filter(|node| adopted.contains(node)).count();
+        set.is_empty() || count > set.len() / 2
+    };
+    // Who counts differs from epoch to epoch while the voters change.
+    let is_same = status.epoch == info.epoch;
+    let mut sets = [&info.voters, &info.previous].into_iter();
+    status.is_open && is_same && sets.all(has_majority)
 }

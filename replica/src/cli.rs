@@ -19,6 +19,7 @@ mod produce;
 mod signals;
 mod topic;
 mod up;
+mod wait;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -9,6 +9,8 @@
 //! Ten times a second the node tells all others that it is there, with a summary of its shards. The
 //! primary concludes from this who is up and down, and proposes what the catalog should say.
 
+mod admission;
+mod change;
 mod client;
 mod connection;
 mod detector;
@@ -32,7 +34,6 @@ use quorate_vsr::NodeId;
 use quorate_vsr::group::Event;
 use quorate_wire::{
     ClusterId, Code, ControlOperation, ControlReply, NodeStatus, Refusal, Request, Response,
-    is_valid_topic_name,
 };
 
 use self::client::{Caller, Question};
@@ -44,7 +45,7 @@ use self::outbox::Outbox;
 use self::storage::Storage;
 use crate::config::Member;
 use crate::error::NodeError;
-use crate::metadata::{Operation, Published};
+use crate::metadata::{Founder, Operation, Published};
 use crate::peer::PeerHello;
 use crate::shard::ShardStatus;
 use crate::stop::Stop;
@@ -53,6 +54,8 @@ use crate::stop::Stop;
 const INPUTS_MAX: usize = 256;
 /// Inputs that are taken before the timers are looked at again.
 const BATCH_MAX: usize = 64;
+/// The disk of every node that belongs to the cluster from the beginning.
+const FOUNDERS_DISK: u64 = 0;
 /// How long a node that stops waits for others to take over what it leads.
 const HAND_OVER_MAX: Duration = Duration::from_secs(3);
 
@@ -104,6 +107,8 @@ struct Control<P: Platform> {
     next_tick: Instant,
     stopping: Stopping,
     identity: Identity,
+    /// Who belongs to the cluster, should this node be its first primary.
+    founders: Vec<Founder>,
     metadata: Arc<Published>,
     stop: Stop,
     handed_over: Stop,
@@ -115,6 +120,7 @@ struct Identity {
     node: NodeId,
     cluster: ClusterId,
     incarnation: u64,
+    disk: u64,
     control_address: String,
     shard_addresses: Vec<String>,
 }
@@ -145,6 +151,7 @@ impl Identity {
             node,
             cluster: setup.cluster,
             incarnation: setup.incarnation,
+            disk: FOUNDERS_DISK,
             control_address: me.control_address.to_string(),
             shard_addresses: shards.collect(),
         })
@@ -191,6 +198,12 @@ impl<P: Platform> Control<P> {
         )?;
         let (sender, inputs) = flume::bounded(INPUTS_MAX);
         let ids = outboxes.keys().copied().collect();
+        let founder = |member: &Member| Founder {
+            node: member.id,
+            control_address: member.control_address.to_string(),
+            disk: Some(FOUNDERS_DISK),
+        };
+        let founders = setup.nodes.iter().map(founder).collect();
         let metadata = setup.metadata;
         let (incarnation, published) = (setup.incarnation, Arc::clone(&metadata));
         let reception = Reception::new(node, incarnation, cluster, ids, published, sender);
@@ -211,6 +224,7 @@ impl<P: Platform> Control<P> {
             next_tick: now,
             stopping: Stopping::No,
             identity,
+            founders,
             metadata,
             stop: setup.stop,
             handed_over: setup.handed_over,
@@ -322,11 +336,13 @@ impl<P: Platform> Control<P> {
                 request_number,
                 operation,
             } => {
-                if let Some(refusal) = refusal_by_name(&operation) {
-                    caller.answer(&Response::Control(ControlReply::Refused(refusal)));
-                    return Ok(());
-                }
-                let operation = Operation::from(operation).encode();
+                let operation = match self.admit(operation) {
+                    Ok(operation) => operation.encode(),
+                    Err(response) => {
+                        caller.answer(&response);
+                        return Ok(());
+                    }
+                };
                 let event = Event::Request {
                     client,
                     session,
@@ -349,6 +365,17 @@ impl<P: Platform> Control<P> {
                 unreachable!("the connection answers these itself")
             }
         }
+    }
+
+    /// The operation for what a client asks, or what it is answered instead.
+    fn admit(&self, operation: ControlOperation) -> Result<Operation, Response> {
+        if !self.driver.group().is_primary() {
+            return Err(Response::Refused(self.driver.not_primary()));
+        }
+        let now = self.platform.now();
+        let heard = |node| self.detector.disk_of(node, now);
+        admission::admit(operation, self.driver.catalog(), heard)
+            .map_err(|refusal| Response::Control(ControlReply::Refused(refusal)))
     }
 
     fn status(&self) -> NodeStatus {
@@ -376,17 +403,34 @@ impl<P: Platform> Control<P> {
         self.send_heartbeat(now);
         self.driver.expire_waiting();
         if self.driver.may_propose() {
-            for operation in self.detector.decide(self.driver.catalog(), now) {
+            for operation in self.decide(now) {
                 self.driver.propose(&operation)?;
             }
         }
         Ok(())
     }
 
+    /// What is to be proposed, if this node is the primary.
+    fn decide(&mut self, now: Instant) -> Vec<Operation> {
+        let catalog = self.driver.catalog();
+        if catalog.members.is_empty() {
+            let members = self.founders.clone();
+            return vec![Operation::Found { members }];
+        }
+        let mut operations = self.detector.decide(catalog, now);
+        let done = self.detector.done(catalog, now);
+        let steps = change::due(catalog, &done);
+        if !steps.is_empty() {
+            operations.push(Operation::AdvanceReplicas { steps });
+        }
+        operations
+    }
+
     fn send_heartbeat(&mut self, now: Instant) {
         let summary = self.shards.summary();
         let heartbeat = Heartbeat {
             incarnation: self.identity.incarnation,
+            disk: self.identity.disk,
             control_address: self.identity.control_address.clone(),
             shard_addresses: self.identity.shard_addresses.clone(),
             is_ready: self.shards.is_ready(),
@@ -394,6 +438,7 @@ impl<P: Platform> Control<P> {
             is_stalled: self.shards.is_stalled(now),
             leaderships: summary.leaderships,
             lagging: summary.lagging.iter().map(|node| node.0).collect(),
+            done: summary.done,
         };
         let frame = heartbeat.frame(self.identity.cluster);
         for outbox in self.outboxes.values() {
@@ -430,21 +475,6 @@ impl<P: Platform> Control<P> {
             tracing::info!("leaderships are handed over");
             self.stopping = Stopping::HandedOver;
             self.handed_over.set();
-        }
-    }
-}
-
-/// Why an operation cannot succeed whatever the state is.
-///
-/// What the group replicates is kept and repeated by every node, so nothing gets there that is not
-/// of a bounded size.
-fn refusal_by_name(operation: &ControlOperation) -> Option<Refusal> {
-    match operation {
-        ControlOperation::CreateTopic { name, .. } => {
-            (!is_valid_topic_name(name)).then(|| Refusal::invalid_topic_name(name))
-        }
-        ControlOperation::DeleteTopic { name } => {
-            (!is_valid_topic_name(name)).then(|| Refusal::unknown_topic(name))
         }
     }
 }

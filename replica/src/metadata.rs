@@ -11,27 +11,35 @@
 mod apply;
 mod balance;
 mod catalog;
+mod electorate;
+mod member;
 mod operation;
 mod outcome;
+mod partition;
 mod placement;
 mod published;
+mod registration;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod told;
+mod topic;
+mod voter_change;
 
 use std::sync::Arc;
 
 use quorate_vsr::{NodeId, ViewNumber};
 use quorate_wire::ClusterId;
 
-pub use apply::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
 pub use balance::{MOVES_MAX, balance, fill_vacancies};
-pub use catalog::{Catalog, NodeRecord, PartitionRecord, TopicRecord};
-pub use operation::{Move, NotUnderstood, Operation};
+pub use catalog::{Catalog, MemberRecord, NodeRecord, TopicRecord};
+pub use electorate::{electorate, majority};
+pub use operation::{Founder, Move, NotUnderstood, Operation, Step};
 pub use outcome::Outcome;
+pub use partition::{PartitionRecord, Stage};
 pub use placement::{Placement, place};
 pub use published::Published;
+pub use topic::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX, TOPICS_MAX};
 
 /// What a node knows of its cluster at one moment. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,6 +18,8 @@ mod fetching;
 mod hostile;
 #[path = "shard_loopback/leadership.rs"]
 mod leadership;
+#[path = "shard_loopback/moving.rs"]
+mod moving;
 #[path = "shard_loopback/producing.rs"]
 mod producing;
 #[path = "shard_loopback/restarting.rs"]

@@ -173,12 +173,8 @@ impl<P: Platform> Fetcher<P> {
         let now = self.client.inner.platform.now();
         let patience = self.config.leader_patience;
         let is_lost = |(lost, since): (u32, Instant)| lost == epoch && now.since(since) >= patience;
-        let others: Vec<u16> = info
-            .voters
-            .iter()
-            .copied()
-            .filter(|voter| *voter != node)
-            .collect();
+        let mut others = info.readers();
+        others.retain(|reader| *reader != node);
         if self
             .source
             .leader_lost

@@ -143,6 +143,7 @@ impl World {
             version: self.version,
             view: 1,
             primary: self.primary,
+            members: Vec::new(),
             nodes: self.nodes.clone(),
             topics: topics.map(topic).collect(),
         }
@@ -226,6 +227,13 @@ impl World {
                     Some(_) => ControlReply::TopicDeleted,
                     None => ControlReply::Refused(Refusal::unknown_topic(name)),
                 }
+            }
+            ControlOperation::AlterTopic { .. }
+            | ControlOperation::AddNode { .. }
+            | ControlOperation::RemoveNode { .. }
+            | ControlOperation::RecoverNode { .. } => {
+                self.version += 1;
+                ControlReply::Accepted
             }
         };
         self.sessions

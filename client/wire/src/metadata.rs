@@ -13,7 +13,9 @@ pub struct ClusterMetadata {
     pub view: u64,
     /// The primary of that view.
     pub primary: u16,
-    /// All nodes, by id.
+    /// The nodes that shall belong to the cluster, by id.
+    pub members: Vec<MemberInfo>,
+    /// Those of them that have ever registered, by id.
     pub nodes: Vec<NodeInfo>,
     /// The topics that were asked for, by name.
     pub topics: Vec<TopicInfo>,
@@ -35,6 +37,20 @@ impl ClusterMetadata {
         let topic = self.topics.iter().find(|topic| topic.name == name);
         topic.ok_or_else(|| Refusal::unknown_topic(name))
     }
+}
+
+/// A node that shall belong to the cluster.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// The node's id.
+    pub id: u16,
+    /// Where its control thread listens, as `IP:PORT`.
+    pub control_address: String,
+    /// Whether it shall leave.
+    pub is_leaving: bool,
+    /// The disk that counts as the node's, once it was heard with one. A node that says that it
+    /// has another one has lost everything, and takes part in nothing.
+    pub disk: Option<u64>,
 }
 
 /// A node and its addresses, each written as `IP:PORT`.
@@ -89,6 +105,39 @@ pub struct PartitionInfo {
     pub leader: u16,
     /// The leader's epoch.
     pub epoch: u32,
-    /// The nodes that hold it.
+    /// The nodes whose majority commits.
     pub voters: Vec<u16>,
+    /// While the voters change: those before the change, of whom a majority is needed as well.
+    pub previous: Vec<u16>,
+    /// While the voters change: nodes that are sent the records to become voters.
+    pub learners: Vec<u16>,
+    /// The nodes that shall hold it; the voters, unless these change or are about to.
+    pub replicas: Vec<u16>,
+    /// Those of the voters whose disk is lost.
+    pub absent: Vec<u16>,
+}
+
+impl PartitionInfo {
+    /// Whether the nodes that shall hold it do, and nobody else.
+    pub fn is_settled(&self) -> bool {
+        let lists = [&self.previous, &self.learners, &self.absent];
+        self.voters == self.replicas && lists.iter().all(|list| list.is_empty())
+    }
+
+    /// The nodes that have what is committed, but for what they have not heard of yet.
+    pub fn readers(&self) -> Vec<u16> {
+        let mut readers = self.holders();
+        let is_without = |node: &u16| self.learners.contains(node) || self.absent.contains(node);
+        readers.retain(|node| !is_without(node));
+        readers
+    }
+
+    /// The nodes that hold it or are sent it, in the order of their ids.
+    pub fn holders(&self) -> Vec<u16> {
+        let lists = [&self.voters, &self.previous, &self.learners];
+        let mut holders: Vec<u16> = lists.into_iter().flatten().copied().collect();
+        holders.sort_unstable();
+        holders.dedup();
+        holders
+    }
 }

@@ -45,6 +45,12 @@ pub enum Code {
     InvalidPartitions,
     /// More or fewer replicas than the cluster can hold.
     InvalidReplication,
+    /// No node of that id belongs to the cluster.
+    UnknownNode,
+    /// The node cannot be added, removed or recovered as things are.
+    InvalidNode,
+    /// These nodes cannot hold the partition.
+    InvalidReplicas,
     /// The session is unknown: never registered, or evicted since.
     UnknownSession,
     /// The request number is older than one already answered.
@@ -122,6 +128,17 @@ impl Refusal {
         Self::new(
             Code::UnknownTopic,
             format!("there is no topic \"{name}\": create it with `quorate topic create`"),
+        )
+    }
+
+    /// No node `id` belongs to the cluster.
+    pub fn unknown_node(id: u16) -> Self {
+        Self::new(
+            Code::UnknownNode,
+            format!(
+                "node {id} does not belong to the cluster: `quorate cluster status` shows the \
+                 nodes that do, `quorate cluster add` adds one"
+            ),
         )
     }
 

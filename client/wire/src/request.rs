@@ -107,4 +107,34 @@ pub enum ControlOperation {
         /// Its name.
         name: String,
     },
+    /// Changes which nodes shall hold a topic, or one partition of it. The records are brought
+    /// there; the metadata tells how far that is.
+    AlterTopic {
+        /// Its name.
+        name: String,
+        /// The partition's index; `None` for all.
+        partition: Option<u32>,
+        /// The nodes, each once.
+        replicas: Vec<u16>,
+    },
+    /// Has a node belong to the cluster, and stay if it was to leave.
+    AddNode {
+        /// Its id, from 1.
+        node: u16,
+        /// Where its control thread listens, as `IP:PORT`.
+        control_address: String,
+    },
+    /// Has a node leave: what it holds goes elsewhere, then it is dropped. The metadata tells how
+    /// far that is.
+    RemoveNode {
+        /// Its id.
+        node: u16,
+        /// Whether partitions for which there is no other node are to be held by fewer.
+        may_shrink: bool,
+    },
+    /// Gives up what was on the lost disk of a node, which is there again with an empty one.
+    RecoverNode {
+        /// Its id.
+        node: u16,
+    },
 }

@@ -43,6 +43,8 @@ pub enum ControlReply {
     TopicCreated(TopicInfo),
     /// The topic is gone.
     TopicDeleted,
+    /// The wish is known to the cluster, which fulfils it step by step.
+    Accepted,
     /// The operation was refused by the state that it met; nothing has changed.
     Refused(Refusal),
 }

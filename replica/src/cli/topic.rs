@@ -1,20 +1,28 @@
+mod alter;
+mod partition_row;
+
 use clap::{Args, Subcommand};
-use quorate_client::{PartitionDescription, TopicInfo};
+use quorate_client::TopicInfo;
 use serde::Serialize;
+
+use alter::Alter;
+use partition_row::PartitionRow;
 
 use super::connection::{connect, default_replication};
 use super::output::{self, Output};
 use super::{Failure, Global, block_on};
 
-/// Create, list, describe and delete topics.
+/// Create, list, describe, change and delete topics.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Topic {
     /// Create a topic
     Create(Create),
     /// List all topics
     List,
-    /// Show leader, epoch, replicas and offsets of each partition of a topic
+    /// Show leader, epoch, replicas and offsets of each partition of a topic, and what changes
     Describe(Name),
+    /// Change which nodes hold a topic, and wait until they do
+    Alter(Alter),
     /// Delete a topic and its records
     Delete(Name),
 }
@@ -46,6 +54,7 @@ impl Topic {
                 Self::Create(create) => create.run(global).await,
                 Self::List => list(global).await,
                 Self::Describe(topic) => describe(&topic.name, global).await,
+                Self::Alter(alter) => alter.run(global).await,
                 Self::Delete(topic) => delete(&topic.name, global).await,
             }
         })
@@ -111,6 +120,7 @@ async fn describe(name: &str, global: &Global) -> Result<(), Failure> {
                 "LOG START",
                 "HIGH WATERMARK",
                 "REPLICAS",
+                "CHANGE",
             ];
             let cells = partitions.iter().map(PartitionRow::cells).collect();
             output::print(&output::table(header, cells))?;
@@ -164,148 +174,4 @@ impl TopicRow {
 struct Description {
     name: String,
     partitions: Vec<PartitionRow>,
-}
-
-/// A partition; what only a replica can tell is null while no replica answers.
-#[derive(Debug, Serialize)]
-struct PartitionRow {
-    partition: u32,
-    id: u64,
-    leader: u16,
-    epoch: u32,
-    /// Whether the leader takes appends.
-    open: bool,
-    log_start_offset: Option<u64>,
-    high_watermark: Option<u64>,
-    replicas: Vec<ReplicaRow>,
-    error: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct ReplicaRow {
-    node: u16,
-    next_offset: Option<u64>,
-    in_sync: Option<bool>,
-}
-
-impl PartitionRow {
-    fn new(partition: &PartitionDescription) -> Self {
-        let PartitionDescription { info, status } = partition;
-        let told = status.as_ref().ok();
-        let replica = |node: &u16| {
-            let told = told.and_then(|status| status.replicas.iter().find(|it| it.node == *node));
-            ReplicaRow {
-                node: *node,
-                next_offset: told.map(|replica| replica.next_offset),
-                in_sync: told.map(|replica| replica.in_sync),
-            }
-        };
-        Self {
-            partition: info.index,
-            id: info.id,
-            leader: info.leader,
-            epoch: info.epoch,
-            open: told.is_some_and(|status| status.is_open),
-            log_start_offset: told.map(|status| status.log_start_offset),
-            high_watermark: told.map(|status| status.high_watermark),
-            replicas: info.voters.iter().map(replica).collect(),
-            error: status.as_ref().err().map(ToString::to_string),
-        }
-    }
-
-    fn cells(&self) -> [String; 7] {
-        let number = |number: Option<u64>| number.map_or("-".to_owned(), |it| it.to_string());
-        let closed = if self.open { "" } else { " (not open)" };
-        let replicas = self.replicas.iter().map(|replica| {
-            let behind = if replica.in_sync == Some(false) {
-                "!"
-            } else {
-                ""
-            };
-            format!("{}@{}{behind}", replica.node, number(replica.next_offset))
-        });
-        [
-            self.partition.to_string(),
-            self.id.to_string(),
-            format!("{}{closed}", self.leader),
-            self.epoch.to_string(),
-            number(self.log_start_offset),
-            number(self.high_watermark),
-            replicas.collect::<Vec<_>>().join(" "),
-        ]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use quorate_client::{Certainty, Error, PartitionInfo, PartitionStatus, ReplicaStatus};
-    use std::time::Duration;
-
-    use super::*;
-
-    fn info() -> PartitionInfo {
-        PartitionInfo {
-            id: 7,
-            index: 2,
-            leader: 1,
-            epoch: 4,
-            voters: vec![1, 3],
-        }
-    }
-
-    #[test]
-    fn a_partition_is_told_with_the_next_offset_of_every_replica() {
-        let status = PartitionStatus {
-            partition: 7,
-            node: 1,
-            leader: 1,
-            epoch: 4,
-            is_open: true,
-            log_start_offset: 0,
-            high_watermark: 10,
-            replicas: vec![
-                ReplicaStatus {
-                    node: 1,
-                    next_offset: 12,
-                    in_sync: true,
-                },
-                ReplicaStatus {
-                    node: 3,
-                    next_offset: 10,
-                    in_sync: false,
-                },
-            ],
-        };
-        let row = PartitionRow::new(&PartitionDescription {
-            info: info(),
-            status: Ok(status),
-        });
-        assert_eq!(
-            output::to_json(&row),
-            r#"{"partition":2,"id":7,"leader":1,"epoch":4,"open":true,"log_start_offset":0,"#
-                .to_owned()
-                + r#""high_watermark":10,"replicas":[{"node":1,"next_offset":12,"in_sync":true},"#
-                + r#"{"node":3,"next_offset":10,"in_sync":false}],"error":null}"#
-        );
-        assert_eq!(row.cells(), ["2", "7", "1", "4", "0", "10", "1@12 3@10!"]);
-    }
-
-    #[test]
-    fn a_partition_that_does_not_answer_still_shows_where_it_is() {
-        let error = Error::Deadline {
-            what: "describing".to_owned(),
-            after: Duration::from_secs(1),
-            certainty: Certainty::Definite,
-            last: None,
-        };
-        let row = PartitionRow::new(&PartitionDescription {
-            info: info(),
-            status: Err(error),
-        });
-        assert_eq!(
-            row.cells(),
-            ["2", "7", "1 (not open)", "4", "-", "-", "1@- 3@-"]
-        );
-        assert!(row.error.as_ref().unwrap().contains("describing"));
-    }
 }

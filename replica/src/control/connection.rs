@@ -394,6 +394,7 @@ mod tests {
     fn a_heartbeat_counts_only_on_the_link_of_its_own_incarnation() {
         let heartbeat = Heartbeat {
             incarnation: 5,
+            disk: 0,
             control_address: "127.0.0.1:7000".to_owned(),
             shard_addresses: Vec::new(),
             is_ready: true,
@@ -401,6 +402,7 @@ mod tests {
             is_stalled: false,
             leaderships: 0,
             lagging: Vec::new(),
+            done: Vec::new(),
         };
         let body = quorate_wire::encode(&heartbeat);
         let hello = |incarnation| PeerHello {

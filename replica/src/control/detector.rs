@@ -91,6 +91,29 @@ impl Detector {
             .is_some_and(|heard| heard.is_available(now))
     }
 
+    /// The disk with which `node` is heard.
+    pub(super) fn disk_of(&self, node: NodeId, now: Instant) -> Option<u64> {
+        let heard = self
+            .heard
+            .get(&node)
+            .filter(|heard| heard.is_present(now))?;
+        Some(heard.heartbeat.disk)
+    }
+
+    /// The partitions and epochs of which their leader tells that the present stage of a change of
+    /// voters has done its work.
+    pub(super) fn done(&self, catalog: &Catalog, now: Instant) -> BTreeSet<(u64, u32)> {
+        let present = self.heard.iter().filter(|(_, heard)| heard.is_present(now));
+        let told = present.flat_map(|(id, heard)| heard.heartbeat.done.iter().map(|it| (*id, *it)));
+        let leads = |from: NodeId, partition: u64| {
+            let record = catalog.partitions.get(&partition);
+            record.is_some_and(|record| record.leader == from)
+        };
+        told.filter(|(from, (partition, _))| leads(*from, *partition))
+            .map(|(_, it)| it)
+            .collect()
+    }
+
     /// What the primary should propose, the most urgent first; empty if all is as it should be.
     pub(super) fn decide(&mut self, catalog: &Catalog, now: Instant) -> Vec<Operation> {
         let is_stalled = |heard: &Heard| heard.heartbeat.is_stalled;
@@ -103,6 +126,8 @@ impl Detector {
         let up = up.filter_map(|(id, heard)| node_up(catalog, *id, &heard.heartbeat));
         let alive = catalog.nodes.values().filter(|node| node.is_alive);
         let down = alive.filter(|node| match self.heard.get(&node.id) {
+            // What it had is lost, however lively it is.
+            Some(heard) if !catalog.is_disk_of(node.id, heard.heartbeat.disk) => true,
             // It was there and said so itself, or it cannot do its work.
             Some(heard) if heard.is_present(now) && heard.heartbeat.is_stopping => true,
             Some(heard) if heard.is_present(now) && is_stalled(heard) => true,
@@ -158,11 +183,17 @@ impl Detector {
     }
 }
 
-/// The operation that registers `heartbeat`, unless the catalog says the same already.
+/// The operation that registers `heartbeat`, unless the catalog says the same already or would not
+/// take it.
 fn node_up(catalog: &Catalog, id: NodeId, heartbeat: &Heartbeat) -> Option<Operation> {
+    let disk = catalog.members.get(&id)?.disk;
+    if disk.is_some_and(|disk| disk != heartbeat.disk) && catalog.is_named(id) {
+        return None;
+    }
     let is_known = catalog.nodes.get(&id).is_some_and(|node| {
         let shards = node.shard_addresses.iter().map(ToString::to_string);
         node.is_alive
+            && disk == Some(heartbeat.disk)
             && node.incarnation == heartbeat.incarnation
             && node.control_address.to_string() == heartbeat.control_address
             && shards.eq(heartbeat.shard_addresses.iter().cloned())
@@ -170,6 +201,7 @@ fn node_up(catalog: &Catalog, id: NodeId, heartbeat: &Heartbeat) -> Option<Opera
     (!is_known).then(|| Operation::NodeUp {
         node: id.0,
         incarnation: heartbeat.incarnation,
+        disk: heartbeat.disk,
         control_address: heartbeat.control_address.clone(),
         shard_addresses: heartbeat.shard_addresses.clone(),
     })
@@ -178,10 +210,12 @@ fn node_up(catalog: &Catalog, id: NodeId, heartbeat: &Heartbeat) -> Option<Opera
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metadata::Founder;
 
     fn heartbeat(node: u16) -> Heartbeat {
         Heartbeat {
             incarnation: u64::from(node),
+            disk: 0,
             control_address: format!("127.0.0.1:{}", 7000 + node),
             shard_addresses: vec![format!("127.0.0.1:{}", 7100 + node)],
             is_ready: true,
@@ -189,6 +223,7 @@ mod tests {
             is_stalled: false,
             leaderships: 0,
             lagging: Vec::new(),
+            done: Vec::new(),
         }
     }
 
@@ -202,6 +237,14 @@ mod tests {
     fn cluster() -> (Detector, Catalog) {
         let mut detector = Detector::new(START);
         let mut catalog = Catalog::default();
+        let founder = |node| Founder {
+            node,
+            control_address: heartbeat(node).control_address,
+            disk: Some(0),
+        };
+        catalog.apply(&Operation::Found {
+            members: (1..=3).map(founder).collect(),
+        });
         for node in 1..=3 {
             detector.on_heartbeat(NodeId(node), heartbeat(node), START);
         }
@@ -318,6 +361,43 @@ mod tests {
             [Operation::NodeUp {
                 node: 3,
                 incarnation: 99,
+                ..
+            }]
+        ));
+    }
+
+    #[test]
+    fn a_node_that_has_lost_its_disk_is_down_until_it_may_come_with_another_one() {
+        let (mut detector, mut catalog) = cluster();
+        let name = "events".to_owned();
+        catalog.apply(&Operation::CreateTopic {
+            name,
+            partitions: 1,
+            replication: 3,
+        });
+        let emptied = Heartbeat {
+            incarnation: 99,
+            disk: 77,
+            ..heartbeat(3)
+        };
+        detector.on_heartbeat(NodeId(3), emptied, at(10));
+        let down = Operation::NodeDown {
+            node: 3,
+            incarnation: 3,
+        };
+        assert_eq!(
+            detector.decide(&catalog, at(10)),
+            std::slice::from_ref(&down)
+        );
+        catalog.apply(&down);
+        assert_eq!(detector.decide(&catalog, at(10)), []);
+        assert_eq!(detector.disk_of(NodeId(3), at(10)), Some(77));
+        catalog.apply(&Operation::RecoverNode { node: 3, disk: 77 });
+        assert!(matches!(
+            detector.decide(&catalog, at(10))[..],
+            [Operation::NodeUp {
+                node: 3,
+                disk: 77,
                 ..
             }]
         ));

@@ -346,6 +346,11 @@ impl<P: Platform> Driver<P> {
         }
     }
 
+    /// What a client is told that should have asked the primary.
+    pub(super) fn not_primary(&self) -> Refusal {
+        self.refusal(Rejection::NotPrimary)
+    }
+
     fn refusal(&self, reason: Rejection) -> Refusal {
         match reason {
             Rejection::NotPrimary => {

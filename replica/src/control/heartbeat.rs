@@ -14,6 +14,8 @@ use crate::shard::ShardStatus;
 pub(super) struct Heartbeat {
     /// Drawn when the node's process started.
     pub(super) incarnation: u64,
+    /// Which of the node's disks it runs on.
+    pub(super) disk: u64,
     /// Where its control thread listens.
     pub(super) control_address: String,
     /// Where each of its shards listens.
@@ -28,7 +30,13 @@ pub(super) struct Heartbeat {
     pub(super) leaderships: u32,
     /// Nodes that are behind in some partition that it leads.
     pub(super) lagging: Vec<u16>,
+    /// Partitions that it leads and whose voters change, with their epochs, where the stage of that
+    /// change has done its work.
+    pub(super) done: Vec<(u64, u32)>,
 }
+
+/// The most entries of [`Heartbeat::done`]: more than the primary lets change at once.
+pub(super) const DONE_MAX: usize = 256;
 
 impl Heartbeat {
     /// The frame that carries it.
@@ -71,6 +79,7 @@ pub(super) struct Summary {
     pub(super) leaderships: u32,
     pub(super) under_replicated: u32,
     pub(super) lagging: std::collections::BTreeSet<NodeId>,
+    pub(super) done: Vec<(u64, u32)>,
     pub(super) appended_records: u64,
     pub(super) appended_bytes: u64,
 }
@@ -111,6 +120,8 @@ impl ShardsWatch {
             sum.leaderships += summary.leaderships;
             sum.under_replicated += summary.under_replicated;
             sum.lagging.extend(&summary.lagging);
+            let done = summary.done.iter().map(|(id, epoch)| (*id, epoch.0));
+            sum.done.extend(done.take(DONE_MAX - sum.done.len()));
             sum.appended_records += shard.status.appended_records();
             sum.appended_bytes += shard.status.appended_bytes();
         }

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_vsr::NodeId;
 
 use super::operation::Move;
+use super::partition::Stage;
 use super::{Catalog, PartitionRecord};
 
 /// The most moves of one operation: each costs its partition a short pause, so a large imbalance is
 /// mended in several steps, each of which is reported back before the next.
 pub const MOVES_MAX: usize = 256;
 
-/// New leaders for all partitions that `is_vacant` names and of which some voter is alive.
+/// New leaders for all partitions that `is_vacant` names and that some live node may lead.
 ///
-/// Each goes to its live voter with the fewest leaderships, counting those given out earlier in the
-/// same call, so that the partitions of a dead node spread over all that remain.
+/// Each goes where [`choose_leader`] says, counting the leaderships given out earlier in the same
+/// call, so that the partitions of a dead node spread over all that remain.
 pub fn fill_vacancies(
     catalog: &Catalog,
     is_vacant: impl Fn(&PartitionRecord) -> bool,
@@ -23,15 +24,10 @@ pub fn fill_vacancies(
         .partitions
         .values()
         .partition(|partition| is_vacant(partition));
-    let mut counts = counts(catalog, led.into_iter());
+    let mut counts = leaderships(catalog, led.into_iter());
     let mut moves = Vec::new();
     for partition in vacant {
-        let voters = partition.voters.iter();
-        let Some(leader) = voters
-            .filter(|id| counts.contains_key(id))
-            .min_by_key(|id| (counts[id], **id))
-            .copied()
-        else {
+        let Some(leader) = choose_leader(partition, &counts) else {
             continue;
         };
         *counts.entry(leader).or_default() += 1;
@@ -40,11 +36,38 @@ pub fn fill_vacancies(
     moves
 }
 
+/// The node among those in `counts`, the live ones with their numbers of leaderships, that leads
+/// `partition` from now on: the one with the fewest.
+///
+/// While its voters change, one that counts both before and after the change is better than one
+/// that counts only after it, and that than one that is about to go.
+pub(super) fn choose_leader(
+    partition: &PartitionRecord,
+    counts: &BTreeMap<NodeId, u32>,
+) -> Option<NodeId> {
+    let rank = |id: &NodeId| {
+        let is_target = partition.voters.contains(id);
+        let is_both = partition.previous.is_empty() || partition.previous.contains(id);
+        match (is_target, is_both) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, _) => 2,
+        }
+    };
+    let fit = counts
+        .iter()
+        .filter(|(id, _)| partition.may_be_led_by(**id));
+    let best = fit.min_by_key(|(id, count)| (rank(id), **count, **id));
+    best.map(|(id, _)| *id)
+}
+
 /// Moves that bring the live nodes' numbers of leaderships as close together as the voters allow.
 ///
-/// A node that is `lagging` gets nothing: it would first have to fetch what it lacks.
+/// A node that is `lagging` gets nothing: it would first have to fetch what it lacks. Neither does
+/// one that leaves. Partitions whose voters change are left alone.
 pub fn balance(catalog: &Catalog, lagging: &BTreeSet<NodeId>) -> Vec<Move> {
-    let mut counts = counts(catalog, catalog.partitions.values());
+    let mut counts = leaderships(catalog, catalog.partitions.values());
+    let staying = catalog.staying();
     let mut leaders = BTreeMap::new();
     loop {
         let moved_before = leaders.len();
@@ -52,14 +75,15 @@ pub fn balance(catalog: &Catalog, lagging: &BTreeSet<NodeId>) -> Vec<Move> {
             if leaders.len() == MOVES_MAX {
                 break;
             }
-            if leaders.contains_key(&partition.id) {
+            if leaders.contains_key(&partition.id) || partition.stage() != Stage::Rest {
                 continue;
             }
             let Some(leads) = counts.get(&partition.leader).copied() else {
                 continue;
             };
             let voters = partition.voters.iter();
-            let fit = voters.filter(|id| counts.contains_key(id) && !lagging.contains(id));
+            let able = voters.filter(|id| staying.contains(id) && partition.may_be_led_by(**id));
+            let fit = able.filter(|id| counts.contains_key(id) && !lagging.contains(id));
             let Some(least) = fit.min_by_key(|id| (counts[id], **id)).copied() else {
                 continue;
             };
@@ -78,7 +102,7 @@ pub fn balance(catalog: &Catalog, lagging: &BTreeSet<NodeId>) -> Vec<Move> {
 }
 
 /// How many of `partitions` each live node leads.
-fn counts<'a>(
+pub(super) fn leaderships<'a>(
     catalog: &Catalog,
     partitions: impl Iterator<Item = &'a PartitionRecord>,
 ) -> BTreeMap<NodeId, u32> {
@@ -105,7 +129,7 @@ mod tests {
     use super::super::tests::{catalog_of, with_topic};
     use super::*;
 
-    fn leaderships(catalog: &Catalog) -> Vec<usize> {
+    fn led(catalog: &Catalog) -> Vec<usize> {
         let led = |id| {
             catalog
                 .partitions
@@ -130,7 +154,7 @@ mod tests {
         let moves = fill_vacancies(&catalog, |partition| partition.leader == NodeId(2));
         assert_eq!(moves.len(), 4);
         apply(&mut catalog, &moves);
-        assert_eq!(leaderships(&catalog), [6, 0, 6]);
+        assert_eq!(led(&catalog), [6, 0, 6]);
     }
 
     #[test]
@@ -151,7 +175,7 @@ mod tests {
         }
         let moves = balance(&catalog, &BTreeSet::new());
         apply(&mut catalog, &moves);
-        let mut led = leaderships(&catalog);
+        let mut led = led(&catalog);
         led.sort_unstable();
         assert_eq!(led, [3, 3, 4]);
         assert_eq!(balance(&catalog, &BTreeSet::new()), []);

@@ -1,14 +1,18 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use quorate_vsr::{Epoch, NodeId};
+use quorate_vsr::NodeId;
+
+use super::PartitionRecord;
 
 /// The replicated state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalog {
     /// Grows by one with every operation that changed something.
     pub version: u64,
-    /// The nodes that have ever registered.
+    /// The nodes that shall belong to the cluster; empty until the first primary has filled it.
+    pub members: BTreeMap<NodeId, MemberRecord>,
+    /// The members that have ever registered.
     pub nodes: BTreeMap<NodeId, NodeRecord>,
     /// The topics, by name.
     pub topics: BTreeMap<String, TopicRecord>,
@@ -16,6 +20,20 @@ pub struct Catalog {
     pub partitions: BTreeMap<u64, PartitionRecord>,
     /// The id that the next new partition gets. Ids start at 1 and are never used again.
     pub next_partition: u64,
+}
+
+/// A node that shall belong to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// Where its control thread listens.
+    pub control_address: SocketAddr,
+    /// Whether it shall leave: nothing new is given to it, and what it holds goes elsewhere.
+    pub is_leaving: bool,
+    /// The disk that counts as the node's; `None` until it was heard with one.
+    ///
+    /// What the node holds and has promised is on that disk. With any other it has forgotten all
+    /// of it, and takes part in nothing until the cluster was told that the old one is lost.
+    pub disk: Option<u64>,
 }
 
 /// A node that has registered.
@@ -42,27 +60,11 @@ pub struct TopicRecord {
     pub partitions: Vec<u64>,
 }
 
-/// A partition and who leads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionRecord {
-    /// Unique in the cluster and never used again.
-    pub id: u64,
-    /// The topic it belongs to.
-    pub topic: String,
-    /// Its place in the topic, from 0.
-    pub index: u32,
-    /// The node that leads it.
-    pub leader: NodeId,
-    /// The leader's epoch; from 1.
-    pub epoch: Epoch,
-    /// The nodes that hold it, sorted.
-    pub voters: Vec<NodeId>,
-}
-
 impl Default for Catalog {
     fn default() -> Self {
         Self {
             version: 0,
+            members: BTreeMap::new(),
             nodes: BTreeMap::new(),
             topics: BTreeMap::new(),
             partitions: BTreeMap::new(),
@@ -90,7 +92,17 @@ impl Catalog {
             .is_some_and(|record| record.incarnation == incarnation)
     }
 
-    /// The partitions of which `node` holds a replica in its shard `index` of `shards`.
+    /// Whether `disk` is the one that counts as the node's.
+    ///
+    /// While it is not, what this catalog says that the node holds is on another disk. The present
+    /// one knows nothing of it, and must not speak in its place.
+    pub fn is_disk_of(&self, node: NodeId, disk: u64) -> bool {
+        self.members
+            .get(&node)
+            .is_some_and(|member| member.disk == Some(disk))
+    }
+
+    /// The partitions of which `node` shall hold a replica in its shard `index` of `shards`.
     pub fn partitions_of_shard(
         &self,
         node: NodeId,
@@ -98,8 +110,39 @@ impl Catalog {
         shards: u32,
     ) -> impl Iterator<Item = &PartitionRecord> {
         self.partitions.values().filter(move |partition| {
-            partition.id % u64::from(shards) == u64::from(index) && partition.voters.contains(&node)
+            partition.id % u64::from(shards) == u64::from(index) && partition.is_held_by(node)
         })
+    }
+
+    /// The nodes that are alive.
+    pub fn alive(&self) -> BTreeSet<NodeId> {
+        let alive = self.nodes.values().filter(|node| node.is_alive);
+        alive.map(|node| node.id).collect()
+    }
+
+    /// The nodes that are alive and shall stay.
+    pub fn staying(&self) -> BTreeSet<NodeId> {
+        let mut staying = self.alive();
+        staying.retain(|id| self.is_staying(*id));
+        staying
+    }
+
+    /// Whether `node` shall belong to the cluster and not leave it.
+    pub fn is_staying(&self, node: NodeId) -> bool {
+        self.members
+            .get(&node)
+            .is_some_and(|member| !member.is_leaving)
+    }
+
+    /// Whether `node` holds a partition, or takes part in a change of one.
+    pub fn is_named(&self, node: NodeId) -> bool {
+        self.partitions.values().any(|it| it.names(node))
+    }
+
+    /// Whether `node` holds a partition, or shall hold one.
+    pub fn is_in_use(&self, node: NodeId) -> bool {
+        let is_wanted = |it: &PartitionRecord| it.is_wanted_at(node);
+        self.is_named(node) || self.partitions.values().any(is_wanted)
     }
 
     /// Where the shard of `node` that holds `partition` listens; `None` while it is unknown.

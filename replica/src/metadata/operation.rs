@@ -1,6 +1,5 @@
 use std::fmt;
 
-use quorate_wire::ControlOperation;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// The version of [`Operation`]'s shape; it stands before every encoded operation.
@@ -23,6 +22,46 @@ pub enum Operation {
         /// Its name.
         name: String,
     },
+    /// A client changes which nodes shall hold a topic, or one partition of it.
+    AlterTopic {
+        /// Its name.
+        name: String,
+        /// The partition's index; `None` for all.
+        partition: Option<u32>,
+        /// The nodes.
+        replicas: Vec<u16>,
+    },
+    /// The first primary tells who belongs to the cluster that it has founded.
+    Found {
+        /// The nodes.
+        members: Vec<Founder>,
+    },
+    /// A client adds a node, or changes its address, or has it stay after all.
+    AddNode {
+        /// The node.
+        node: u16,
+        /// Where its control thread listens, as `IP:PORT`.
+        control_address: String,
+    },
+    /// A client has a node leave: what it holds goes elsewhere, then it is dropped.
+    RemoveNode {
+        /// The node.
+        node: u16,
+        /// Whether partitions for which there is no other node are to be held by fewer.
+        may_shrink: bool,
+    },
+    /// A client gives up the disk of a node, with all that is on it.
+    RecoverNode {
+        /// The node.
+        node: u16,
+        /// The disk that takes the place of the lost one.
+        disk: u64,
+    },
+    /// The primary finds that a node that leaves has nothing left.
+    DropNode {
+        /// The node.
+        node: u16,
+    },
     /// The primary has heard a node that is not registered, not with this incarnation or not as
     /// alive.
     NodeUp {
@@ -30,6 +69,8 @@ pub enum Operation {
         node: u16,
         /// Which run of it.
         incarnation: u64,
+        /// Its disk.
+        disk: u64,
         /// Where its control thread listens, as `IP:PORT`.
         control_address: String,
         /// Where each of its shards listens, as `IP:PORT`.
@@ -47,6 +88,31 @@ pub enum Operation {
         /// Which partitions get which leader.
         moves: Vec<Move>,
     },
+    /// The primary takes changes of partitions' voters one stage further.
+    AdvanceReplicas {
+        /// Which partitions.
+        steps: Vec<Step>,
+    },
+}
+
+/// A node of a cluster that is founded.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Founder {
+    /// The node.
+    pub node: u16,
+    /// Where its control thread listens, as `IP:PORT`.
+    pub control_address: String,
+    /// Its disk, if it votes from the beginning.
+    pub disk: Option<u64>,
+}
+
+/// Takes the change of one partition's voters one stage further, in a new epoch.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The partition.
+    pub partition: u64,
+    /// The epoch whose stage has done its work; in any other it does nothing.
+    pub epoch: u32,
 }
 
 /// Gives one partition another leader, in a new epoch.
@@ -99,6 +165,41 @@ impl fmt::Display for Operation {
                 )
             }
             Self::DeleteTopic { name } => write!(f, "delete topic \"{}\"", name.escape_debug()),
+            Self::AlterTopic {
+                name,
+                partition,
+                replicas,
+            } => {
+                let name = name.escape_debug();
+                match partition {
+                    Some(index) => write!(f, "hold partition {index} of topic")?,
+                    None => f.write_str("hold topic")?,
+                }
+                write!(f, " \"{name}\" on nodes {replicas:?}")
+            }
+            Self::Found { members } => write!(f, "found a cluster of {} nodes", members.len()),
+            Self::AddNode {
+                node,
+                control_address,
+            } => {
+                let address = control_address.escape_debug();
+                write!(f, "add node {node} at {address}")
+            }
+            Self::RemoveNode { node, may_shrink } => {
+                let how = if *may_shrink {
+                    ", with fewer replicas if need be"
+                } else {
+                    ""
+                };
+                write!(f, "have node {node} leave{how}")
+            }
+            Self::RecoverNode { node, disk } => {
+                write!(
+                    f,
+                    "give up the disk of node {node}, which has disk {disk:016x} now"
+                )
+            }
+            Self::DropNode { node } => write!(f, "drop node {node}, which has left"),
             Self::NodeUp {
                 node, incarnation, ..
             } => write!(f, "node {node} is up, incarnation {incarnation:016x}"),
@@ -106,23 +207,9 @@ impl fmt::Display for Operation {
                 write!(f, "node {node} is down, incarnation {incarnation:016x}")
             }
             Self::MoveLeaders { moves } => write!(f, "move {} leaderships", moves.len()),
-        }
-    }
-}
-
-impl From<ControlOperation> for Operation {
-    fn from(operation: ControlOperation) -> Self {
-        match operation {
-            ControlOperation::CreateTopic {
-                name,
-                partitions,
-                replication,
-            } => Self::CreateTopic {
-                name,
-                partitions,
-                replication,
-            },
-            ControlOperation::DeleteTopic { name } => Self::DeleteTopic { name },
+            Self::AdvanceReplicas { steps } => {
+                write!(f, "change the voters of {} partitions", steps.len())
+            }
         }
     }
 }

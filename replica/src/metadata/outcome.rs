@@ -14,6 +14,8 @@ pub enum Outcome {
     },
     /// The topic was deleted.
     TopicDeleted,
+    /// The wish is part of the catalog now, or was already.
+    Accepted,
     /// Nothing has changed.
     Refused(Refusal),
 }
@@ -33,6 +35,7 @@ impl Outcome {
                 ControlReply::TopicCreated(info.unwrap_or(deleted))
             }
             Self::TopicDeleted => ControlReply::TopicDeleted,
+            Self::Accepted => ControlReply::Accepted,
             Self::Refused(refusal) => ControlReply::Refused(refusal),
         }
     }

@@ -28,7 +28,7 @@ struct Load {
 
 /// Places `partitions` new partitions on `replication` nodes each.
 ///
-/// The caller has made sure that so many nodes are registered.
+/// The caller has made sure that so many nodes are registered and shall stay.
 pub fn place(catalog: &Catalog, partitions: u32, replication: u16) -> Vec<Placement> {
     let mut loads = loads(catalog);
     assert!(
@@ -41,24 +41,22 @@ pub fn place(catalog: &Catalog, partitions: u32, replication: u16) -> Vec<Placem
 }
 
 fn loads(catalog: &Catalog) -> BTreeMap<NodeId, Load> {
-    let mut loads: BTreeMap<_, _> = catalog
-        .nodes
-        .values()
-        .map(|node| {
-            (
-                node.id,
-                Load {
-                    is_down: !node.is_alive,
-                    ..Load::default()
-                },
-            )
-        })
+    let nodes = catalog.nodes.values();
+    let staying = nodes.filter(|node| catalog.is_staying(node.id));
+    let load = |is_down| Load {
+        is_down,
+        ..Load::default()
+    };
+    let mut loads: BTreeMap<_, _> = staying
+        .map(|node| (node.id, load(!node.is_alive)))
         .collect();
     for partition in catalog.partitions.values() {
-        for voter in &partition.voters {
-            loads.entry(*voter).or_default().replicas += 1;
+        // A change under way is as good as done.
+        for replica in &partition.replicas {
+            loads.entry(*replica).and_modify(|load| load.replicas += 1);
         }
-        loads.entry(partition.leader).or_default().leaderships += 1;
+        let leader = loads.entry(partition.leader);
+        leader.and_modify(|load| load.leaderships += 1);
     }
     loads
 }

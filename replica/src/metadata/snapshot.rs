@@ -6,7 +6,7 @@ use quorate_vsr::{Epoch, NodeId};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::operation::NotUnderstood;
-use super::{Catalog, NodeRecord, PartitionRecord, TopicRecord};
+use super::{Catalog, MemberRecord, NodeRecord, PartitionRecord, TopicRecord};
 
 /// The version of the snapshot's shape; it stands before the bytes.
 const VERSION: u16 = 1;
@@ -15,8 +15,17 @@ const VERSION: u16 = 1;
 struct Snapshot {
     version: u64,
     next_partition: u64,
+    members: Vec<Member>,
     nodes: Vec<Node>,
     topics: Vec<Topic>,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct Member {
+    id: u16,
+    control_address: String,
+    is_leaving: bool,
+    disk: Option<u64>,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -40,11 +49,21 @@ struct Partition {
     leader: u16,
     epoch: u32,
     voters: Vec<u16>,
+    previous: Vec<u16>,
+    learners: Vec<u16>,
+    replicas: Vec<u16>,
+    absent: Vec<u16>,
 }
 
 impl Catalog {
     /// The whole catalog as bytes.
     pub fn encode(&self) -> Vec<u8> {
+        let members = self.members.iter().map(|(id, member)| Member {
+            id: id.0,
+            control_address: member.control_address.to_string(),
+            is_leaving: member.is_leaving,
+            disk: member.disk,
+        });
         let nodes = self.nodes.values().map(|node| Node {
             id: node.id.0,
             incarnation: node.incarnation,
@@ -67,6 +86,7 @@ impl Catalog {
         let snapshot = Snapshot {
             version: self.version,
             next_partition: self.next_partition,
+            members: members.collect(),
             nodes: nodes.collect(),
             topics: topics.collect(),
         };
@@ -81,7 +101,11 @@ impl Catalog {
             id,
             leader: partition.leader.0,
             epoch: partition.epoch.0,
-            voters: partition.voters.iter().map(|voter| voter.0).collect(),
+            voters: ids(&partition.voters),
+            previous: ids(&partition.previous),
+            learners: ids(&partition.learners),
+            replicas: ids(&partition.replicas),
+            absent: ids(&partition.absent),
         }
     }
 
@@ -101,6 +125,11 @@ impl Catalog {
             next_partition: snapshot.next_partition,
             ..Self::default()
         };
+        for member in snapshot.members {
+            let id = NodeId(member.id);
+            let record = member.decode().map_err(|_| not_understood)?;
+            catalog.members.insert(id, record);
+        }
         for node in snapshot.nodes {
             let record = node.decode().map_err(|_| not_understood)?;
             catalog.nodes.insert(record.id, record);
@@ -124,7 +153,11 @@ impl Catalog {
                 index,
                 leader: NodeId(partition.leader),
                 epoch: Epoch(partition.epoch),
-                voters: partition.voters.into_iter().map(NodeId).collect(),
+                voters: nodes(partition.voters),
+                previous: nodes(partition.previous),
+                learners: nodes(partition.learners),
+                replicas: nodes(partition.replicas),
+                absent: nodes(partition.absent),
             };
             self.partitions.insert(record.id, record);
         }
@@ -133,6 +166,24 @@ impl Catalog {
             partitions,
         };
         self.topics.insert(topic.name, record);
+    }
+}
+
+fn ids(nodes: &[NodeId]) -> Vec<u16> {
+    nodes.iter().map(|node| node.0).collect()
+}
+
+fn nodes(ids: Vec<u16>) -> Vec<NodeId> {
+    ids.into_iter().map(NodeId).collect()
+}
+
+impl Member {
+    fn decode(self) -> Result<MemberRecord, std::net::AddrParseError> {
+        Ok(MemberRecord {
+            control_address: self.control_address.parse()?,
+            is_leaving: self.is_leaving,
+            disk: self.disk,
+        })
     }
 }
 

@@ -1,18 +1,42 @@
 use super::*;
 use quorate_vsr::Epoch;
-use quorate_wire::{Code, TOPIC_NAME_BYTES_MAX};
+use quorate_wire::{Code, Refusal, TOPIC_NAME_BYTES_MAX};
+
+fn control_address(node: u16) -> String {
+    format!("127.0.0.1:{}", 7000 + 10 * node)
+}
 
 pub(super) fn node_up(node: u16, incarnation: u64) -> Operation {
+    node_up_with(node, incarnation, 0)
+}
+
+pub(super) fn node_up_with(node: u16, incarnation: u64, disk: u64) -> Operation {
     Operation::NodeUp {
         node,
         incarnation,
-        control_address: format!("127.0.0.1:{}", 7000 + 10 * node),
+        disk,
+        control_address: control_address(node),
         shard_addresses: vec![format!("127.0.0.1:{}", 7001 + 10 * node)],
+    }
+}
+
+pub(super) fn add(node: u16) -> Operation {
+    Operation::AddNode {
+        node,
+        control_address: control_address(node),
     }
 }
 
 pub(super) fn catalog_of(nodes: u16) -> Catalog {
     let mut catalog = Catalog::default();
+    let founder = |node| Founder {
+        node,
+        control_address: control_address(node),
+        disk: Some(0),
+    };
+    catalog.apply(&Operation::Found {
+        members: (1..=nodes).map(founder).collect(),
+    });
     for node in 1..=nodes {
         catalog.apply(&node_up(node, 1));
     }
@@ -36,16 +60,26 @@ pub(super) fn with_topic(mut catalog: Catalog, partitions: u32, replication: u16
     catalog
 }
 
-fn refusal(catalog: &mut Catalog, operation: &Operation) -> Code {
+/// Why the catalog refuses `operation`, which changes nothing.
+pub(super) fn refused(catalog: &mut Catalog, operation: &Operation) -> Refusal {
     let before = catalog.clone();
     let Some(Outcome::Refused(refusal)) = catalog.apply(operation) else {
         panic!("{operation:?} was not refused");
     };
     assert_eq!(*catalog, before);
-    refusal.code
+    refusal
 }
 
-fn down(node: u16, incarnation: u64) -> Operation {
+fn refusal(catalog: &mut Catalog, operation: &Operation) -> Code {
+    refused(catalog, operation).code
+}
+
+/// Applies what nothing speaks against.
+pub(super) fn accepted(catalog: &mut Catalog, operation: &Operation) {
+    assert_eq!(catalog.apply(operation), Some(Outcome::Accepted));
+}
+
+pub(super) fn down(node: u16, incarnation: u64) -> Operation {
     Operation::NodeDown { node, incarnation }
 }
 
@@ -204,7 +238,19 @@ fn a_move_decided_on_an_older_epoch_does_nothing() {
 #[test]
 fn a_snapshot_gives_back_the_same_catalog() {
     let mut catalog = with_topic(catalog_of(3), 9, 2);
+    let leaving = Operation::RemoveNode {
+        node: 3,
+        may_shrink: true,
+    };
+    accepted(&mut catalog, &leaving);
     catalog.apply(&down(1, 1));
+    accepted(&mut catalog, &add(4));
+    for (partition, epoch) in catalog.partitions.values_mut().zip(2..) {
+        partition.epoch = Epoch(epoch);
+        partition.previous = vec![NodeId(1)];
+        partition.learners = vec![NodeId(2), NodeId(4)];
+        partition.absent = vec![NodeId(3)];
+    }
     assert_eq!(Catalog::decode(&catalog.encode()), Ok(catalog));
     assert!(Catalog::decode(b"").is_err());
     assert!(Catalog::decode(b"\x01\x00nonsense").is_err());

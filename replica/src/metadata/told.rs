@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 
 use quorate_vsr::NodeId;
-use quorate_wire::{ClusterMetadata, Code, NodeInfo, PartitionInfo, Refusal, Response, TopicInfo};
+use quorate_wire::{
+    ClusterMetadata, Code, MemberInfo, NodeInfo, PartitionInfo, Refusal, Response, TopicInfo,
+};
 
-use super::{Catalog, Metadata, NodeRecord, PartitionRecord, TopicRecord};
+use super::{Catalog, MemberRecord, Metadata, NodeRecord, PartitionRecord, TopicRecord};
 
 impl Metadata {
     /// The answer of node `me`, in its life `incarnation`, to a client that asks for `topics`.
@@ -48,11 +50,13 @@ impl Metadata {
                 asked.map(|topic| catalog.topic_info(topic)).collect()
             }
         };
+        let members = catalog.members.iter();
         ClusterMetadata {
             cluster: self.cluster.0,
             version: catalog.version,
             view: self.view.0,
             primary: self.primary.0,
+            members: members.map(|(id, member)| member.info(*id)).collect(),
             nodes: catalog.nodes.values().map(NodeRecord::info).collect(),
             topics,
         }
@@ -69,6 +73,17 @@ impl Catalog {
         TopicInfo {
             name: topic.name.clone(),
             partitions,
+        }
+    }
+}
+
+impl MemberRecord {
+    fn info(&self, id: NodeId) -> MemberInfo {
+        MemberInfo {
+            id: id.0,
+            control_address: self.control_address.to_string(),
+            is_leaving: self.is_leaving,
+            disk: self.disk,
         }
     }
 }
@@ -95,7 +110,15 @@ impl PartitionRecord {
             index: self.index,
             leader: self.leader.0,
             epoch: self.epoch.0,
-            voters: self.voters.iter().map(|voter| voter.0).collect(),
+            voters: ids(&self.voters),
+            previous: ids(&self.previous),
+            learners: ids(&self.learners),
+            replicas: ids(&self.replicas),
+            absent: ids(&self.absent),
         }
     }
+}
+
+fn ids(nodes: &[NodeId]) -> Vec<u16> {
+    nodes.iter().map(|node| node.0).collect()
 }

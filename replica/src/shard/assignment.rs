@@ -1,4 +1,5 @@
-//! Follows the metadata: tells the partitions who leads them, opens new ones, removes deleted ones.
+//! Follows the metadata: tells the partitions who leads them, opens new ones, removes those that
+//! were deleted or have moved to other nodes.
 //!
 //! Two tasks do this. Who leads is told at once, without waiting for anything, for that is what
 //! everybody waits for when a node has died. Opening and removing take their time, one step after
@@ -15,12 +16,13 @@ use quorate_platform::Platform;
 use quorate_vsr::partition::Event;
 use quorate_wire::{Code, Refusal};
 
+use super::effect::leadership_lost;
 use super::link_queue::LinkQueue;
 use super::opening::{self, OPENING_MAX};
 use super::state::{LinkKey, PeerNode, State};
 use super::{Shard, link};
 use crate::error::NodeError;
-use crate::metadata::Catalog;
+use crate::metadata::{Catalog, PartitionRecord, Stage};
 
 /// Tells the partitions who leads them, until the shard stops.
 pub(super) async fn tell_leaders<P: Platform>(shard: Rc<Shard<P>>) {
@@ -42,7 +44,7 @@ pub(super) async fn hold<P: Platform>(shard: Rc<Shard<P>>, mut leftover: BTreeSe
     let published = shard.metadata.subscribe();
     loop {
         let catalog = current(&shard);
-        let removed = remove_deleted(&shard, &catalog, &mut leftover).await;
+        let removed = remove_unneeded(&shard, &catalog, &mut leftover).await;
         let opened = match removed {
             Ok(()) => open_missing(&shard, &catalog, &mut leftover).await,
             Err(error) => Err(error),
@@ -108,18 +110,18 @@ async fn open_missing<P: Platform>(
     Ok(())
 }
 
-/// Removes what the control plane has deleted.
+/// Removes what the control plane has deleted, or has moved to other nodes.
 ///
 /// The facts go first: a folder without facts is known to hold nothing, while facts without a
 /// folder would speak of records that are gone.
-async fn remove_deleted<P: Platform>(
+async fn remove_unneeded<P: Platform>(
     shard: &Rc<Shard<P>>,
     catalog: &Catalog,
     leftover: &mut BTreeSet<u64>,
 ) -> Result<(), NodeError> {
-    let held = shard.state.borrow().deleted(catalog);
+    let held = shard.state.borrow().unneeded(catalog);
     for &id in &held {
-        shard.state.borrow_mut().give_up(id);
+        shard.state.borrow_mut().give_up(id, catalog);
     }
     let fact_write = shard.state.borrow().next_fact_write();
     while !held.is_empty()
@@ -131,7 +133,7 @@ async fn remove_deleted<P: Platform>(
     let orphaned: Vec<_> = leftover
         .iter()
         .copied()
-        .filter(|id| catalog.is_deleted(*id))
+        .filter(|id| shard.state.borrow().is_needless(catalog, *id))
         .collect();
     for id in held.into_iter().chain(orphaned) {
         if shard.is_over() {
@@ -165,7 +167,7 @@ impl<P: Platform> State<P> {
         }
         let mut new = Vec::new();
         for partition in catalog.partitions_of_shard(self.node, self.index, self.shards) {
-            for &node in partition.voters.iter().filter(|node| **node != self.node) {
+            for node in partition.named().into_iter().filter(|id| *id != self.node) {
                 let Some(peer) = self.peers.get(&node).filter(|peer| peer.shards > 0) else {
                     continue;
                 };
@@ -205,43 +207,74 @@ impl<P: Platform> State<P> {
         if record.epoch > partition.assigned {
             partition.assigned = record.epoch;
             let (epoch, leader) = (record.epoch, record.leader);
-            let voters = record.voters.clone();
+            let (voters, previous) = (record.voters.clone(), record.previous.clone());
+            let learners = record.learners.clone();
+            partition.is_changing = record.stage() != Stage::Rest;
             self.step(
                 id,
                 Event::Assign {
                     epoch,
                     leader,
                     voters,
-                    previous: Vec::new(),
-                    learners: Vec::new(),
+                    previous,
+                    learners,
                 },
             );
         }
     }
 
     /// Partitions that this shard shall hold and does not.
+    ///
+    /// None before the control plane knows this run of the node. Until then the catalog may be from
+    /// long ago, and a replica that begins with nothing must not take part in what was said long
+    /// ago: it may have held records and promises on a disk that was lost, or have dropped them
+    /// when others took its place. What the catalog says of the node since its registration is said
+    /// of the disk with which it has registered.
     fn missing(&self, catalog: &Catalog) -> Vec<u64> {
+        if !catalog.is_registered(self.node, self.incarnation) {
+            return Vec::new();
+        }
         let wanted = catalog.partitions_of_shard(self.node, self.index, self.shards);
         let missing = wanted.filter(|wanted| !self.partitions.contains_key(&wanted.id));
         missing.map(|partition| partition.id).collect()
     }
 
-    fn deleted(&self, catalog: &Catalog) -> Vec<u64> {
-        self.partitions
-            .keys()
-            .copied()
-            .filter(|id| catalog.is_deleted(*id))
-            .collect()
+    fn unneeded(&self, catalog: &Catalog) -> Vec<u64> {
+        let held = self.partitions.iter();
+        let unneeded = held.filter(|(id, partition)| {
+            let record = catalog.partitions.get(id);
+            // A leader that has heard of a later epoch may have asked for a promise to it, and
+            // that may be an epoch in which the node holds the partition again.
+            let is_current = record.is_none_or(|record| partition.replica.epoch() <= record.epoch);
+            is_current && self.is_needless(catalog, **id)
+        });
+        unneeded.map(|(id, _)| *id).collect()
     }
 
-    /// Refuses all who wait for a deleted partition, and has its facts removed.
+    /// Whether what this node has of a partition is needed by nobody: the partition was deleted, or
+    /// no epoch names the node any more, so that others have all of it.
     ///
-    /// What producers wait for may have been committed, and read, before the deletion.
-    fn give_up(&mut self, id: u64) {
+    /// What the node has promised goes with it. That is no harm, for it begins anew only in an
+    /// epoch that was given out later (see [`missing`](Self::missing)).
+    fn is_needless(&self, catalog: &Catalog, id: u64) -> bool {
+        let is_elsewhere = |record: &PartitionRecord| {
+            !record.names(self.node) && catalog.is_registered(self.node, self.incarnation)
+        };
+        catalog.is_deleted(id) || catalog.partitions.get(&id).is_some_and(is_elsewhere)
+    }
+
+    /// Refuses all who wait for a partition that was deleted or moved, and has its facts removed.
+    ///
+    /// What producers wait for may have been committed, and read, before that.
+    fn give_up(&mut self, id: u64, catalog: &Catalog) {
         let Some(mut partition) = self.remove(id) else {
             return;
         };
-        partition.refuse_waiting(&deleted_meanwhile(id));
+        let refusal = match catalog.is_deleted(id) {
+            true => deleted_meanwhile(id),
+            false => leadership_lost(id),
+        };
+        partition.refuse_waiting(&refusal);
         if partition.is_writing {
             self.condemned.insert(id);
         }

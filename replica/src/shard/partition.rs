@@ -29,6 +29,8 @@ pub(super) struct Partition<D: Disk> {
     pub(super) is_queued: bool,
     /// The newest epoch that the control plane's word has been taken in for.
     pub(super) assigned: Epoch,
+    /// Whether its voters change in that epoch.
+    pub(super) is_changing: bool,
     /// What the partition adds to the shard's status.
     pub(super) standing: Standing,
 }
@@ -46,6 +48,7 @@ impl<D: Disk> Partition<D> {
             is_writing: false,
             is_queued: false,
             assigned: Epoch(0),
+            is_changing: false,
             standing: Standing::default(),
         }
     }

@@ -125,7 +125,7 @@ impl<P: Platform> State<P> {
 
     /// Takes up a partition that was opened.
     pub(super) fn insert(&mut self, id: u64, partition: Partition<P>) {
-        self.tally.add(&partition.standing);
+        self.tally.add(id, &partition.standing);
         self.partitions.insert(id, partition);
         self.status.publish(self.tally.summary());
     }
@@ -142,7 +142,7 @@ impl<P: Platform> State<P> {
     /// Gives a partition up, with all that refers to it.
     pub(super) fn remove(&mut self, id: u64) -> Option<Partition<P>> {
         let partition = self.partitions.remove(&id)?;
-        self.tally.remove(&partition.standing);
+        self.tally.remove(id, &partition.standing);
         self.status.publish(self.tally.summary());
         for timer in [Timer::Resend, Timer::Commit, Timer::SaveWatermark] {
             self.deadlines.disarm((id, timer));
@@ -248,15 +248,20 @@ impl<P: Platform> State<P> {
         };
         let (replica, before) = (&partition.replica, &partition.standing);
         let leads = replica.is_open();
-        if before.leads == leads && replica.lagging().eq(before.lagging.iter().copied()) {
+        // Changes are rare, and looking after them costs more than the rest.
+        let is_done = partition.is_changing && replica.change_progress().is_some();
+        let done = is_done.then(|| replica.epoch());
+        let is_as_before = before.leads == leads && before.done == done;
+        if is_as_before && replica.lagging().eq(before.lagging.iter().copied()) {
             return;
         }
         let standing = Standing {
             leads,
+            done,
             lagging: replica.lagging().collect(),
         };
-        self.tally.remove(&partition.standing);
-        self.tally.add(&standing);
+        self.tally.remove(id, &partition.standing);
+        self.tally.add(id, &standing);
         partition.standing = standing;
         self.status.publish(self.tally.summary());
     }

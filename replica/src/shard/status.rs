@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use quorate_vsr::NodeId;
+use quorate_vsr::{Epoch, NodeId};
 
 /// How a shard is: written by the shard, read by the control thread without waiting.
 ///
@@ -27,6 +27,9 @@ pub struct ShardSummary {
     pub under_replicated: u32,
     /// The nodes that are behind in at least one of the partitions that the shard leads.
     pub lagging: BTreeSet<NodeId>,
+    /// The partitions that the shard leads whose voters change, and where the stage of that change
+    /// has done its work, with their epochs.
+    pub done: BTreeMap<u64, Epoch>,
 }
 
 impl ShardStatus {

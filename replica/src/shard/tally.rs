@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_vsr::NodeId;
+use quorate_vsr::{Epoch, NodeId};
 
 use super::ShardSummary;
 
@@ -9,6 +9,8 @@ use super::ShardSummary;
 pub(super) struct Standing {
     /// Whether the shard leads the partition, open for appends.
     pub(super) leads: bool,
+    /// The epoch whose stage in a change of voters has done its work, if this shard leads it.
+    pub(super) done: Option<Epoch>,
     /// The followers that lack something from before the opening; sorted.
     pub(super) lagging: Vec<NodeId>,
 }
@@ -21,19 +23,23 @@ pub(super) struct Tally {
     leaderships: u32,
     under_replicated: u32,
     lagging: BTreeMap<NodeId, u32>,
+    done: BTreeMap<u64, Epoch>,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, standing: &Standing) {
+    pub(super) fn add(&mut self, partition: u64, standing: &Standing) {
         self.replicas += 1;
         self.leaderships += u32::from(standing.leads);
         self.under_replicated += u32::from(!standing.lagging.is_empty());
         for node in &standing.lagging {
             *self.lagging.entry(*node).or_default() += 1;
         }
+        if let Some(epoch) = standing.done {
+            self.done.insert(partition, epoch);
+        }
     }
 
-    pub(super) fn remove(&mut self, standing: &Standing) {
+    pub(super) fn remove(&mut self, partition: u64, standing: &Standing) {
         self.replicas -= 1;
         self.leaderships -= u32::from(standing.leads);
         self.under_replicated -= u32::from(!standing.lagging.is_empty());
@@ -47,6 +53,9 @@ impl Tally {
                 self.lagging.remove(node);
             }
         }
+        if standing.done.is_some() {
+            self.done.remove(&partition);
+        }
     }
 
     pub(super) fn summary(&self) -> ShardSummary {
@@ -55,6 +64,7 @@ impl Tally {
             leaderships: self.leaderships,
             under_replicated: self.under_replicated,
             lagging: self.lagging.keys().copied().collect::<BTreeSet<_>>(),
+            done: self.done.clone(),
         }
     }
 }
@@ -68,26 +78,44 @@ mod tests {
         let mut tally = Tally::default();
         let leading = Standing {
             leads: true,
+            done: None,
             lagging: Vec::new(),
         };
         let behind = Standing {
             leads: true,
+            done: None,
             lagging: vec![NodeId(2), NodeId(3)],
         };
         let one_behind = Standing {
             leads: true,
+            done: None,
             lagging: vec![NodeId(3)],
         };
-        tally.add(&leading);
-        tally.add(&behind);
-        tally.add(&one_behind);
-        tally.remove(&behind);
-        tally.add(&leading);
+        tally.add(1, &leading);
+        tally.add(2, &behind);
+        tally.add(3, &one_behind);
+        tally.remove(2, &behind);
+        tally.add(2, &leading);
         let summary = tally.summary();
         assert_eq!(summary.lagging, BTreeSet::from([NodeId(3)]));
         assert_eq!((summary.leaderships, summary.under_replicated), (3, 1));
-        tally.remove(&one_behind);
+        tally.remove(3, &one_behind);
         assert_eq!(tally.summary().lagging, BTreeSet::new());
         assert_eq!(tally.summary().replicas, 2);
+    }
+
+    #[test]
+    fn a_stage_that_is_done_is_told_until_the_next_begins() {
+        let mut tally = Tally::default();
+        let done = Standing {
+            leads: true,
+            done: Some(Epoch(4)),
+            lagging: Vec::new(),
+        };
+        tally.add(7, &done);
+        assert_eq!(tally.summary().done, BTreeMap::from([(7, Epoch(4))]));
+        tally.remove(7, &done);
+        tally.add(7, &Standing::default());
+        assert_eq!(tally.summary().done, BTreeMap::new());
     }
 }

@@ -1,6 +1,6 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quorate_batch::{BatchBuilder, BatchHeader, Batches, Producer, records};
@@ -13,6 +13,15 @@ use crate::rig::CLUSTER;
 
 /// A test that waits this long for an answer has failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Looks again and again until it is so.
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it did not come true: {what}");
+        std::thread::yield_now();
+    }
+}
 
 /// One connection to a shard, spoken to in raw frames.
 pub(crate) struct Client {
@@ -145,11 +154,17 @@ impl Client {
         acks: Acks,
         batch: &[u8],
     ) -> Result<u64, Refusal> {
-        match self.call(&Request::Produce { partition, acks }, batch).0 {
-            Response::Produced { base_offset } => Ok(base_offset),
-            Response::Refused(refusal) => Err(refusal),
-            other => panic!("{other:?} is no answer to a produce request"),
-        }
+        produced(self.call(&Request::Produce { partition, acks }, batch).0)
+    }
+
+    /// Begins to produce; [`receive_produced`](Self::receive_produced) waits for the answer.
+    pub(crate) fn send_produce(&mut self, partition: u64, batch: &[u8]) {
+        let acks = Acks::Quorum;
+        self.send(&Request::Produce { partition, acks }, batch);
+    }
+
+    pub(crate) fn receive_produced(&mut self) -> Result<u64, Refusal> {
+        produced(self.receive().1)
     }
 
     /// Produces again and again while the leader is not ready.
@@ -221,6 +236,14 @@ impl Client {
                 Ok(_) | Err(_) => std::thread::yield_now(),
             }
         }
+    }
+}
+
+fn produced(response: Response) -> Result<u64, Refusal> {
+    match response {
+        Response::Produced { base_offset } => Ok(base_offset),
+        Response::Refused(refusal) => Err(refusal),
+        other => panic!("{other:?} is no answer to a produce request"),
     }
 }
 

@@ -57,16 +57,18 @@ fn a_restarted_node_does_not_lead_before_it_is_registered() {
     for id in [known, given] {
         rig.client(1).produce_soon(id, &batch(&["before"]));
     }
+    let other = rig.create_partition(&[2, 1]);
+    rig.client(2).produce_soon(other, &batch(&["before"]));
     rig.kill_node(1);
     // One leadership is from before the restart, the other was given to a node that was down.
     rig.lead(given, 1);
     rig.start_unregistered(1);
-    // By the time that a newer partition has a majority, which needs this node, the older
-    // leaderships would have been taken up as well.
-    let newer = rig.create_partition(&[2, 1]);
-    rig.client(2).produce_soon(newer, &batch(&["first"]));
+    // By the time that another partition has a majority, which needs this node, the leaderships
+    // would have been taken up as well.
+    rig.lead(other, 2);
+    rig.client(2).produce_soon(other, &batch(&["first"]));
     for _ in 0..100 {
-        rig.client(2).produce(newer, &batch(&["more"])).unwrap();
+        rig.client(2).produce(other, &batch(&["more"])).unwrap();
     }
     let mut client = rig.client(1);
     for id in [known, given] {
@@ -137,7 +139,7 @@ fn a_stopping_node_answers_what_is_parked() {
 
 /// The folder goes after the answer that the partition is unknown; new partitions are opened by the
 /// same task, after it.
-fn wait_until_gone(rig: &mut Rig, node: u16, id: u64) {
+pub(crate) fn wait_until_gone(rig: &mut Rig, node: u16, id: u64) {
     let next = rig.create_partition(&[node]);
     rig.client(node).produce_soon(next, &batch(&["opened"]));
     assert!(!rig.partition_folder(node, id).exists(), "node {node}");

@@ -9,7 +9,7 @@ use futures_util::future::{Either, select};
 use quorate_platform::{Listener, Network};
 use quorate_replica::error::NodeError;
 use quorate_replica::metadata::{
-    Catalog, Metadata, NodeRecord, PartitionRecord, Published, TopicRecord,
+    Catalog, Metadata, NodeRecord, Operation, PartitionRecord, Published, Step, TopicRecord,
 };
 use quorate_replica::shard::{self, Setup, ShardStatus};
 use quorate_replica::stop::Stop;
@@ -17,7 +17,7 @@ use quorate_vsr::{Epoch, NodeId};
 use quorate_wire::ClusterId;
 use tempfile::TempDir;
 
-use crate::client::Client;
+use crate::client::{Client, wait_until};
 use crate::trouble::{Trouble, Troubled};
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0x5eed);
@@ -132,13 +132,18 @@ impl Rig {
         let id = self.catalog.next_partition;
         self.catalog.next_partition += 1;
         let topic = format!("topic-{id}");
+        let nodes = |ids: &[u16]| ids.iter().copied().map(NodeId).collect();
         let partition = PartitionRecord {
             id,
             topic: topic.clone(),
             index: 0,
             leader: NodeId(voters[0]),
             epoch: Epoch(1),
-            voters: voters.iter().map(|voter| NodeId(*voter)).collect(),
+            voters: nodes(voters),
+            previous: Vec::new(),
+            learners: Vec::new(),
+            replicas: nodes(voters),
+            absent: Vec::new(),
         };
         self.catalog.partitions.insert(id, partition);
         let record = TopicRecord {
@@ -158,10 +163,57 @@ impl Rig {
 
     /// Gives the partition to another leader, in a new epoch.
     pub(crate) fn lead(&mut self, id: u64, leader: u16) {
-        let partition = self.catalog.partitions.get_mut(&id).expect("it is there");
+        let partition = self.partition_mut(id);
         partition.leader = NodeId(leader);
         partition.epoch = partition.epoch.next();
         self.publish();
+    }
+
+    /// Has the partition held by these nodes, stage by stage, as its leaders report.
+    pub(crate) fn move_to(&mut self, id: u64, replicas: &[u16]) {
+        self.wish(id, replicas);
+        while let Some(awaits_leader) = self.catalog.partitions[&id].next_awaits_leader() {
+            if awaits_leader {
+                self.wait_done(id);
+            }
+            self.advance(id);
+        }
+    }
+
+    /// Who shall hold the partition; nothing happens yet.
+    pub(crate) fn wish(&mut self, id: u64, replicas: &[u16]) {
+        let replicas = replicas.iter().copied().map(NodeId).collect();
+        self.partition_mut(id).replicas = replicas;
+    }
+
+    /// Takes a change of the partition's voters one stage further.
+    pub(crate) fn advance(&mut self, id: u64) {
+        let epoch = self.catalog.partitions[&id].epoch.0;
+        let step = Step {
+            partition: id,
+            epoch,
+        };
+        self.catalog
+            .apply(&Operation::AdvanceReplicas { steps: vec![step] });
+        self.publish();
+    }
+
+    /// Waits until the leader has told that the stage of the change has done its work.
+    pub(crate) fn wait_done(&self, id: u64) {
+        let partition = &self.catalog.partitions[&id];
+        let statuses = &self.nodes[&partition.leader.0].statuses;
+        let status = &statuses[(id % u64::from(self.shards)) as usize];
+        wait_until("the stage has done its work", || {
+            status.summary().done.get(&id) == Some(&partition.epoch)
+        });
+    }
+
+    pub(crate) fn partition(&self, id: u64) -> &PartitionRecord {
+        &self.catalog.partitions[&id]
+    }
+
+    fn partition_mut(&mut self, id: u64) -> &mut PartitionRecord {
+        self.catalog.partitions.get_mut(&id).expect("it is there")
     }
 
     /// Tells all nodes what was decided.
