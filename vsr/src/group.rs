@@ -72,6 +72,7 @@
 
 mod checkpoint;
 mod checkpoint_transfer;
+mod choice;
 mod client_table;
 mod config;
 mod display;
@@ -83,7 +84,9 @@ mod journal;
 mod message;
 mod normal;
 mod prepare;
+mod promise;
 mod recovery;
+mod repair;
 mod request;
 mod state_transfer;
 mod superblock;
@@ -100,6 +103,7 @@ pub use effect::{Effect, Rejection};
 pub use event::Event;
 pub use message::Message;
 pub use prepare::{Checksum, Content, Head, Prepare};
+pub use promise::Promise;
 pub use recovery::Recovered;
 pub use superblock::Superblock;
 pub use timer::Timer;
@@ -111,7 +115,7 @@ use journal::Journal;
 use recovery::Damage;
 use state_transfer::{Fetch, Writing};
 use superblock::Superblocks;
-use view_change::{Phase, Promise};
+use view_change::Phase;
 
 /// What a replica is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -232,17 +236,7 @@ impl Replica {
             Message::StartViewChange { view, promised } => {
                 self.on_start_view_change(from, view, promised, effects);
             }
-            Message::DoViewChange {
-                view,
-                log_view,
-                head,
-                commit_number,
-            } => {
-                let promise = Promise {
-                    log_view,
-                    head,
-                    commit_number,
-                };
+            Message::DoViewChange { view, promise } => {
                 self.on_do_view_change(from, view, promise, effects);
             }
             Message::Recovery { view, nonce } => self.on_recovery(from, view, nonce, effects),
@@ -254,6 +248,12 @@ impl Replica {
             } => {
                 self.on_recovery_response(from, view, nonce, commit_number, head, effects);
             }
+            Message::GetPrepares {
+                from: op, until, ..
+            } => {
+                self.on_get_prepares(from, op, until, effects);
+            }
+            Message::NewPrepares { prepares, .. } => self.on_new_prepares(from, prepares, effects),
             Message::GetState { view, known } => self.on_get_state(from, view, &known, effects),
             Message::NewState {
                 view,
@@ -282,6 +282,7 @@ impl Replica {
             Timer::ViewChangeStalled => self.on_view_change_stalled(effects),
             Timer::ViewChangeResend => self.on_view_change_resend(effects),
             Timer::GetState => self.on_get_state_timeout(effects),
+            Timer::Repair => self.ask_for_repair(effects),
         }
     }
 
@@ -408,12 +409,6 @@ impl Replica {
     #[must_use]
     pub fn is_primary(&self) -> bool {
         self.status == Status::Normal && self.primary() == self.config.me
-    }
-
-    /// Whether the journal lost prepares that it has not got back yet.
-    #[must_use]
-    pub fn is_damaged(&self) -> bool {
-        self.damage.is_some()
     }
 
     /// The number of the last prepare in the journal.

@@ -72,6 +72,7 @@ fn carry_out_one(
     match effect {
         Effect::Send { to, message } => state.network.say(id, to, message),
         Effect::Append(prepare) => process.prepares.push_back(prepare),
+        Effect::Mend(_) => state.broken = Some(Broken::new("nothing was damaged")),
         Effect::Persist(superblock) => process.superblocks.push_back(superblock),
         Effect::PersistCheckpoint(checkpoint) => process.checkpoints.push_back(checkpoint),
         Effect::Execute { op, operation } => {

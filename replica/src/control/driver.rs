@@ -244,6 +244,7 @@ impl<P: Platform> Driver<P> {
         match effect {
             Effect::Send { to, message } => self.send(to, &message),
             Effect::Append(prepare) => self.store(Job::Append(prepare)),
+            Effect::Mend(prepare) => self.store(Job::Mend(prepare)),
             Effect::Persist(superblock) => self.store(Job::Persist(superblock)),
             Effect::PersistCheckpoint(checkpoint) => {
                 self.store(Job::PersistCheckpoint(checkpoint));

@@ -28,16 +28,10 @@ const PREPARES_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) enum Job {
     Append(Prepare),
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the group does not ask for it yet")
-    )]
     Mend(Prepare),
     Persist(Superblock),
     PersistCheckpoint(Checkpoint),
-    TrimJournal {
-        below: OpNumber,
-    },
+    TrimJournal { below: OpNumber },
 }
 
 /// The files, open for writing.

@@ -22,7 +22,7 @@ use quorate_vsr::group::Timer;
 const fn length_of(timer: Timer) -> (Duration, Duration) {
     let (length_ms, jitter_ms) = match timer {
         Timer::Commit | Timer::Prepare | Timer::ViewChangeResend => (100, 0),
-        Timer::GetState => (300, 100),
+        Timer::GetState | Timer::Repair => (300, 100),
         Timer::QuorumSilent => (500, 0),
         Timer::PrimarySilent | Timer::ViewChangeStalled => (500, 250),
     };

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Content, Event, Head, Message, Prepare};
+use super::{Content, Event, Head, Message, Prepare, Promise};
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,6 +36,19 @@ impl fmt::Display for Prepare {
     }
 }
 
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the log of view {} up to {}", self.log_view, self.head)?;
+        if self.is_tail_uncertain {
+            f.write_str(", perhaps further")?;
+        }
+        if self.sound != self.head {
+            write!(f, ", whole up to {}", self.sound)?;
+        }
+        write!(f, ", committed up to op {}", self.commit_number)
+    }
+}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,16 +73,9 @@ impl fmt::Display for Message {
                 f,
                 "StartViewChange for view {view}, being in view {promised}"
             ),
-            Self::DoViewChange {
-                view,
-                log_view,
-                head,
-                commit_number,
-            } => write!(
-                f,
-                "DoViewChange in view {view}: the log of view {log_view} up to {head}, committed \
-                 up to op {commit_number}"
-            ),
+            Self::DoViewChange { view, promise } => {
+                write!(f, "DoViewChange in view {view}: {promise}")
+            }
             Self::StartView {
                 view,
                 commit_number,
@@ -80,6 +86,8 @@ impl fmt::Display for Message {
             ),
             Self::Recovery { .. }
             | Self::RecoveryResponse { .. }
+            | Self::GetPrepares { .. }
+            | Self::NewPrepares { .. }
             | Self::GetState { .. }
             | Self::NewState { .. }
             | Self::GetCheckpoint { .. }
@@ -110,6 +118,13 @@ impl Message {
                 "RecoveryResponse in view {view}, nonce {nonce}: the log ends at {head}, committed \
                  up to op {commit_number}"
             ),
+            Self::GetPrepares { view, from, until } => {
+                write!(f, "GetPrepares in view {view}: ops {from} to {}", until.op)
+            }
+            Self::NewPrepares { view, prepares } => {
+                write!(f, "NewPrepares in view {view}:")?;
+                tell_range(f, prepares)
+            }
             Self::GetState { view, known } => {
                 write!(f, "GetState in view {view}, knowing")?;
                 for (place, head) in known.iter().enumerate() {
@@ -124,10 +139,7 @@ impl Message {
                 prepares,
             } => {
                 write!(f, "NewState in view {view} after {after}:")?;
-                match (prepares.first(), prepares.last()) {
-                    (Some(first), Some(last)) => write!(f, " ops {} to {}", first.op, last.op),
-                    (_, _) => f.write_str(" nothing"),
-                }
+                tell_range(f, prepares)
             }
             Self::GetCheckpoint {
                 view,
@@ -180,5 +192,12 @@ impl fmt::Display for Event {
             }
             Self::Snapshot { op, .. } => write!(f, "has copied the state after op {op}"),
         }
+    }
+}
+
+fn tell_range(f: &mut fmt::Formatter<'_>, prepares: &[Prepare]) -> fmt::Result {
+    match (prepares.first(), prepares.last()) {
+        (Some(first), Some(last)) => write!(f, " ops {} to {}", first.op, last.op),
+        (_, _) => f.write_str(" nothing"),
     }
 }

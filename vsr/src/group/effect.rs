@@ -27,6 +27,11 @@ pub enum Effect {
     /// durable, perhaps followed by further prepares in order; never a later one without an earlier
     /// one.
     Append(Prepare),
+    /// Write a prepare to the journal in the place of one that cannot be read any more.
+    ///
+    /// It replaces nothing but what stands at its own number. Answered like
+    /// [`Append`](Self::Append), in one order with it.
+    Mend(Prepare),
     /// Write the superblock, so that a crash leaves either this one or its predecessor.
     ///
     /// Answered by [`Event::SuperblockDurable`](super::Event::SuperblockDurable).

@@ -45,8 +45,8 @@ pub enum Event {
         /// What to do, opaque to the group.
         operation: Vec<u8>,
     },
-    /// What [`Effect::Append`](super::Effect::Append) asked for is on stable storage. One for each,
-    /// in the same order.
+    /// What [`Effect::Append`](super::Effect::Append) or [`Effect::Mend`](super::Effect::Mend) asked
+    /// for is on stable storage. One for each, in the same order.
     PrepareDurable {
         /// The number of the prepare.
         op: OpNumber,

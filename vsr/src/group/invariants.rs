@@ -27,7 +27,7 @@ impl Replica {
             "only what is committed is executed"
         );
         assert!(
-            self.commit_number <= self.op_number(),
+            self.commit_number <= self.journal.sound_head().op,
             "only what is known is committed"
         );
         assert!(self.commit_number <= self.commit_known);
@@ -48,7 +48,10 @@ impl Replica {
                 "a settled log is not shortened"
             );
             assert_eq!(self.log_view, self.view, "only a settled log is served");
-            assert!(self.damage.is_none(), "a damaged journal is not served");
+            assert!(
+                self.damage.is_none(),
+                "a journal with an uncertain end is not served"
+            );
             assert!(
                 self.superblocks.promised == self.view,
                 "a view is durable before it is served"
@@ -61,6 +64,10 @@ impl Replica {
             );
         }
         if self.is_primary() {
+            assert!(
+                self.journal.is_whole(),
+                "a primary has all of its view's log"
+            );
             assert!(self.has_vote(), "a standby is never primary");
             assert!(
                 self.fetch.is_none(),
@@ -68,10 +75,7 @@ impl Replica {
             );
         }
         if self.vote.is_some() {
-            assert!(
-                self.has_vote() && self.damage.is_none(),
-                "a vote rests on a whole journal"
-            );
+            assert!(self.has_vote(), "a standby does not vote");
         }
     }
 }

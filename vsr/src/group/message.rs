@@ -2,13 +2,13 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{Head, Piece, Prepare};
+use super::{Head, Piece, Prepare, Promise};
 use crate::format::{Damaged, Seal};
 use crate::{OpNumber, ViewNumber};
 
 const SEAL: Seal = Seal {
     magic: *b"QGMS",
-    version: 3,
+    version: 4,
 };
 
 /// A message between members of a group.
@@ -59,12 +59,8 @@ pub enum Message {
     DoViewChange {
         /// The view, on stable storage.
         view: ViewNumber,
-        /// The last view whose log the sender's journal is.
-        log_view: ViewNumber,
-        /// The end of the sender's journal, all of it on stable storage.
-        head: Head,
-        /// How far the sender knows it to be committed.
-        commit_number: OpNumber,
+        /// What the sender has.
+        promise: Promise,
     },
     /// Primary to all: the view has begun, with the log that ends here.
     StartView {
@@ -75,7 +71,7 @@ pub enum Message {
         /// The end of the primary's journal.
         head: Head,
     },
-    /// Member to all: my journal is damaged; where does yours end?
+    /// Member to all: the end of my journal is uncertain; where does yours end?
     Recovery {
         /// The view of the sender; who is in an earlier one does not answer.
         view: ViewNumber,
@@ -93,6 +89,22 @@ pub enum Message {
         commit_number: OpNumber,
         /// The end of the primary's journal.
         head: Head,
+    },
+    /// Member to all: these entries of my journal are damaged. Who has them?
+    GetPrepares {
+        /// The view of the sender. It does not matter: the checksum says what is wanted.
+        view: ViewNumber,
+        /// The first one.
+        from: OpNumber,
+        /// The last one. It names the one before it, and so on.
+        until: Head,
+    },
+    /// The answer.
+    NewPrepares {
+        /// The view of the sender.
+        view: ViewNumber,
+        /// The last one that was asked for, preceded by as many of the others as fit.
+        prepares: Vec<Prepare>,
     },
     /// Send me the part of your journal that I lack.
     GetState {
@@ -145,6 +157,8 @@ impl Message {
             | Self::StartView { view, .. }
             | Self::Recovery { view, .. }
             | Self::RecoveryResponse { view, .. }
+            | Self::GetPrepares { view, .. }
+            | Self::NewPrepares { view, .. }
             | Self::GetState { view, .. }
             | Self::NewState { view, .. }
             | Self::GetCheckpoint { view, .. }
@@ -167,7 +181,9 @@ impl Message {
         let message: Self = SEAL.decode(bytes)?;
         let is_sound = match &message {
             Self::Prepare { prepare, .. } => prepare.is_sound(),
-            Self::NewState { prepares, .. } => prepares.iter().all(Prepare::is_sound),
+            Self::NewState { prepares, .. } | Self::NewPrepares { prepares, .. } => {
+                prepares.iter().all(Prepare::is_sound)
+            }
             Self::PrepareOk { .. }
             | Self::Commit { .. }
             | Self::StartViewChange { .. }
@@ -175,6 +191,7 @@ impl Message {
             | Self::StartView { .. }
             | Self::Recovery { .. }
             | Self::RecoveryResponse { .. }
+            | Self::GetPrepares { .. }
             | Self::GetState { .. }
             | Self::GetCheckpoint { .. }
             | Self::CheckpointPiece { .. } => true,

@@ -48,6 +48,8 @@ impl Replica {
             self.journal.append(prepare, effects);
         } else if prepare.op > self.op_number() {
             self.fetch_state(vec![from], prepare.op, effects);
+        } else if self.journal.may_mend(&prepare) {
+            self.journal.mend(prepare, effects);
         } else {
             // It was here before: the acknowledgement must have been lost.
             self.acknowledge(effects);
@@ -129,7 +131,7 @@ impl Replica {
                 self.commit_known = self.commit_known.max(self.journal.durable());
             }
         }
-        let commit_number = self.commit_known.min(self.op_number());
+        let commit_number = self.commit_known.min(self.journal.sound_head().op);
         if commit_number <= self.commit_number {
             return;
         }

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::journal::Journal;
+use super::journal::{Journal, Slot};
 use super::{
     Checkpoint, ClientTable, Config, Effect, Head, Message, Phase, Prepare, Replica, Status,
     Superblock, Superblocks, Timer,
@@ -77,7 +77,11 @@ impl Replica {
         let found = checkpoint.filter(|found| found.head() == superblock.checkpoint);
         let lost_checkpoint = superblock.checkpoint.op.0 > 0 && found.is_none();
         let base = found.as_ref().map_or_else(Head::default, Checkpoint::head);
-        let (journal, has_gap) = recover_journal(base, journal, &superblock);
+        // Without the state there is nothing on which the journal could be executed.
+        let journal = if lost_checkpoint { Vec::new() } else { journal };
+        let (journal, is_connected) = recover_journal(base, journal, &superblock);
+        let is_tail_uncertain =
+            is_tail_uncertain || superblock.is_tail_uncertain || lost_checkpoint || !is_connected;
 
         let contents = found.as_ref().map(Checkpoint::contents);
         let (client_table, state) = contents
@@ -92,16 +96,16 @@ impl Replica {
         if let Some(state) = state {
             effects.push(Effect::Restore { op: base.op, state });
         }
-        let is_tail_uncertain = is_tail_uncertain || superblock.is_tail_uncertain;
-        let is_damaged = is_tail_uncertain || lost_checkpoint || has_gap;
-        if is_damaged {
+        if is_tail_uncertain {
             let nonce = superblock.sequence + 1;
             replica.damage = Some(Damage {
                 view: superblock.view,
                 nonce,
             });
+            // What can be read of the journal may have been replaced.
+            replica.commit_number = replica.executed;
         }
-        if is_new || is_damaged {
+        if is_new || is_tail_uncertain {
             replica.superblocks.first = replica.persist(effects);
         }
         replica.start(effects);
@@ -119,7 +123,7 @@ impl Replica {
         let executed = checkpoint.as_ref().map_or(OpNumber(0), Checkpoint::op);
         let commit_number = superblock
             .commit_number
-            .min(journal.head().op)
+            .min(journal.sound_head().op)
             .max(executed);
         Self {
             config,
@@ -130,7 +134,7 @@ impl Replica {
             superblocks: Superblocks::recovered(superblock),
             journal,
             damage: None,
-            commit_known: commit_number,
+            commit_known: superblock.commit_number.max(executed),
             commit_number,
             executed,
             executing: None,
@@ -149,10 +153,8 @@ impl Replica {
     }
 
     fn start(&mut self, effects: &mut Vec<Effect>) {
-        if self.damage.is_some() {
-            self.send_recovery(effects);
-            return;
-        }
+        self.send_recovery(effects);
+        self.ask_for_repair(effects);
         if !self.has_vote() {
             return;
         }
@@ -230,42 +232,81 @@ impl Replica {
     }
 }
 
-/// The part of the journal that counts, and whether some of it is missing.
+/// The part of the journal that counts, and whether it is known that it continues the checkpoint.
+///
+/// It begins before the checkpoint at `base` as far as what is there is sound, for the sake of
+/// members that are a little behind. What is damaged there harms nobody.
 fn recover_journal(base: Head, found: Vec<Prepare>, superblock: &Superblock) -> (Journal, bool) {
-    let mut entries: Vec<Prepare> = Vec::new();
-    for prepare in found {
-        if entries
-            .last()
-            .is_some_and(|last| !prepare.follows(last.head()))
-        {
-            entries.clear();
-        }
-        entries.push(prepare);
-    }
+    let first = found.first().map_or(base.op, |first| first.op.min(base.op));
+    let mut last = found.last().map_or(base.op, |last| last.op);
+    let mut slots = find_slots(first, found);
     // What stands above `log_view_op` and is older than `log_view` was left behind by another log.
-    let is_left_behind = |prepare: &Prepare| {
-        prepare.op > superblock.log_view_op && prepare.view < superblock.log_view
+    let is_left_behind = |slot: &Slot| match slot {
+        Slot::Sound(prepare) => prepare.view < superblock.log_view,
+        // What comes after it is left behind, and would have been replaced together with it.
+        Slot::Faulty(_) => true,
     };
-    if let Some(place) = entries.iter().position(is_left_behind) {
-        entries.truncate(place);
+    while last > superblock.log_view_op && slots.last().is_some_and(is_left_behind) {
+        slots.pop();
+        last = OpNumber(last.0 - 1);
     }
-    let Some(first) = entries.first() else {
-        return (Journal::recovered(base, entries), false);
-    };
-    if first.op > base.op.next() {
+    let covered = usize::try_from(base.op.0 - first.0).expect("a journal fits into memory");
+    if slots.len() <= covered {
         return (Journal::recovered(base, Vec::new()), true);
     }
-    let start = Head {
-        op: OpNumber(first.op.0 - 1),
-        checksum: first.parent,
+    let rest = slots.split_off(covered + 1);
+    let is_connected = match slots[covered].checksum() {
+        Some(checksum) if checksum != base.checksum => {
+            // A checkpoint that came from another member has no place in what was found here.
+            return (Journal::recovered(base, Vec::new()), true);
+        }
+        Some(_) => true,
+        // Such a checkpoint comes into force only on the way into a view, and the journal follows
+        // it at the latest when the log of that view is settled.
+        None => base.op == OpNumber(0) || superblock.view == superblock.log_view,
     };
-    let journal = Journal::recovered(start, entries);
-    // A checkpoint that came from another member may have no place in the journal that it found
-    // here.
-    let is_connected = journal.has(base);
-    if is_connected {
-        (journal, false)
-    } else {
-        (Journal::recovered(base, Vec::new()), false)
+    let mut base = base;
+    let mut journal = Vec::new();
+    while let Some(Slot::Sound(prepare)) = slots.pop() {
+        base = Head {
+            op: OpNumber(prepare.op.0 - 1),
+            checksum: prepare.parent,
+        };
+        journal.push(Slot::Sound(prepare));
     }
+    journal.reverse();
+    journal.extend(rest);
+    (Journal::recovered(base, journal), is_connected)
+}
+
+/// What stood at each number from `first` to the end of what was found.
+///
+/// The last prepare that was found is the end of the journal, and each tells which one was before
+/// it.
+fn find_slots(first: OpNumber, found: Vec<Prepare>) -> Vec<Slot> {
+    let mut slots = Vec::new();
+    let mut checksum = None;
+    let Some(mut expected) = found.last().map(|last| last.op) else {
+        return slots;
+    };
+    for prepare in found.into_iter().rev() {
+        assert!(prepare.op <= expected, "the numbers of a journal rise");
+        while expected > prepare.op {
+            slots.push(Slot::Faulty(checksum.take()));
+            expected = OpNumber(expected.0 - 1);
+        }
+        let is_expected = checksum.is_none_or(|checksum| checksum == prepare.checksum);
+        if is_expected {
+            checksum = Some(prepare.parent);
+            slots.push(Slot::Sound(prepare));
+        } else {
+            slots.push(Slot::Faulty(checksum.take()));
+        }
+        expected = OpNumber(expected.0 - 1);
+    }
+    for _ in first.0..=expected.0 {
+        slots.push(Slot::Faulty(checksum.take()));
+    }
+    slots.reverse();
+    slots
 }

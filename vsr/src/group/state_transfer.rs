@@ -224,6 +224,11 @@ impl Replica {
                 place = prepare.head();
                 continue;
             }
+            if self.journal.may_mend(&prepare) {
+                place = prepare.head();
+                self.journal.mend(prepare, effects);
+                continue;
+            }
             if !self.may_fetch_more() {
                 break;
             }

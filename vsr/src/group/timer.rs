@@ -27,11 +27,14 @@ pub enum Timer {
     /// State was asked for and has not come; it is asked for again. A few round trips, and longer
     /// than the transfer of a chunk takes.
     GetState,
+    /// Damaged entries of the journal were asked for and have not come; they are asked for again.
+    /// A few round trips.
+    Repair,
 }
 
 impl Timer {
     /// All of them, for drivers that keep a table of deadlines.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Prepare,
         Self::Commit,
         Self::QuorumSilent,
@@ -39,5 +42,6 @@ impl Timer {
         Self::ViewChangeStalled,
         Self::ViewChangeResend,
         Self::GetState,
+        Self::Repair,
     ];
 }

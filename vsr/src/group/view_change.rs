@@ -16,9 +16,10 @@
 //! to the log that was chosen, which other members are asked for piece by piece; so no message of a
 //! view change carries a log. Only a settled log is served, acknowledged and executed.
 
-use super::{Effect, Head, Message, Replica, Status, Timer};
+use super::choice::choose;
+use super::{Effect, Head, Message, Promise, Replica, Status, Timer};
 use crate::sabotage::{self, Sabotage};
-use crate::{NodeId, OpNumber, ViewNumber, quorum};
+use crate::{NodeId, ViewNumber, quorum};
 
 /// How far a view change has come at one replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,14 +32,6 @@ pub(crate) enum Phase {
     Adopting(Head),
     /// The journal is that log; the superblock that says so is being written.
     Settling(u64),
-}
-
-/// What a `DoViewChange` says of its sender's journal.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Promise {
-    pub(crate) log_view: ViewNumber,
-    pub(crate) head: Head,
-    pub(crate) commit_number: OpNumber,
 }
 
 impl Replica {
@@ -60,7 +53,7 @@ impl Replica {
         promised: ViewNumber,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.may_change_view() || !self.config.is_voter(from) {
+        if !self.has_vote() || !self.config.is_voter(from) {
             return;
         }
         let vote = self.votes.entry(from).or_default();
@@ -78,7 +71,7 @@ impl Replica {
 
     /// Enters the latest view that a majority is in or asks for.
     pub(super) fn advance_votes(&mut self, effects: &mut Vec<Effect>) {
-        if !self.may_change_view() {
+        if !self.has_vote() {
             return;
         }
         let vote_of = |voter: &NodeId| {
@@ -96,11 +89,6 @@ impl Replica {
         } else if view > self.view {
             self.enter_view_change(view, effects);
         }
-    }
-
-    /// A replica that cannot promise anything about its journal does not ask for a view change.
-    fn may_change_view(&self) -> bool {
-        self.has_vote() && self.damage.is_none()
     }
 
     fn enter_view_change(&mut self, view: ViewNumber, effects: &mut Vec<Effect>) {
@@ -127,7 +115,7 @@ impl Replica {
         ];
         effects.extend(timers.map(Effect::Disarm));
         effects.push(Effect::Disarm(Timer::GetState));
-        if self.may_change_view() {
+        if self.has_vote() {
             effects.push(Effect::Arm(Timer::ViewChangeStalled));
         }
     }
@@ -139,7 +127,7 @@ impl Replica {
             self.enter_view(view);
         } else if let Some(Phase::Adopting(_) | Phase::Settling(_)) = self.phase {
             // Already on the way. The primary is there, so it is worth while to go on waiting.
-            if self.may_change_view() {
+            if self.has_vote() {
                 effects.push(Effect::Arm(Timer::ViewChangeStalled));
             }
             return;
@@ -164,8 +152,7 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) {
         let is_for_me = view.primary() == self.config.me;
-        if !is_for_me || view < self.view || !self.may_change_view() || !self.config.is_voter(from)
-        {
+        if !is_for_me || view < self.view || !self.has_vote() || !self.config.is_voter(from) {
             return;
         }
         if view > self.view {
@@ -218,8 +205,11 @@ impl Replica {
     fn promise(&self) -> Promise {
         Promise {
             log_view: self.log_view,
+            log_view_op: self.log_view_op,
             head: self.journal.head(),
-            commit_number: self.commit_number,
+            sound: self.journal.sound_head(),
+            is_tail_uncertain: self.damage.is_some(),
+            commit_number: self.commit_known,
         }
     }
 
@@ -231,70 +221,38 @@ impl Replica {
     }
 
     fn send_promise_for(&self, view: ViewNumber, effects: &mut Vec<Effect>) {
-        let Promise {
-            log_view,
-            head,
-            commit_number,
-        } = self.promise();
-        let message = Message::DoViewChange {
-            view,
-            log_view,
-            head,
-            commit_number,
-        };
+        let promise = self.promise();
+        let message = Message::DoViewChange { view, promise };
         self.send(view.primary(), message, effects);
     }
 
-    /// As primary to be: chooses the log when a majority has promised.
+    /// Promises anew when more of the journal can be read than before; as primary to be, chooses the
+    /// log as soon as the promises allow it.
     fn advance_waiting(&mut self, effects: &mut Vec<Effect>) {
-        let is_primary = self.primary() == self.config.me;
-        if !is_primary || self.promises.len() < quorum::majority(self.config.voters.len()) {
+        let promise = self.promise();
+        let is_new = self.promises.get(&self.config.me) != Some(&promise);
+        if is_new && self.journal.is_durable() {
+            self.promises.insert(self.config.me, promise);
+            self.send_promise(effects);
+        }
+        if self.primary() != self.config.me {
             return;
         }
-        let Choice {
-            head,
-            commit_number,
-            owners,
-        } = self.choose_log();
-        self.commit_known = self.commit_known.max(commit_number);
-        self.phase = Some(Phase::Adopting(head));
-        if !self.has_log(head) {
-            self.fetch_state(owners, head.op, effects);
-        }
-    }
-
-    /// The log of the latest `log_view`; of several, the longest one.
-    fn choose_log(&self) -> Choice {
-        let best = self.promises.values().max_by_key(|promise| {
-            let log_view = if sabotage::is(Sabotage::LongestLogWins) {
-                ViewNumber(0)
-            } else {
-                promise.log_view
-            };
-            // The checksum only makes the choice unambiguous.
-            (log_view, promise.head.op, promise.head.checksum)
-        });
-        let best = best.expect("a majority is at least one");
-        let offers_best =
-            |promise: &Promise| promise.log_view == best.log_view && promise.head == best.head;
-        let owners = self
-            .promises
-            .iter()
-            .filter(|(_, promise)| offers_best(promise));
-        let commit_numbers = self.promises.values().map(|promise| promise.commit_number);
-        Choice {
-            head: best.head,
-            commit_number: commit_numbers.max().expect("a majority is at least one"),
-            owners: owners
-                .map(|(owner, _)| *owner)
-                .filter(|owner| *owner != self.config.me)
-                .collect(),
+        let Some(choice) = choose(&self.promises, |_| self.config.voters.clone()) else {
+            return;
+        };
+        self.commit_known = self.commit_known.max(choice.commit_number);
+        self.phase = Some(Phase::Adopting(choice.head));
+        if !self.has_log(choice.head) {
+            let mut others = choice.owners;
+            others.retain(|owner| *owner != self.config.me);
+            self.fetch_state(others, choice.head.op, effects);
         }
     }
 
     /// Whether the journal, with the checkpoint before it, includes the log that ends at `head`.
     pub(super) fn has_log(&self, head: Head) -> bool {
-        head.op <= self.journal.base().op || self.journal.has(head)
+        head.op <= self.journal.base().op || self.journal.holds(head)
     }
 
     /// Declares the journal the log of this view when it is, and on stable storage.
@@ -316,6 +274,7 @@ impl Replica {
         self.log_view = self.view;
         self.log_view_op = end;
         self.damage = None;
+        effects.push(Effect::Disarm(Timer::Repair));
         let sequence = self.persist(effects);
         self.phase = Some(Phase::Settling(sequence));
     }
@@ -364,17 +323,14 @@ impl Replica {
     }
 
     pub(super) fn on_view_change_stalled(&mut self, effects: &mut Vec<Effect>) {
-        if self.status == Status::ViewChange && self.may_change_view() {
+        if self.status == Status::ViewChange && self.has_vote() {
             self.cast_vote(self.next_view(), effects);
             effects.push(Effect::Arm(Timer::ViewChangeStalled));
         }
     }
 
     pub(super) fn on_view_change_resend(&mut self, effects: &mut Vec<Effect>) {
-        if self.damage.is_some() {
-            self.send_recovery(effects);
-            return;
-        }
+        self.send_recovery(effects);
         match self.phase {
             Some(Phase::Waiting) => self.send_promise(effects),
             Some(Phase::Promising) => {
@@ -387,13 +343,4 @@ impl Replica {
         }
         effects.push(Effect::Arm(Timer::ViewChangeResend));
     }
-}
-
-/// The log with which a view begins.
-struct Choice {
-    head: Head,
-    /// How far it is known to be committed.
-    commit_number: OpNumber,
-    /// The other voters whose journal it is.
-    owners: Vec<NodeId>,
 }

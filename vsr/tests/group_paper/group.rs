@@ -282,6 +282,7 @@ impl Group {
                     Timer::Commit,
                     Timer::ViewChangeResend,
                     Timer::GetState,
+                    Timer::Repair,
                 ] {
                     self.fire(node, timer);
                 }
@@ -328,6 +329,15 @@ impl Group {
             Effect::Append(prepare) => {
                 disk.journal.retain(|entry| entry.op < prepare.op);
                 disk.journal.push(prepare.clone());
+                Event::PrepareDurable {
+                    op: prepare.op,
+                    checksum: prepare.checksum,
+                }
+            }
+            Effect::Mend(prepare) => {
+                disk.journal.retain(|entry| entry.op != prepare.op);
+                let place = disk.journal.partition_point(|entry| entry.op < prepare.op);
+                disk.journal.insert(place, prepare.clone());
                 Event::PrepareDurable {
                     op: prepare.op,
                     checksum: prepare.checksum,
@@ -411,6 +421,7 @@ impl Group {
                     continue;
                 }
                 Effect::Append(_)
+                | Effect::Mend(_)
                 | Effect::Persist(_)
                 | Effect::PersistCheckpoint(_)
                 | Effect::TrimJournal { .. } => {

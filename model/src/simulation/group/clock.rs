@@ -39,7 +39,9 @@ impl Lengths {
     fn of(&self, timer: Timer, dice: &mut Dice) -> u64 {
         match timer {
             Timer::Commit => self.commit,
-            Timer::Prepare | Timer::ViewChangeResend | Timer::GetState => self.resend,
+            Timer::Prepare | Timer::ViewChangeResend | Timer::GetState | Timer::Repair => {
+                self.resend
+            }
             Timer::QuorumSilent => self.silent,
             Timer::PrimarySilent => self.silent + dice.between(0..=self.silent / 2),
             Timer::ViewChangeStalled => self.stalled + dice.between(0..=self.stalled / 2),

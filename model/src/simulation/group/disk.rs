@@ -18,6 +18,7 @@ pub(crate) enum File {
 #[derive(Debug)]
 pub(crate) enum Write {
     Append(Prepare),
+    Mend(Prepare),
     Trim(OpNumber),
     Persist(Superblock),
     Checkpoint(Checkpoint),
@@ -40,7 +41,7 @@ pub(crate) struct Disk {
 impl Disk {
     pub(crate) fn submit(&mut self, write: Write) -> File {
         let file = match &write {
-            Write::Append(_) | Write::Trim(_) => File::Journal,
+            Write::Append(_) | Write::Mend(_) | Write::Trim(_) => File::Journal,
             Write::Persist(_) => File::Superblock,
             Write::Checkpoint(_) => File::Checkpoint,
         };
@@ -54,6 +55,11 @@ impl Disk {
             Write::Append(prepare) => {
                 let (op, checksum) = (prepare.op, prepare.checksum);
                 self.append(prepare);
+                Some(Event::PrepareDurable { op, checksum })
+            }
+            Write::Mend(prepare) => {
+                let (op, checksum) = (prepare.op, prepare.checksum);
+                self.mend(prepare);
                 Some(Event::PrepareDurable { op, checksum })
             }
             Write::Trim(below) => {
@@ -88,6 +94,16 @@ impl Disk {
             assert_eq!(last.op.next(), prepare.op, "the journal on disk has no gap");
         }
         self.journal.push_back(prepare);
+    }
+
+    fn mend(&mut self, prepare: Prepare) {
+        let place = self.journal.partition_point(|entry| entry.op < prepare.op);
+        let found = self.journal.get(place);
+        assert!(
+            found.is_none_or(|entry| entry.op > prepare.op),
+            "only what is missing is mended"
+        );
+        self.journal.insert(place, prepare);
     }
 
     fn persist(&mut self, superblock: Superblock) {
@@ -141,10 +157,9 @@ impl Disk {
         if superblock.checkpoint.op >= op {
             return true;
         }
-        let first = self.journal.front().map_or(op, |entry| entry.op);
-        let place = op.0.checked_sub(first.0).map(|place| place as usize);
-        let found = place.and_then(|place| self.journal.get(place));
-        found.is_some_and(|entry| entry.checksum == checksum)
+        let place = self.journal.partition_point(|entry| entry.op < op);
+        let found = self.journal.get(place);
+        found.is_some_and(|entry| (entry.op, entry.checksum) == (op, checksum))
     }
 
     /// What a driver would read, now and then through its bytes.

@@ -80,7 +80,8 @@ impl World {
             | Timer::Commit
             | Timer::PrimarySilent
             | Timer::ViewChangeResend
-            | Timer::GetState => {}
+            | Timer::GetState
+            | Timer::Repair => {}
         }
     }
 

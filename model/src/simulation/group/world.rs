@@ -329,6 +329,10 @@ impl World {
                 self.checker.agreement.prepared(&prepare);
                 self.write(at, Write::Append(prepare));
             }
+            Effect::Mend(prepare) => {
+                self.checker.agreement.prepared(&prepare);
+                self.write(at, Write::Mend(prepare));
+            }
             Effect::TrimJournal { below } => self.write(at, Write::Trim(below)),
             Effect::Persist(superblock) => self.write(at, Write::Persist(superblock)),
             Effect::PersistCheckpoint(checkpoint) => self.write(at, Write::Checkpoint(checkpoint)),

@@ -1,7 +1,7 @@
 //! What is said is on the disk, and stays true.
 
 use quorate_vsr::ViewNumber;
-use quorate_vsr::group::{Message, Replica};
+use quorate_vsr::group::{Head, Message, Replica};
 
 use super::super::node::Node;
 
@@ -29,12 +29,13 @@ impl Promises {
     pub(crate) fn said(&mut self, at: usize, node: &Node, message: &Message) {
         let id = node.id;
         match message {
-            Message::DoViewChange { view, head, .. } => {
+            Message::DoViewChange { view, promise } => {
                 let superblock = node.disk.superblock();
                 let is_durable = superblock.is_some_and(|block| block.view >= *view);
                 assert!(is_durable, "{id:?} promises {view:?} from memory");
-                let has_log = head.op.0 == 0 || node.disk.holds(head.op, head.checksum);
-                assert!(has_log, "{id:?} offers {head:?} from memory");
+                let Head { op, checksum } = promise.sound;
+                let has_log = op.0 == 0 || node.disk.holds(op, checksum);
+                assert!(has_log, "{id:?} offers {op:?} from memory");
                 self.views[at] = self.views[at].max(*view);
             }
             Message::PrepareOk { view, op } => {
@@ -52,6 +53,8 @@ impl Promises {
             | Message::StartView { .. }
             | Message::Recovery { .. }
             | Message::RecoveryResponse { .. }
+            | Message::GetPrepares { .. }
+            | Message::NewPrepares { .. }
             | Message::GetState { .. }
             | Message::NewState { .. }
             | Message::GetCheckpoint { .. }

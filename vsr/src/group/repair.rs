@@ -1,0 +1,100 @@
+//! Damaged entries of the journal, and how they are mended.
+//!
+//! A disk may give back something else than it was given. An entry that cannot be read any more
+//! leaves a faulty slot in the journal of its replica: the number is known, and from the chain also
+//! the checksum of the prepare that stood there. Whoever has a prepare with that number and checksum
+//! has the very one. So it may come from any member, whatever the views of the two.
+//!
+//! A replica with faulty slots takes part in everything. But what it says and does ends before the
+//! first of them: it acknowledges, commits, executes and offers only what comes before. It never
+//! cuts a faulty slot by itself. Either it is mended, or a view begins with a log that ends before
+//! it or has something else in its place (see `choice`). A checkpoint that covers it will do as well.
+//!
+//! Slots are mended from the last one to the first one, since each prepare names the one before it.
+//! What is mended is written beside what is damaged, so that nothing that is still good is ever
+//! written again: a crash at any moment leaves all that was there before.
+
+use super::{Effect, Head, Message, Prepare, Replica, Timer};
+use crate::{NodeId, OpNumber};
+
+impl Replica {
+    /// Asks all other members for what stood in the last faulty slots.
+    pub(super) fn ask_for_repair(&self, effects: &mut Vec<Effect>) {
+        if let Some(message) = self.get_prepares() {
+            self.broadcast(&message, effects);
+            effects.push(Effect::Arm(Timer::Repair));
+        }
+    }
+
+    /// A journal whose end is uncertain is not mended but brought to the log of a primary: what can
+    /// be read of it may have been replaced.
+    fn get_prepares(&self) -> Option<Message> {
+        let gap = self.journal.last_gap().filter(|_| self.damage.is_none())?;
+        Some(Message::GetPrepares {
+            view: self.view,
+            from: gap.from,
+            until: gap.until,
+        })
+    }
+
+    pub(super) fn on_get_prepares(
+        &self,
+        asker: NodeId,
+        from: OpNumber,
+        until: Head,
+        effects: &mut Vec<Effect>,
+    ) {
+        let bytes_max = self.config.limits.state_transfer_bytes_max;
+        let prepares = self.journal.chain(from, until, bytes_max);
+        if !prepares.is_empty() {
+            let view = self.view;
+            self.send(asker, Message::NewPrepares { view, prepares }, effects);
+        }
+    }
+
+    pub(super) fn on_new_prepares(
+        &mut self,
+        from: NodeId,
+        prepares: Vec<Prepare>,
+        effects: &mut Vec<Effect>,
+    ) {
+        // A checkpoint on its way into force relies on the journal as it is.
+        if self.damage.is_some() || self.is_installing() {
+            return;
+        }
+        let before = self.journal.last_gap();
+        for prepare in prepares.into_iter().rev() {
+            if !self.journal.is_awaited(prepare.head()) {
+                break;
+            }
+            self.journal.mend(prepare, effects);
+        }
+        if self.journal.last_gap() == before {
+            return;
+        }
+        match self.get_prepares() {
+            Some(message) => {
+                effects.push(Effect::Arm(Timer::Repair));
+                self.send(from, message, effects);
+            }
+            None => effects.push(Effect::Disarm(Timer::Repair)),
+        }
+    }
+
+    /// The numbers of the entries of the journal that are damaged and not mended yet.
+    pub fn faulty_ops(&self) -> impl Iterator<Item = OpNumber> {
+        self.journal.faulty()
+    }
+
+    /// Whether something that was on the disk is missing, and has not been got back yet.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damage.is_some() || !self.journal.is_whole()
+    }
+
+    /// Whether prepares may be missing behind the end of the journal, nobody knows how many.
+    #[must_use]
+    pub fn is_tail_uncertain(&self) -> bool {
+        self.damage.is_some()
+    }
+}
