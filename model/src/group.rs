@@ -15,7 +15,7 @@ pub(crate) use action::Action;
 pub(crate) use state::State;
 
 use quorate_vsr::NodeId;
-use quorate_vsr::group::{Config, Limits, Timer};
+use quorate_vsr::group::{Config, DiskId, Limits, Timer};
 use stateright::{Model, Property};
 
 use state::Left;
@@ -99,8 +99,8 @@ impl Bounds {
         };
         Config {
             me,
-            voters: NODES.to_vec(),
-            standbys: Vec::new(),
+            disk: DiskId(0),
+            founders: NODES.to_vec(),
             limits,
         }
     }

@@ -17,6 +17,7 @@ mod detector;
 mod driver;
 mod heartbeat;
 mod link;
+mod membership;
 mod outbox;
 mod storage;
 mod timer;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, select_biased};
 use quorate_platform::{Instant, Platform};
 use quorate_vsr::NodeId;
-use quorate_vsr::group::Event;
+use quorate_vsr::group::{DiskId, Event};
 use quorate_wire::{
     ClusterId, Code, ControlOperation, ControlReply, NodeStatus, Refusal, Request, Response,
 };
@@ -41,6 +42,7 @@ use self::connection::{Input, Reception};
 use self::detector::{Detector, HEARTBEAT_INTERVAL};
 use self::driver::Driver;
 use self::heartbeat::{Heartbeat, ShardsWatch};
+use self::membership::FOUNDERS_DISK;
 use self::outbox::Outbox;
 use self::storage::Storage;
 use crate::config::Member;
@@ -54,8 +56,6 @@ use crate::stop::Stop;
 const INPUTS_MAX: usize = 256;
 /// Inputs that are taken before the timers are looked at again.
 const BATCH_MAX: usize = 64;
-/// The disk of every node that belongs to the cluster from the beginning.
-const FOUNDERS_DISK: u64 = 0;
 /// How long a node that stops waits for others to take over what it leads.
 const HAND_OVER_MAX: Duration = Duration::from_secs(3);
 
@@ -70,6 +70,8 @@ pub struct Setup<P: Platform> {
     pub incarnation: u64,
     /// Where the group's files are; made if missing.
     pub folder: PathBuf,
+    /// Whether the nodes found the group, if the folder is empty.
+    pub founds: bool,
     /// Where clients and the other nodes reach the control thread.
     pub listener: P::Listener,
     /// Every node of the cluster, this one too.
@@ -120,7 +122,7 @@ struct Identity {
     node: NodeId,
     cluster: ClusterId,
     incarnation: u64,
-    disk: u64,
+    disk: DiskId,
     control_address: String,
     shard_addresses: Vec<String>,
 }
@@ -142,7 +144,7 @@ enum Woken {
 }
 
 impl Identity {
-    fn new<P: Platform>(setup: &Setup<P>) -> Result<Self, NodeError> {
+    fn new<P: Platform>(setup: &Setup<P>, disk: DiskId) -> Result<Self, NodeError> {
         let node = setup.node;
         let me = setup.nodes.iter().find(|member| member.id == node.0);
         let me = me.ok_or_else(|| NodeError::Config(format!("`nodes` does not name {node:?}")))?;
@@ -151,30 +153,49 @@ impl Identity {
             node,
             cluster: setup.cluster,
             incarnation: setup.incarnation,
-            disk: FOUNDERS_DISK,
+            disk,
             control_address: me.control_address.to_string(),
             shard_addresses: shards.collect(),
         })
     }
 }
 
-/// Starts a link to every other node; gives what to fill to send something there.
-fn start_links<P: Platform>(platform: &P, setup: &Setup<P>) -> BTreeMap<NodeId, Rc<Outbox>> {
-    let mut outboxes = BTreeMap::new();
-    for peer in setup.nodes.iter().filter(|peer| peer.id != setup.node.0) {
-        let outbox = Rc::new(Outbox::new());
-        outboxes.insert(NodeId(peer.id), Rc::clone(&outbox));
+/// Starts a link to every other node, which sends what is put into its outbox.
+fn start_links<P: Platform>(
+    platform: &P,
+    setup: &Setup<P>,
+    disk: DiskId,
+    outboxes: &BTreeMap<NodeId, Rc<Outbox>>,
+) {
+    for peer in &setup.nodes {
+        let Some(outbox) = outboxes.get(&NodeId(peer.id)).cloned() else {
+            continue;
+        };
         let hello = PeerHello {
             from: setup.node.0,
             to: peer.id,
             shard: None,
             incarnation: setup.incarnation,
+            disk: Some(disk.0),
         };
         let address = peer.control_address;
         let link = link::run(platform.clone(), address, setup.cluster, hello, outbox);
         platform.spawn(link);
     }
-    outboxes
+}
+
+/// Says what to do with a node that belongs to no group.
+fn report_blank<P: Platform>(driver: &Driver<P>, node: NodeId) {
+    let group = driver.group();
+    let is_blank = group.membership().members().next().is_none() && group.view().0 == 0;
+    if is_blank {
+        tracing::warn!(
+            %node,
+            disk = %group.member().disk,
+            "the folder of this node is empty, so it waits until the cluster takes it in. If the \
+             cluster is new, stop the node and start it with --new-cluster"
+        );
+    }
 }
 
 impl<P: Platform> Control<P> {
@@ -182,26 +203,36 @@ impl<P: Platform> Control<P> {
         let (storage, recovered) =
             Storage::open(platform.clone(), &setup.folder, setup.node).await?;
         let (jobs, durable) = storage::start(&platform, storage);
-        let identity = Identity::new(&setup)?;
-        let outboxes = start_links(&platform, &setup);
-        let others = outboxes.clone();
         let (node, cluster) = (setup.node, setup.cluster);
         let nodes = &setup.nodes;
+        let peers = nodes.iter().filter(|peer| peer.id != node.0);
+        let outboxes: BTreeMap<_, _> = peers
+            .map(|peer| (NodeId(peer.id), Rc::new(Outbox::new())))
+            .collect();
+        let config = membership::group_config(node, nodes, setup.founds, platform.random());
+        let others = outboxes.clone();
         let driver = Driver::new(
             platform.clone(),
-            node,
+            config,
             cluster,
             nodes,
             recovered,
             jobs,
             others,
         )?;
+        let disk = driver.group().member().disk;
+        report_blank(&driver, node);
+        let identity = Identity::new(&setup, disk)?;
+        start_links(&platform, &setup, disk, &outboxes);
         let (sender, inputs) = flume::bounded(INPUTS_MAX);
         let ids = outboxes.keys().copied().collect();
+        let voters = membership::founders(nodes);
         let founder = |member: &Member| Founder {
             node: member.id,
             control_address: member.control_address.to_string(),
-            disk: Some(FOUNDERS_DISK),
+            disk: voters
+                .contains(&NodeId(member.id))
+                .then_some(FOUNDERS_DISK.0),
         };
         let founders = setup.nodes.iter().map(founder).collect();
         let metadata = setup.metadata;
@@ -430,7 +461,7 @@ impl<P: Platform> Control<P> {
         let summary = self.shards.summary();
         let heartbeat = Heartbeat {
             incarnation: self.identity.incarnation,
-            disk: self.identity.disk,
+            disk: self.identity.disk.0,
             control_address: self.identity.control_address.clone(),
             shard_addresses: self.identity.shard_addresses.clone(),
             is_ready: self.shards.is_ready(),

@@ -33,8 +33,10 @@ const END_MAX: Duration = Duration::from_secs(5);
 
 /// Runs the node until `stop` is set; then its leaderships are handed over and its data is durable.
 ///
+/// With `founds` the nodes of the configuration found a cluster: the folder must be empty.
+///
 /// An error names what keeps the node from starting or made it end, and the remedy.
-pub fn run(config: Config, stop: Stop) -> Result<(), NodeError> {
+pub fn run(config: Config, founds: bool, stop: Stop) -> Result<(), NodeError> {
     end_process_on_panic();
     raise_file_limit();
     let runtime = thread::runtime(None);
@@ -42,8 +44,8 @@ pub fn run(config: Config, stop: Stop) -> Result<(), NodeError> {
         name: "main".to_owned(),
         error,
     })?;
-    let _lock = runtime.block_on(folder::take(&Compio, &config))?;
-    Node::start(config, stop)?.supervise()
+    let _lock = runtime.block_on(folder::take(&Compio, &config, founds))?;
+    Node::start(config, founds, stop)?.supervise()
 }
 
 /// A panic ends the process at once, also one in a task that its thread would survive: the node
@@ -95,13 +97,14 @@ struct Signals {
 const CONTROL: &str = "control";
 
 impl Node {
-    fn start(config: Config, stop: Stop) -> Result<Self, NodeError> {
+    fn start(config: Config, founds: bool, stop: Stop) -> Result<Self, NodeError> {
         let (reports_sender, reports) = flume::unbounded();
         let (bound_sender, bound) = flume::unbounded();
         let signals = Signals::default();
         let me = NodeId(config.node_id);
         let metadata = Metadata::empty(config.cluster_id, me);
         let starting = Starting {
+            founds,
             incarnation: Compio.random(),
             metadata: Arc::new(Published::new(metadata)),
             statuses: config
@@ -178,6 +181,7 @@ impl Node {
 /// What the threads are started with.
 struct Starting {
     config: Config,
+    founds: bool,
     incarnation: u64,
     metadata: Arc<Published>,
     statuses: Vec<Arc<ShardStatus>>,
@@ -193,7 +197,7 @@ impl Starting {
     }
 
     fn start_control(&self, stop: Stop) -> Result<(), NodeError> {
-        let config = self.config.clone();
+        let (config, founds) = (self.config.clone(), self.founds);
         let (incarnation, metadata) = (self.incarnation, Arc::clone(&self.metadata));
         let (statuses, signals) = (self.statuses.clone(), self.signals.clone());
         let bound = self.bound.clone();
@@ -212,6 +216,7 @@ impl Starting {
                     cluster: config.cluster_id,
                     incarnation,
                     folder: config.data_dir.join("control"),
+                    founds,
                     listener,
                     nodes: config.nodes,
                     shard_addresses: config.shard_addresses,

@@ -81,6 +81,7 @@ mod event;
 mod execution;
 mod invariants;
 mod journal;
+mod membership;
 mod message;
 mod normal;
 mod prepare;
@@ -101,6 +102,7 @@ pub use client_table::{ClientTable, Session};
 pub use config::{Config, Limits};
 pub use effect::{Effect, Rejection};
 pub use event::Event;
+pub use membership::{DiskId, Member, Membership};
 pub use message::Message;
 pub use prepare::{Checksum, Content, Head, Prepare};
 pub use promise::Promise;
@@ -108,7 +110,7 @@ pub use recovery::Recovered;
 pub use superblock::Superblock;
 pub use timer::Timer;
 
-use crate::{NodeId, OpNumber, ViewNumber};
+use crate::{NodeId, OpNumber, ViewNumber, quorum};
 use checkpoint_transfer::Transfer;
 use execution::Executing;
 use journal::Journal;
@@ -132,6 +134,9 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Replica {
     config: Config,
+    disk: DiskId,
+    /// The members with which the group began; empty if this replica was not there.
+    genesis: Membership,
     status: Status,
     /// Never goes back, and neither does anything else up to `executed`.
     view: ViewNumber,
@@ -155,18 +160,18 @@ pub struct Replica {
     writing: Option<Writing>,
 
     /// As primary: how far each other voter has acknowledged in this view.
-    acknowledged: BTreeMap<NodeId, OpNumber>,
+    acknowledged: BTreeMap<Member, OpNumber>,
     /// As primary: the other voters heard from since [`Timer::QuorumSilent`] was armed.
-    heard: BTreeSet<NodeId>,
+    heard: BTreeSet<Member>,
 
     /// The view that this replica asks for, if it has given up on the present one.
     vote: Option<ViewNumber>,
     /// The views that the other voters ask for.
-    votes: BTreeMap<NodeId, ViewNumber>,
+    votes: BTreeMap<Member, ViewNumber>,
     /// How far the view change has come; there is one exactly when the status is `ViewChange`.
     phase: Option<Phase>,
     /// As primary to be: the promises for this view, its own among them.
-    promises: BTreeMap<NodeId, Promise>,
+    promises: BTreeMap<Member, Promise>,
     /// The state that was asked for and has not come yet.
     fetch: Option<Fetch>,
     /// The checkpoint of which only a part has come; it outlives what it was asked for.
@@ -208,8 +213,8 @@ impl Replica {
         self.advance(effects);
     }
 
-    fn on_message(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
-        if !self.config.others().any(|member| member == from) {
+    fn on_message(&mut self, from: Member, message: Message, effects: &mut Vec<Effect>) {
+        if !self.is_heard(from) {
             return;
         }
         match message {
@@ -251,9 +256,11 @@ impl Replica {
             Message::GetPrepares {
                 from: op, until, ..
             } => {
-                self.on_get_prepares(from, op, until, effects);
+                self.on_get_prepares(from.node, op, until, effects);
             }
-            Message::NewPrepares { prepares, .. } => self.on_new_prepares(from, prepares, effects),
+            Message::NewPrepares { prepares, .. } => {
+                self.on_new_prepares(from.node, prepares, effects)
+            }
             Message::GetState { view, known } => self.on_get_state(from, view, &known, effects),
             Message::NewState {
                 view,
@@ -266,11 +273,21 @@ impl Replica {
                 view,
                 head,
                 position,
-            } => self.on_get_checkpoint(from, view, head, position, effects),
+            } => self.on_get_checkpoint(from.node, view, head, position, effects),
             Message::CheckpointPiece { view, piece } => {
-                self.on_checkpoint_piece(from, view, piece, effects);
+                self.on_checkpoint_piece(from.node, view, piece, effects);
             }
         }
+    }
+
+    /// Whether what a member says is listened to.
+    ///
+    /// Who has lost its disk, or was replaced, is a stranger. A replica that does not know yet who
+    /// belongs to the group hears everybody.
+    fn is_heard(&self, from: Member) -> bool {
+        let members = self.membership();
+        let knows_nobody = members.members().next().is_none();
+        from.node != self.config.me && (knows_nobody || members.contains(from))
     }
 
     fn on_timeout(&mut self, timer: Timer, effects: &mut Vec<Effect>) {
@@ -312,6 +329,8 @@ impl Replica {
             .max(checkpoint.op);
         effects.push(Effect::Persist(Superblock {
             sequence,
+            disk: self.disk,
+            genesis: self.genesis.clone(),
             view: self.view,
             log_view: self.log_view,
             log_view_op: self.log_view_op,
@@ -357,20 +376,57 @@ impl Replica {
 
     /// Sends to every other member.
     fn broadcast(&self, message: &Message, effects: &mut Vec<Effect>) {
-        for to in self.config.others() {
-            self.send(to, message.clone(), effects);
+        for member in self.membership().members() {
+            if member.node != self.config.me {
+                self.send(member.node, message.clone(), effects);
+            }
         }
     }
 
     /// Sends to every other voter.
     fn broadcast_to_voters(&self, message: &Message, effects: &mut Vec<Effect>) {
-        for to in self.config.other_voters() {
-            self.send(to, message.clone(), effects);
+        for voter in self.other_voters() {
+            self.send(voter.node, message.clone(), effects);
         }
     }
 
+    /// The nodes that may have what this replica lacks: the other members, and the primary of its
+    /// view, whom a replica that is behind may not know yet.
+    fn sources(&self) -> Vec<NodeId> {
+        let members = self.membership().members().map(|member| member.node);
+        let mut sources: Vec<_> = members.chain([self.primary()]).collect();
+        sources.retain(|source| *source != self.config.me);
+        sources.sort_unstable();
+        sources.dedup();
+        sources
+    }
+
+    fn other_voters(&self) -> impl Iterator<Item = Member> {
+        let voters = self.membership().voters().iter().copied();
+        voters.filter(|voter| voter.node != self.config.me)
+    }
+
+    fn majority(&self) -> usize {
+        quorum::majority(self.membership().voters().len())
+    }
+
     fn has_vote(&self) -> bool {
-        self.config.is_voter(self.config.me)
+        self.membership().is_voter(self.member())
+    }
+
+    /// This replica: its node, with the disk that it has.
+    #[must_use]
+    pub fn member(&self) -> Member {
+        Member {
+            node: self.config.me,
+            disk: self.disk,
+        }
+    }
+
+    /// Who belongs to the group, as far as this replica knows; nobody if it knows of no group.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.genesis
     }
 
     /// The view in which the replica is.
@@ -386,9 +442,13 @@ impl Replica {
     }
 
     /// The view after the replica's present one, whose primary is the next voter in turn.
+    ///
+    /// # Panics
+    ///
+    /// If the replica knows of no voters.
     #[must_use]
     pub fn next_view(&self) -> ViewNumber {
-        self.view.next_among(&self.config.voters)
+        self.view.next_among(&self.membership().voting_nodes())
     }
 
     /// What the replica is doing.
@@ -447,7 +507,7 @@ impl Replica {
         &self.client_table
     }
 
-    /// The members and the limits.
+    /// What the replica was told when it started.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config

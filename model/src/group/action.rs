@@ -1,6 +1,6 @@
 use std::fmt;
 
-use quorate_vsr::group::{Event, Message, Timer};
+use quorate_vsr::group::{DiskId, Event, Member, Message, Timer};
 use quorate_vsr::{NodeId, OpNumber};
 
 use super::effect::{CLIENT, OPERATION, start, step};
@@ -304,7 +304,7 @@ fn forget_the_outdated(state: &mut State) {
         };
         let mut probe = process.replica.clone();
         let mut effects = Vec::new();
-        let (from, message) = (envelope.from, envelope.message.clone());
+        let (from, message) = (founder(envelope.from), envelope.message.clone());
         probe.step(Event::Message { from, message }, &mut effects);
         probe == process.replica && effects.is_empty()
     });
@@ -312,7 +312,7 @@ fn forget_the_outdated(state: &mut State) {
 
 fn deliver(state: &mut State, envelope: &Envelope<Message>) -> Option<()> {
     let process = state.node(envelope.to).process()?.clone();
-    let (from, message) = (envelope.from, envelope.message.clone());
+    let (from, message) = (founder(envelope.from), envelope.message.clone());
     step(
         state,
         envelope.to,
@@ -320,6 +320,12 @@ fn deliver(state: &mut State, envelope: &Envelope<Message>) -> Option<()> {
         Event::Message { from, message },
     );
     Some(())
+}
+
+/// All founded the group, and none loses its disk.
+fn founder(node: NodeId) -> Member {
+    let disk = DiskId(0);
+    Member { node, disk }
 }
 
 fn sync_prepare(bounds: &Bounds, state: &mut State, node: NodeId) -> Option<()> {

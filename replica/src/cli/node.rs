@@ -15,6 +15,12 @@ pub(crate) struct Node {
     /// The node's configuration, such as `up` writes it to DIR/node-N/quorate.toml
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Found a new cluster, together with the other nodes of the configuration
+    ///
+    /// For the first start of the first nodes of a cluster, and never again: a node whose folder
+    /// was emptied and that founds once more would deny what it told the others.
+    #[arg(long)]
+    new_cluster: bool,
     /// Append the log to this file instead of stderr
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
@@ -36,7 +42,7 @@ impl Node {
             tracing::info!("stopping");
             stopping.set();
         })?;
-        let outcome = crate::node::run(config, stop);
+        let outcome = crate::node::run(config, self.new_cluster, stop);
         if let (Err(error), Some(_)) = (&outcome, &self.log_file) {
             // stderr, where the error is told, may lead nowhere.
             tracing::error!(%error, "the node has failed");

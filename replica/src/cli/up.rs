@@ -72,8 +72,9 @@ impl Up {
             .map_err(|problem| Failure::usage(folder.named(&problem)))?;
         folder.check_nodes_are_stopped(shape.nodes)?;
         block_on(shape.check_ports_are_free())?;
+        let founds = folder.is_unused(shape.nodes);
         let cluster = folder.write(&shape)?;
         let supervisor = Supervisor::new(folder, cluster, &self, global);
-        block_on(supervisor.run())
+        block_on(supervisor.run(founds))
     }
 }

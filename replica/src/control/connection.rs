@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_platform::{Listener, Platform, Reader, Writer};
 use quorate_vsr::NodeId;
-use quorate_vsr::group::Message;
+use quorate_vsr::group::{DiskId, Member as GroupMember, Message};
 use quorate_wire::{
     ClusterId, Code, Frame, FrameReader, Kind, ReadError, Refusal, Request, Response,
 };
@@ -45,7 +45,7 @@ const WARNED_MAX: usize = 256;
 /// Something that the control loop has to act upon.
 #[derive(Debug)]
 pub(super) enum Input {
-    Group { from: NodeId, message: Message },
+    Group { from: GroupMember, message: Message },
     Heartbeat { from: NodeId, heartbeat: Heartbeat },
     Client { caller: Caller, request: Request },
 }
@@ -220,6 +220,13 @@ impl<P: Platform> Connection<P> {
                 "{from:?} is not among the nodes of this node's configuration"
             ));
         }
+        let Some(disk) = hello.disk else {
+            return Err(format!("{from:?} does not tell which disk it has"));
+        };
+        let member = GroupMember {
+            node: from,
+            disk: DiskId(disk),
+        };
         let is_latest = || reception.is_latest_link(from, self.ordinal);
         // The introduction alone puts an end to earlier links.
         is_latest();
@@ -232,7 +239,10 @@ impl<P: Platform> Connection<P> {
                 Kind::Group => {
                     let message = Message::decode(&frame.body);
                     let message = message.map_err(|error| format!("from {from:?}: {error}"))?;
-                    Input::Group { from, message }
+                    Input::Group {
+                        from: member,
+                        message,
+                    }
                 }
                 Kind::Heartbeat => {
                     let heartbeat = read_heartbeat(&hello, &frame.body)?;
@@ -341,9 +351,9 @@ impl<P: Platform> Connection<P> {
 /// The heartbeat of whoever introduced itself, and of nobody else.
 fn read_heartbeat(hello: &PeerHello, body: &[u8]) -> Result<Heartbeat, String> {
     let heartbeat = Heartbeat::read(body).ok_or("a heartbeat that makes no sense")?;
-    if heartbeat.incarnation != hello.incarnation {
+    if heartbeat.incarnation != hello.incarnation || Some(heartbeat.disk) != hello.disk {
         return Err(format!(
-            "node {} sent a heartbeat of another incarnation than its link's",
+            "node {} sent a heartbeat of another incarnation or disk than its link's",
             hello.from
         ));
     }
@@ -394,7 +404,7 @@ mod tests {
     fn a_heartbeat_counts_only_on_the_link_of_its_own_incarnation() {
         let heartbeat = Heartbeat {
             incarnation: 5,
-            disk: 0,
+            disk: 9,
             control_address: "127.0.0.1:7000".to_owned(),
             shard_addresses: Vec::new(),
             is_ready: true,
@@ -410,6 +420,7 @@ mod tests {
             to: 1,
             shard: None,
             incarnation,
+            disk: Some(9),
         };
         assert_eq!(read_heartbeat(&hello(5), &body), Ok(heartbeat));
         assert!(read_heartbeat(&hello(6), &body).is_err());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use quorate_platform::{Instant, Platform};
 use quorate_vsr::group::{
-    Config, Effect, Event, Limits, Message, Recovered, Rejection, Replica, Status, Timer,
+    Config, Effect, Event, Message, Recovered, Rejection, Replica, Status, Timer,
 };
 use quorate_vsr::{NodeId, OpNumber, ViewNumber};
 use quorate_wire::{BODY_BYTES_MAX, ClusterId, Code, Frame, Kind, Refusal, Response, Role};
@@ -32,7 +32,6 @@ pub(super) struct Driver<P> {
     platform: P,
     cluster: ClusterId,
     group: Replica,
-    is_voter: bool,
     catalog: Arc<Catalog>,
     timers: Timers,
     jobs: flume::Sender<Job>,
@@ -62,27 +61,11 @@ impl Seen {
     }
 }
 
-/// Who votes: the first nodes by id, as many as make an odd number, at most five. The others
-/// follow.
-fn group_config(me: NodeId, nodes: &[Member]) -> Config {
-    const VOTERS_MAX: usize = 5;
-    let mut ids: Vec<_> = nodes.iter().map(|node| NodeId(node.id)).collect();
-    ids.sort_unstable();
-    let count = ids.len().min(VOTERS_MAX);
-    let standbys = ids.split_off(count - usize::from(count % 2 == 0));
-    Config {
-        me,
-        voters: ids,
-        standbys,
-        limits: Limits::default(),
-    }
-}
-
 impl<P: Platform> Driver<P> {
     /// The group as it comes back from the disk.
     pub(super) fn new(
         platform: P,
-        me: NodeId,
+        config: Config,
         cluster: ClusterId,
         nodes: &[Member],
         recovered: Recovered,
@@ -90,8 +73,6 @@ impl<P: Platform> Driver<P> {
         outboxes: BTreeMap<NodeId, Rc<Outbox>>,
     ) -> Result<Self, NodeError> {
         let mut effects = Vec::new();
-        let config = group_config(me, nodes);
-        let is_voter = config.is_voter(me);
         let group = Replica::new(config, recovered, &mut effects);
         let addresses = nodes
             .iter()
@@ -101,7 +82,6 @@ impl<P: Platform> Driver<P> {
             cluster,
             seen: Seen::of(&group),
             group,
-            is_voter,
             catalog: Arc::default(),
             timers: Timers::default(),
             jobs,
@@ -219,11 +199,15 @@ impl<P: Platform> Driver<P> {
     pub(super) fn role(&self) -> Role {
         match self.group.status() {
             Status::Normal if self.group.is_primary() => Role::Primary,
-            Status::Normal if self.is_voter => Role::Backup,
+            Status::Normal if self.has_vote() => Role::Backup,
             Status::Normal => Role::Standby,
             Status::ViewChange => Role::ViewChange,
             Status::Recovering => Role::Recovering,
         }
+    }
+
+    fn has_vote(&self) -> bool {
+        self.group.membership().is_voter(self.group.member())
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), NodeError> {

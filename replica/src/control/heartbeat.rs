@@ -14,7 +14,7 @@ use crate::shard::ShardStatus;
 pub(super) struct Heartbeat {
     /// Drawn when the node's process started.
     pub(super) incarnation: u64,
-    /// Which of the node's disks it runs on.
+    /// Which of its disks the node has, as a member of the group.
     pub(super) disk: u64,
     /// Where its control thread listens.
     pub(super) control_address: String,

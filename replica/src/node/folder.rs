@@ -27,7 +27,13 @@ struct Identity {
 }
 
 /// Takes the folder of `config` for this process, until the lock is dropped.
-pub(super) async fn take<D: Disk>(disk: &D, config: &Config) -> Result<D::Lock, NodeError> {
+///
+/// A node that founds a cluster may hold nothing: it would forget what it told the others.
+pub(super) async fn take<D: Disk>(
+    disk: &D,
+    config: &Config,
+    founds: bool,
+) -> Result<D::Lock, NodeError> {
     let folder = &config.data_dir;
     let created = disk.create_folder(folder).await;
     created.map_err(|error| NodeError::file("create", folder, error))?;
@@ -43,11 +49,29 @@ pub(super) async fn take<D: Disk>(disk: &D, config: &Config) -> Result<D::Lock, 
         node: config.node_id,
         shards: config.shard_addresses.len(),
     };
+    let data = data_in(disk, folder).await?;
     match read(disk, folder).await? {
         Some(text) => check(folder, &text, expected)?,
+        None if let Some(data) = &data => {
+            let problem = format!(
+                "it holds \"{data}\" but no \"{IDENTITY}\": restore that file, or use an empty \
+                 `data_dir`"
+            );
+            return Err(refused(folder, problem));
+        }
         None => create(disk, folder, expected).await?,
     }
-    Ok(lock)
+    match data {
+        Some(data) if founds => Err(refused(
+            folder,
+            format!(
+                "it holds \"{data}\" already, and a node that founds a cluster starts with nothing: \
+                 start it without --new-cluster, or give it an empty `data_dir` if it is to found \
+                 another cluster"
+            ),
+        )),
+        Some(_) | None => Ok(lock),
+    }
 }
 
 fn refused(folder: &Path, problem: impl Into<String>) -> NodeError {
@@ -131,17 +155,16 @@ fn parse(table: &Table) -> Option<Identity> {
     })
 }
 
-async fn create<D: Disk>(disk: &D, folder: &Path, identity: Identity) -> Result<(), NodeError> {
+/// The name of something in the folder that a node has kept there, if there is anything.
+async fn data_in<D: Disk>(disk: &D, folder: &Path) -> Result<Option<String>, NodeError> {
     let entries = disk.list(folder).await;
     let entries = entries.map_err(|error| NodeError::file("list", folder, error))?;
     let is_data = |name: &str| name == "control" || name.starts_with("shard-");
-    if let Some(entry) = entries.iter().find(|entry| is_data(&entry.name)) {
-        let problem = format!(
-            "it holds \"{}\" but no \"{IDENTITY}\": restore that file, or use an empty `data_dir`",
-            entry.name
-        );
-        return Err(refused(folder, problem));
-    }
+    let mut names = entries.into_iter().map(|entry| entry.name);
+    Ok(names.find(|name| is_data(name)))
+}
+
+async fn create<D: Disk>(disk: &D, folder: &Path, identity: Identity) -> Result<(), NodeError> {
     let text = format!(
         "# Whose folder this is. Do not edit.\nformat = {FORMAT}\ncluster_id = \"{}\"\nnode_id = \
          {}\nshards = {}\n",
@@ -184,7 +207,7 @@ mod tests {
     }
 
     async fn problem(config: &Config) -> String {
-        let Err(error) = take(&Compio, config).await else {
+        let Err(error) = take(&Compio, config, false).await else {
             panic!("the folder was taken")
         };
         error.to_string()
@@ -194,8 +217,8 @@ mod tests {
     async fn a_folder_is_taken_again_by_its_own_node_only() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(&folder.path().join("data"));
-        drop(take(&Compio, &config).await.unwrap());
-        let lock = take(&Compio, &config).await.unwrap();
+        drop(take(&Compio, &config, false).await.unwrap());
+        let lock = take(&Compio, &config, false).await.unwrap();
         assert!(problem(&config).await.contains("another process"));
         drop(lock);
         let foreign = Config {
@@ -214,6 +237,21 @@ mod tests {
             ..config
         };
         assert!(problem(&sharded).await.contains("`shard_addresses`"));
+    }
+
+    #[compio::test]
+    async fn a_cluster_is_founded_in_a_folder_that_holds_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        // It could not listen on its address, say: nothing was kept, and it may try again.
+        for _ in 0..2 {
+            drop(take(&Compio, &config, true).await.unwrap());
+        }
+        fs::create_dir(folder.path().join("control")).unwrap();
+        let error = take(&Compio, &config, true).await.map(drop).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("without --new-cluster"), "{error}");
+        assert!(take(&Compio, &config, false).await.is_ok());
     }
 
     #[compio::test]

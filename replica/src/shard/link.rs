@@ -112,6 +112,7 @@ async fn connect<P: Platform>(shard: &Shard<P>, key: LinkKey) -> io::Result<Dial
         to: key.node.0,
         shard: Some(key.shard),
         incarnation: shard.incarnation,
+        disk: None,
     };
     dial(&shard.platform, *address, shard.cluster, hello).await
 }

@@ -41,7 +41,7 @@ impl Cluster {
         let mut waiting = Vec::new();
         let mut members = Vec::new();
         for id in 1..=size {
-            let (listening, members_sender, node) = Node::start(folder.path(), id, free);
+            let (listening, members_sender, node) = Node::start(folder.path(), id, free, true);
             members.push(Member {
                 id,
                 control_address: listening,
@@ -96,7 +96,7 @@ impl Cluster {
 
     pub(crate) fn restart(&mut self, id: u16) {
         let address = self.members[usize::from(id) - 1].control_address;
-        let (_, sender, node) = Node::start(self.folder.path(), id, address);
+        let (_, sender, node) = Node::start(self.folder.path(), id, address, false);
         sender.send(self.members.clone()).unwrap();
         self.nodes[usize::from(id) - 1] = Some(node);
     }
@@ -123,6 +123,7 @@ impl Node {
         folder: &Path,
         id: u16,
         address: SocketAddr,
+        founds: bool,
     ) -> (SocketAddr, flume::Sender<Vec<Member>>, Self) {
         let metadata = Arc::new(Published::new(Metadata::empty(CLUSTER, NodeId(id))));
         let (stop, handed_over, end) = (Stop::new(), Stop::new(), Stop::new());
@@ -142,6 +143,7 @@ impl Node {
                     cluster: CLUSTER,
                     incarnation: Compio.random(),
                     folder,
+                    founds,
                     listener,
                     nodes: members.recv_async().await.unwrap(),
                     shard_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 9000 + id))],

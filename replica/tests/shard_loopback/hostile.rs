@@ -10,6 +10,7 @@ fn hello(cluster: ClusterId, to: u16) -> Vec<u8> {
         to,
         shard: Some(0),
         incarnation: 1,
+        disk: None,
     };
     hello.frame(cluster).to_vec()
 }

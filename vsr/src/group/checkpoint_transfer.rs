@@ -216,7 +216,7 @@ impl Replica {
 
     /// Asks for the next piece, `member` first.
     pub(super) fn begin_round(&mut self, member: NodeId, effects: &mut Vec<Effect>) {
-        let place = self.config.others().position(|other| other == member);
+        let place = self.sources().iter().position(|source| *source == member);
         if let Some(transfer) = self.transfer.as_mut().filter(|it| !it.is_complete()) {
             transfer.refused.clear();
             transfer.turn = place.unwrap_or_default();
@@ -226,7 +226,7 @@ impl Replica {
 
     /// Asks somebody else for the next piece, or for something else.
     pub(super) fn take_turn(&mut self, effects: &mut Vec<Effect>) {
-        let members: Vec<NodeId> = self.config.others().collect();
+        let members = self.sources();
         effects.push(Effect::Arm(Timer::GetState));
         let Some(transfer) = self.transfer.as_mut().filter(|it| !it.is_complete()) else {
             return;

@@ -64,7 +64,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::{Head, Promise};
+use super::{Head, Member, Promise};
 use crate::sabotage::{self, Sabotage};
 use crate::{NodeId, OpNumber, ViewNumber, quorum};
 
@@ -84,8 +84,8 @@ pub(super) struct Choice {
 /// `voters_of` gives the voters of the membership that is in force in the log that a promise offers:
 /// only the log itself can tell.
 pub(super) fn choose(
-    promises: &BTreeMap<NodeId, Promise>,
-    voters_of: impl Fn(&Promise) -> Vec<NodeId>,
+    promises: &BTreeMap<Member, Promise>,
+    voters_of: impl Fn(&Promise) -> Vec<Member>,
 ) -> Option<Choice> {
     let commit_number = promises
         .values()
@@ -105,14 +105,14 @@ pub(super) fn choose(
         witnesses >= quorum::majority(voters.len()) && commit_number <= offer.sound.op
     };
     let best = offers.iter().rev().find(is_safe)?;
-    let is_owner = |(_, it): &(&NodeId, &Promise)| {
+    let is_owner = |(_, it): &(&Member, &Promise)| {
         it.is_offer() && it.log_view == best.log_view && it.sound == best.sound
     };
     let owners = promises.iter().filter(is_owner);
     Some(Choice {
         head: best.sound,
         commit_number,
-        owners: owners.map(|(owner, _)| *owner).collect(),
+        owners: owners.map(|(owner, _)| owner.node).collect(),
     })
 }
 

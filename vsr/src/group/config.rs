@@ -1,18 +1,27 @@
-//! Who belongs to a group, and how much it may hold at once.
+//! Which member of a group a replica is, and how much it may hold at once.
 
+use super::DiskId;
 use crate::NodeId;
 
-/// The members of a group, as one of them sees it, and its limits.
+/// What a replica is told when it starts.
+///
+/// Who belongs to the group is not among it: that is replicated like everything else, and begins
+/// with those who found the group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
-    /// This replica.
+    /// The node of this replica.
     pub me: NodeId,
-    /// The members whose durable copies and votes count; in the order of their numbers.
+    /// The number of the disk if it is blank, drawn at random and not 0.
     ///
-    /// An odd number, because an even one tolerates no more failures than the odd one below it.
-    pub voters: Vec<NodeId>,
-    /// The members that follow without a vote.
-    pub standbys: Vec<NodeId>,
+    /// A disk that was used knows its number, and one that founds has number 0.
+    pub disk: DiskId,
+    /// The nodes that found the group; empty if there is one already.
+    ///
+    /// Looked at only if the disk is blank, and counts only if `me` is among them. Naming them again on a node that has lost its disk
+    /// would bring back a member that has forgotten what it promised, so a driver does it only when
+    /// it is told that the group is new. An odd number, because an even one tolerates no more
+    /// failures than the odd one below it.
+    pub founders: Vec<NodeId>,
     /// The limits.
     pub limits: Limits,
 }
@@ -52,44 +61,11 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// Whether `node` has a vote.
-    #[must_use]
-    pub fn is_voter(&self, node: NodeId) -> bool {
-        self.voters.contains(&node)
-    }
-
-    /// Every other voter.
-    pub(crate) fn other_voters(&self) -> impl Iterator<Item = NodeId> {
-        self.voters.iter().copied().filter(|node| *node != self.me)
-    }
-
-    /// Every other member.
-    pub(crate) fn others(&self) -> impl Iterator<Item = NodeId> {
-        let members = self.voters.iter().chain(&self.standbys).copied();
-        members.filter(|node| *node != self.me)
-    }
-
     /// Asserts what whoever wrote the configuration has to make sure of.
     pub(crate) fn check(&self) {
         assert!(
-            self.voters.len() % 2 == 1,
-            "a group has an odd number of voters"
-        );
-        assert!(
-            self.voters.is_sorted(),
-            "voters take turns in the order of their numbers"
-        );
-        for (position, node) in self.voters.iter().chain(&self.standbys).enumerate() {
-            let earlier = self.voters.iter().chain(&self.standbys).take(position);
-            assert!(
-                earlier.clone().all(|other| other != node),
-                "{node:?} is a member twice"
-            );
-        }
-        let members = || self.voters.iter().chain(&self.standbys);
-        assert!(
-            members().any(|node| *node == self.me),
-            "a replica is a member of its own group"
+            self.founders.is_empty() || self.founders.len() % 2 == 1,
+            "a group is founded by an odd number of voters"
         );
         assert!(
             self.limits.checkpoint_interval > 0,

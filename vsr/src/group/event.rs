@@ -1,7 +1,7 @@
 //! What can happen to a replica.
 
-use super::{Checksum, Message, Timer};
-use crate::{NodeId, OpNumber};
+use super::{Checksum, Member, Message, Timer};
+use crate::OpNumber;
 
 /// Something that happened, for [`Replica::step`](super::Replica::step).
 ///
@@ -10,8 +10,9 @@ use crate::{NodeId, OpNumber};
 pub enum Event {
     /// A message arrived. Messages may be lost, repeated and reordered.
     Message {
-        /// The member that sent it. The driver knows that from the connection, not from the bytes.
-        from: NodeId,
+        /// Who sent it: its node, with the disk that it has. The driver knows that from the
+        /// connection, not from the bytes.
+        from: Member,
         /// The message.
         message: Message,
     },

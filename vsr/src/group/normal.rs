@@ -6,9 +6,9 @@
 //! at once; so an acknowledgement that is lost is made good by the next one. A gap is filled by
 //! state transfer.
 
-use super::{Checksum, Content, Effect, Head, Message, Prepare, Replica, Status, Timer};
+use super::{Checksum, Content, Effect, Head, Member, Message, Prepare, Replica, Status, Timer};
 use crate::sabotage::{self, Sabotage};
-use crate::{NodeId, OpNumber, ViewNumber, quorum};
+use crate::{OpNumber, ViewNumber, quorum};
 
 impl Replica {
     /// As primary: gives `content` the next number and sends it on its way.
@@ -25,7 +25,7 @@ impl Replica {
 
     pub(super) fn on_prepare(
         &mut self,
-        from: NodeId,
+        from: Member,
         view: ViewNumber,
         commit_number: OpNumber,
         prepare: Prepare,
@@ -33,7 +33,7 @@ impl Replica {
     ) {
         // A later view is not entered on account of a prepare, because a prepare does not tell
         // where the log of its view ends. The primary's next `Commit` does.
-        if view != self.view || from != self.primary() || !self.follow_primary(effects) {
+        if view != self.view || from.node != self.primary() || !self.follow_primary(effects) {
             return;
         }
         self.commit_known = self.commit_known.max(commit_number);
@@ -47,7 +47,7 @@ impl Replica {
         if prepare.follows(self.journal.head()) {
             self.journal.append(prepare, effects);
         } else if prepare.op > self.op_number() {
-            self.fetch_state(vec![from], prepare.op, effects);
+            self.fetch_state(vec![from.node], prepare.op, effects);
         } else if self.journal.may_mend(&prepare) {
             self.journal.mend(prepare, effects);
         } else {
@@ -90,12 +90,12 @@ impl Replica {
 
     pub(super) fn on_prepare_ok(
         &mut self,
-        from: NodeId,
+        from: Member,
         view: ViewNumber,
         op: OpNumber,
         effects: &mut Vec<Effect>,
     ) {
-        if view != self.view || !self.is_primary() || !self.config.is_voter(from) {
+        if view != self.view || !self.is_primary() || !self.membership().is_voter(from) {
             return;
         }
         assert!(
@@ -106,7 +106,7 @@ impl Replica {
         *acknowledged = op.max(*acknowledged);
         self.votes.remove(&from);
         self.heard.insert(from);
-        if self.heard.len() + 1 >= quorum::majority(self.config.voters.len()) {
+        if self.heard.len() + 1 >= self.majority() {
             self.heard.clear();
             effects.push(Effect::Arm(Timer::QuorumSilent));
             if self.vote.take().is_some() {
@@ -146,26 +146,26 @@ impl Replica {
     }
 
     fn durable_everywhere(&self) -> Vec<OpNumber> {
-        let durable = |voter: &NodeId| {
-            if *voter == self.config.me {
+        let durable = |voter: &Member| {
+            if *voter == self.member() {
                 self.journal.durable()
             } else {
                 self.acknowledged.get(voter).copied().unwrap_or_default()
             }
         };
-        self.config.voters.iter().map(durable).collect()
+        self.membership().voters().iter().map(durable).collect()
     }
 
     /// The primary says where it is, as `Commit` or as `StartView`.
     pub(super) fn on_head(
         &mut self,
-        from: NodeId,
+        from: Member,
         view: ViewNumber,
         commit_number: OpNumber,
         head: Head,
         effects: &mut Vec<Effect>,
     ) {
-        if view < self.view || from != view.primary() {
+        if view < self.view || from.node != view.primary() {
             return;
         }
         if !self.may_trust_head(view) {
@@ -177,7 +177,7 @@ impl Replica {
             return;
         }
         if head.op > self.op_number() {
-            self.fetch_state(vec![from], head.op, effects);
+            self.fetch_state(vec![from.node], head.op, effects);
         }
         self.acknowledge(effects);
     }
@@ -216,11 +216,11 @@ impl Replica {
         if !self.is_primary() || is_silent || self.commit_number == self.op_number() {
             return;
         }
-        for voter in self.config.other_voters() {
+        for voter in self.other_voters() {
             let acknowledged = self.acknowledged.get(&voter).copied().unwrap_or_default();
             // Who lacks committed prepares as well finds the gap and asks for state.
             for prepare in self.journal.after(self.commit_number.max(acknowledged)) {
-                self.send(voter, self.prepare_message(prepare), effects);
+                self.send(voter.node, self.prepare_message(prepare), effects);
             }
         }
         effects.push(Effect::Arm(Timer::Prepare));

@@ -15,10 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::journal::{Journal, Slot};
 use super::{
-    Checkpoint, ClientTable, Config, Effect, Head, Message, Phase, Prepare, Replica, Status,
-    Superblock, Superblocks, Timer,
+    Checkpoint, ClientTable, Config, DiskId, Effect, Head, Member, Membership, Message, Phase,
+    Prepare, Replica, Status, Superblock, Superblocks, Timer,
 };
-use crate::{NodeId, OpNumber, ViewNumber};
+use crate::{OpNumber, ViewNumber};
 
 /// What the driver found on its disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Replica {
     ///
     /// # Panics
     ///
-    /// If the configuration is no group (see [`Config`]), or the disk holds a journal or a
+    /// If the configuration makes no sense (see [`Config`]), or the disk holds a journal or a
     /// checkpoint but no superblock.
     pub fn new(config: Config, recovered: Recovered, effects: &mut Vec<Effect>) -> Self {
         config.check();
@@ -73,7 +73,7 @@ impl Replica {
             !is_new || (journal.is_empty() && checkpoint.is_none() && !is_tail_uncertain),
             "a disk that was used has a superblock"
         );
-        let superblock = superblock.unwrap_or_default();
+        let superblock = superblock.unwrap_or_else(|| first_superblock(&config));
         let found = checkpoint.filter(|found| found.head() == superblock.checkpoint);
         let lost_checkpoint = superblock.checkpoint.op.0 > 0 && found.is_none();
         let base = found.as_ref().map_or_else(Head::default, Checkpoint::head);
@@ -127,6 +127,8 @@ impl Replica {
             .max(executed);
         Self {
             config,
+            disk: superblock.disk,
+            genesis: superblock.genesis.clone(),
             status: Status::Recovering,
             view: superblock.view,
             log_view: superblock.log_view,
@@ -184,7 +186,7 @@ impl Replica {
 
     pub(super) fn on_recovery(
         &self,
-        from: NodeId,
+        from: Member,
         view: ViewNumber,
         nonce: u64,
         effects: &mut Vec<Effect>,
@@ -196,7 +198,7 @@ impl Replica {
                 commit_number: self.commit_number,
                 head: self.journal.head(),
             };
-            self.send(from, message, effects);
+            self.send(from.node, message, effects);
         }
     }
 
@@ -204,7 +206,7 @@ impl Replica {
     /// acknowledged to it.
     pub(super) fn on_recovery_response(
         &mut self,
-        from: NodeId,
+        from: Member,
         view: ViewNumber,
         nonce: u64,
         commit_number: OpNumber,
@@ -215,7 +217,7 @@ impl Replica {
             .damage
             .as_ref()
             .is_some_and(|damage| damage.nonce == nonce);
-        if is_fresh && view >= self.view && from == view.primary() {
+        if is_fresh && view >= self.view && from.node == view.primary() {
             self.commit_known = self.commit_known.max(commit_number);
             self.adopt(view, head, effects);
         }
@@ -229,6 +231,24 @@ impl Replica {
     /// counts.
     pub(super) fn may_trust_head(&self, view: ViewNumber) -> bool {
         self.damage.as_ref().is_none_or(|damage| view > damage.view)
+    }
+}
+
+/// What a blank disk is taken to say: that its replica founds a group, or belongs to none yet.
+fn first_superblock(config: &Config) -> Superblock {
+    let (disk, genesis) = if config.founders.contains(&config.me) {
+        (DiskId(0), Membership::founded_by(&config.founders))
+    } else {
+        assert!(
+            config.disk != DiskId(0),
+            "a disk that does not found has a number of its own"
+        );
+        (config.disk, Membership::default())
+    };
+    Superblock {
+        disk,
+        genesis,
+        ..Superblock::default()
     }
 }
 

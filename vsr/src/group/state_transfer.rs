@@ -9,7 +9,7 @@
 //! Only members in the same view answer, and only with a log that cannot change under the asker's
 //! hands: the settled log of the view, or the log that was promised to the view's new primary.
 
-use super::{Checkpoint, Effect, Head, Message, Phase, Prepare, Replica, Status, Timer};
+use super::{Checkpoint, Effect, Head, Member, Message, Phase, Prepare, Replica, Status, Timer};
 use crate::{NodeId, OpNumber, ViewNumber};
 
 /// State that was asked for.
@@ -101,20 +101,21 @@ impl Replica {
 
     pub(super) fn on_get_state(
         &mut self,
-        from: NodeId,
+        from: Member,
         view: ViewNumber,
         known: &[Head],
         effects: &mut Vec<Effect>,
     ) {
         let is_settled = self.status == Status::Normal;
-        let is_promised_to_sender = self.phase == Some(Phase::Waiting) && from == self.primary();
+        let is_promised_to_sender =
+            self.phase == Some(Phase::Waiting) && from.node == self.primary();
         if view != self.view || !(is_settled || is_promised_to_sender) {
             return;
         }
         if let Some(after) = known.iter().find(|head| self.journal.has(**head)) {
             let prepares = self.prepares_after(*after);
             self.send(
-                from,
+                from.node,
                 Message::NewState {
                     view,
                     after: *after,
@@ -123,7 +124,7 @@ impl Replica {
                 effects,
             );
         } else {
-            self.send_piece(from, 0, effects);
+            self.send_piece(from.node, 0, effects);
         }
     }
 
@@ -143,7 +144,7 @@ impl Replica {
 
     pub(super) fn on_new_state(
         &mut self,
-        from: NodeId,
+        from: Member,
         view: ViewNumber,
         after: Head,
         prepares: Vec<Prepare>,
@@ -174,11 +175,11 @@ impl Replica {
         self.status != Status::Normal || !self.is_journal_full()
     }
 
-    fn awaits_state(&self, from: NodeId, view: ViewNumber) -> bool {
+    fn awaits_state(&self, from: Member, view: ViewNumber) -> bool {
         let is_asked = self
             .fetch
             .as_ref()
-            .is_some_and(|fetch| fetch.donors.contains(&from));
+            .is_some_and(|fetch| fetch.donors.contains(&from.node));
         let is_ready = !self.is_installing() && self.may_change_journal();
         view == self.view && is_asked && is_ready
     }

@@ -2,13 +2,13 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::Head;
+use super::{DiskId, Head, Membership};
 use crate::format::{Damaged, Seal};
 use crate::{OpNumber, ViewNumber};
 
 const SEAL: Seal = Seal {
     magic: *b"QGSB",
-    version: 2,
+    version: 3,
 };
 
 /// What a replica must not forget, besides its journal and its checkpoint.
@@ -16,6 +16,10 @@ const SEAL: Seal = Seal {
 pub struct Superblock {
     /// Counts the superblocks of this replica; of two whole copies the greater one is valid.
     pub sequence: u64,
+    /// Which of its node's disks it is on.
+    pub disk: DiskId,
+    /// The members with which the group began; nobody on a disk that was not there.
+    pub genesis: Membership,
     /// The view that was promised: the replica takes no part in any earlier one.
     pub view: ViewNumber,
     /// The last view whose log the journal is (the paper's last normal view).

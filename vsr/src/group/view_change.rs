@@ -17,9 +17,9 @@
 //! view change carries a log. Only a settled log is served, acknowledged and executed.
 
 use super::choice::choose;
-use super::{Effect, Head, Message, Promise, Replica, Status, Timer};
+use super::{Effect, Head, Member, Message, Promise, Replica, Status, Timer};
 use crate::sabotage::{self, Sabotage};
-use crate::{NodeId, ViewNumber, quorum};
+use crate::{ViewNumber, quorum};
 
 /// How far a view change has come at one replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,12 +48,12 @@ impl Replica {
 
     pub(super) fn on_start_view_change(
         &mut self,
-        from: NodeId,
+        from: Member,
         view: ViewNumber,
         promised: ViewNumber,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.has_vote() || !self.config.is_voter(from) {
+        if !self.has_vote() || !self.membership().is_voter(from) {
             return;
         }
         let vote = self.votes.entry(from).or_default();
@@ -65,7 +65,7 @@ impl Replica {
         } else if self.is_primary() && self.vote.is_none() {
             // Whoever asks has missed that there is a primary, for instance because it was
             // restarted.
-            self.send(from, self.commit_message(), effects);
+            self.send(from.node, self.commit_message(), effects);
         }
     }
 
@@ -74,14 +74,14 @@ impl Replica {
         if !self.has_vote() {
             return;
         }
-        let vote_of = |voter: &NodeId| {
-            if *voter == self.config.me {
+        let vote_of = |voter: &Member| {
+            if *voter == self.member() {
                 self.view.max(self.vote.unwrap_or_default())
             } else {
                 self.votes.get(voter).copied().unwrap_or_default()
             }
         };
-        let votes = self.config.voters.iter().map(vote_of).collect();
+        let votes = self.membership().voters().iter().map(vote_of).collect();
         let view = quorum::reached(votes).expect("a group has voters");
         if view > self.view && self.is_primary() && sabotage::is(Sabotage::StaleLeaderAcknowledges)
         {
@@ -146,13 +146,13 @@ impl Replica {
 
     pub(super) fn on_do_view_change(
         &mut self,
-        from: NodeId,
+        from: Member,
         view: ViewNumber,
         promise: Promise,
         effects: &mut Vec<Effect>,
     ) {
         let is_for_me = view.primary() == self.config.me;
-        if !is_for_me || view < self.view || !self.has_vote() || !self.config.is_voter(from) {
+        if !is_for_me || view < self.view || !self.has_vote() || !self.membership().is_voter(from) {
             return;
         }
         if view > self.view {
@@ -164,7 +164,7 @@ impl Replica {
                 self.promises.insert(from, promise);
             }
             Some(Phase::Adopting(_) | Phase::Settling(_)) => {}
-            None if self.is_primary() => self.send(from, self.start_view(), effects),
+            None if self.is_primary() => self.send(from.node, self.start_view(), effects),
             None => {}
         }
     }
@@ -198,7 +198,7 @@ impl Replica {
             return;
         }
         self.phase = Some(Phase::Waiting);
-        self.promises.insert(self.config.me, self.promise());
+        self.promises.insert(self.member(), self.promise());
         self.send_promise(effects);
     }
 
@@ -230,15 +230,16 @@ impl Replica {
     /// log as soon as the promises allow it.
     fn advance_waiting(&mut self, effects: &mut Vec<Effect>) {
         let promise = self.promise();
-        let is_new = self.promises.get(&self.config.me) != Some(&promise);
+        let is_new = self.promises.get(&self.member()) != Some(&promise);
         if is_new && self.journal.is_durable() {
-            self.promises.insert(self.config.me, promise);
+            self.promises.insert(self.member(), promise);
             self.send_promise(effects);
         }
         if self.primary() != self.config.me {
             return;
         }
-        let Some(choice) = choose(&self.promises, |_| self.config.voters.clone()) else {
+        let voters_of = |_: &Promise| self.membership().voters().to_vec();
+        let Some(choice) = choose(&self.promises, voters_of) else {
             return;
         };
         self.commit_known = self.commit_known.max(choice.commit_number);
@@ -299,7 +300,7 @@ impl Replica {
         }
         self.broadcast(&self.start_view(), effects);
         effects.push(Effect::Arm(Timer::Commit));
-        if self.config.voters.len() > 1 {
+        if self.majority() > 1 {
             effects.push(Effect::Arm(Timer::QuorumSilent));
         }
         if self.commit_number < self.op_number() {

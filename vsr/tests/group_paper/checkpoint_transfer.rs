@@ -124,7 +124,7 @@ fn a_lost_piece_is_asked_for_again_and_nothing_else_is() {
         if lost % 3 == 0 {
             group.network().pop_front();
         } else if let Some((from, to, message)) = group.network().pop_front() {
-            group.deliver(from, to, message);
+            group.hear(from.node, to, message);
         }
         group.fire(laggard, Timer::GetState);
     }
@@ -148,9 +148,9 @@ fn repeated_messages_change_nothing() {
         let Some((from, to, message)) = group.network().pop_front() else {
             break;
         };
-        group.deliver(from, to, message.clone());
-        group.deliver(from, to, message.clone());
-        group.deliver(from, to, message);
+        group.hear(from.node, to, message.clone());
+        group.hear(from.node, to, message.clone());
+        group.hear(from.node, to, message);
     }
     group.settle();
     let positions = asked(&group, laggard, whole.head());
@@ -167,7 +167,7 @@ fn pieces_out_of_order_wait_for_nobody() {
     run_until_asked(&mut group, laggard, whole.head(), 2 * PIECE);
     for position in [5, 1, 0, 3, 4] {
         let message = piece(&group, primary, &whole, position * PIECE);
-        group.deliver(primary, laggard, message);
+        group.hear(primary, laggard, message);
     }
     group.settle();
     assert!(is_steady(&asked(&group, laggard, whole.head())));
@@ -289,7 +289,7 @@ fn the_rest_of_a_checkpoint_is_not_asked_for_when_a_journal_helps() {
         after: Head::default(),
         prepares,
     };
-    group.deliver(primary, laggard, message);
+    group.hear(primary, laggard, message);
     group.settle();
     let positions = asked(&group, laggard, whole.head());
     assert_eq!(positions.last(), Some(&(4 * PIECE as u64)));
@@ -343,7 +343,7 @@ fn pieces_that_make_no_sense_are_ignored() {
             position,
             bytes,
         };
-        group.deliver(primary, laggard, Message::CheckpointPiece { view, piece });
+        group.hear(primary, laggard, Message::CheckpointPiece { view, piece });
         assert_eq!(*group.replica(laggard), before);
     }
     group.settle();
@@ -366,7 +366,7 @@ fn a_checkpoint_that_is_too_large_is_not_even_begun() {
         position: 0,
         bytes: vec![0; PIECE],
     };
-    group.deliver(primary, laggard, Message::CheckpointPiece { view, piece });
+    group.hear(primary, laggard, Message::CheckpointPiece { view, piece });
     assert_eq!(*group.replica(laggard), before);
 }
 
@@ -381,7 +381,7 @@ fn a_whole_that_is_damaged_is_thrown_away_and_fetched_again() {
     if let Message::CheckpointPiece { piece, .. } = &mut damaged {
         piece.bytes[7] ^= 1;
     }
-    group.deliver(primary, laggard, damaged);
+    group.hear(primary, laggard, damaged);
     let nothing = group.replica(laggard).executed();
     group.run();
     assert_eq!(group.replica(laggard).executed(), nothing);
@@ -404,7 +404,7 @@ fn nobody_is_sent_a_piece_in_another_view_or_from_behind_the_end() {
             head,
             position,
         };
-        group.deliver(laggard, primary, message);
+        group.hear(laggard, primary, message);
     }
     assert!(group.sent_by(primary, mark).is_empty());
 }

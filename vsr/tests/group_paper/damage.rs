@@ -3,7 +3,7 @@
 use quorate_vsr::group::{Effect, Event, Message, Status};
 use quorate_vsr::{NodeId, OpNumber};
 
-use crate::group::{Group, node};
+use crate::group::{Group, founder, node};
 
 /// A group in which "a" and "b" are committed by the primary and one backup only; that backup
 /// then loses "b" from its disk. The primary and the other backup are given.
@@ -110,7 +110,13 @@ fn old_message_does_not_repair() {
     group.cut.insert(primary);
     group.start(damaged);
     group.run();
-    group.step(damaged, Event::Message { from, message });
+    group.step(
+        damaged,
+        Event::Message {
+            from: founder(from),
+            message,
+        },
+    );
     group.run();
     assert!(group.replica(damaged).is_damaged());
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_vsr::group::{
-    Checkpoint, Config, Effect, Event, Limits, Message, Prepare, Recovered, Replica, Superblock,
-    Timer,
+    Checkpoint, Config, DiskId, Effect, Event, Limits, Member, Membership, Message, Prepare,
+    Recovered, Replica, Superblock, Timer,
 };
 use quorate_vsr::{NodeId, OpNumber, ViewNumber};
 
@@ -18,6 +18,19 @@ pub(crate) fn view(count: u64) -> ViewNumber {
     (0..count).fold(ViewNumber::default(), |view, _| view.next_among(&voters))
 }
 
+/// A node with the disk with which it founded the group.
+pub(crate) fn founder(node: NodeId) -> Member {
+    Member {
+        node,
+        disk: DiskId(0),
+    }
+}
+
+fn genesis(voters: &[NodeId], standbys: impl Iterator<Item = NodeId>) -> Membership {
+    let voters = voters.iter().copied().map(founder).collect();
+    Membership::new(voters, standbys.map(founder).collect())
+}
+
 /// What is on one member's disk.
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
@@ -27,7 +40,7 @@ pub(crate) struct Disk {
     pub(crate) is_tail_uncertain: bool,
 }
 
-pub(crate) struct Member {
+pub(crate) struct Node {
     pub(crate) replica: Option<Replica>,
     pub(crate) disk: Disk,
     /// Writes that the disk has not carried out, and effects that a crash forgets.
@@ -42,9 +55,8 @@ pub(crate) struct Member {
 pub(crate) struct Group {
     limits: Limits,
     voters: Vec<NodeId>,
-    standbys: Vec<NodeId>,
-    pub(crate) members: BTreeMap<NodeId, Member>,
-    network: VecDeque<(NodeId, NodeId, Message)>,
+    pub(crate) members: BTreeMap<NodeId, Node>,
+    network: VecDeque<(Member, NodeId, Message)>,
     /// Everything that was ever sent.
     pub(crate) sent: Vec<(NodeId, NodeId, Message)>,
     /// Everything that happened, a line each.
@@ -71,7 +83,6 @@ impl Group {
         let mut group = Self {
             limits,
             voters: (1..=voters).map(NodeId).collect(),
-            standbys: (voters + 1..=voters + standbys).map(NodeId).collect(),
             members: BTreeMap::new(),
             network: VecDeque::new(),
             sent: Vec::new(),
@@ -79,17 +90,28 @@ impl Group {
             cut: BTreeSet::new(),
             slow: BTreeSet::new(),
         };
-        for id in 1..=voters + standbys {
-            let member = Member {
+        let has_standbys = standbys > 0;
+        let standbys = (voters + 1..=voters + standbys).map(NodeId);
+        let genesis = genesis(&group.voters, standbys.clone());
+        for id in group.voters.clone().into_iter().chain(standbys) {
+            let mut disk = disk(id);
+            if has_standbys {
+                // Nobody founds a group as its standby.
+                disk.superblock.get_or_insert_default();
+            }
+            if let Some(superblock) = &mut disk.superblock {
+                superblock.genesis = genesis.clone();
+            }
+            let member = Node {
                 replica: None,
-                disk: disk(NodeId(id)),
+                disk,
                 writes: VecDeque::new(),
                 armed: BTreeSet::new(),
                 executed: Vec::new(),
                 answers: Vec::new(),
             };
-            group.members.insert(NodeId(id), member);
-            group.start(NodeId(id));
+            group.members.insert(id, member);
+            group.start(id);
         }
         group
     }
@@ -145,8 +167,8 @@ impl Group {
     pub(crate) fn start(&mut self, node: NodeId) {
         let config = Config {
             me: node,
-            voters: self.voters.clone(),
-            standbys: self.standbys.clone(),
+            disk: DiskId(0),
+            founders: self.voters.clone(),
             limits: self.limits,
         };
         let member = self.members.get_mut(&node).unwrap();
@@ -187,6 +209,7 @@ impl Group {
 
     /// Delivers a message, out of turn or once more.
     pub(crate) fn hear(&mut self, from: NodeId, to: NodeId, message: Message) {
+        let from = founder(from);
         self.step(to, Event::Message { from, message });
     }
 
@@ -245,10 +268,6 @@ impl Group {
         &self.members[&node].answers
     }
 
-    pub(crate) fn deliver(&mut self, from: NodeId, to: NodeId, message: Message) {
-        self.step(to, Event::Message { from, message });
-    }
-
     /// Delivers messages and completes writes until nothing is left to do.
     pub(crate) fn run(&mut self) {
         self.run_while(|_| true);
@@ -264,8 +283,8 @@ impl Group {
             if let Some(node) = writer.map(|(node, _)| *node) {
                 self.complete(node);
             } else if let Some((from, to, message)) = self.network.pop_front() {
-                if !self.cut.contains(&from) && !self.cut.contains(&to) {
-                    self.deliver(from, to, message);
+                if !self.cut.contains(&from.node) && !self.cut.contains(&to) {
+                    self.step(to, Event::Message { from, message });
                 }
             } else {
                 return;
@@ -313,7 +332,7 @@ impl Group {
     }
 
     /// The messages that are under way, to be lost, repeated or brought out of order.
-    pub(crate) fn network(&mut self) -> &mut VecDeque<(NodeId, NodeId, Message)> {
+    pub(crate) fn network(&mut self) -> &mut VecDeque<(Member, NodeId, Message)> {
         &mut self.network
     }
 
@@ -382,7 +401,8 @@ impl Group {
             let answer = match effect {
                 Effect::Send { to, message } => {
                     self.sent.push((node, to, message.clone()));
-                    self.network.push_back((node, to, message));
+                    let from = member.replica.as_ref().unwrap().member();
+                    self.network.push_back((from, to, message));
                     continue;
                 }
                 Effect::Execute { op, operation } => {

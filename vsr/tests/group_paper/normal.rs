@@ -3,7 +3,7 @@
 use quorate_vsr::group::{Effect, Event, Limits, Message, Rejection, Timer};
 use quorate_vsr::{NodeId, OpNumber};
 
-use crate::group::{Group, node};
+use crate::group::{Group, founder, node};
 
 /// "The primary advances op-number, adds the request to the end of the log [...]. Then it sends a
 /// PREPARE message to the other replicas."
@@ -185,7 +185,13 @@ fn backup_ignores_prepare_from_old_view() {
     let is_backup = |node: &&NodeId| **node != old_primary && **node != primary;
     let backup = *group.members.keys().find(is_backup).unwrap();
 
-    group.step(backup, Event::Message { from, message });
+    group.step(
+        backup,
+        Event::Message {
+            from: founder(from),
+            message,
+        },
+    );
     assert_eq!(group.replica(backup).op_number(), OpNumber(0));
 }
 

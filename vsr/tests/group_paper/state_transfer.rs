@@ -3,7 +3,7 @@
 use quorate_vsr::OpNumber;
 use quorate_vsr::group::{Effect, Event, Limits, Message, Status, Timer};
 
-use crate::group::{Group, node};
+use crate::group::{Group, founder, node};
 
 fn limits() -> Limits {
     Limits {
@@ -239,7 +239,7 @@ fn nobody_is_answered_in_another_view() {
     group.step(
         primary,
         Event::Message {
-            from: backup,
+            from: founder(backup),
             message,
         },
     );

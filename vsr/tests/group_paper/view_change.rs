@@ -5,7 +5,7 @@ use quorate_vsr::group::{
     Content, Effect, Event, Head, Limits, Message, Prepare, Status, Superblock, Timer,
 };
 
-use crate::group::{Disk, Group, node, view};
+use crate::group::{Disk, Group, founder, node, view};
 
 /// A chain of prepares with these views and texts.
 fn chain(entries: &[(u64, &str)]) -> Vec<Prepare> {
@@ -278,7 +278,13 @@ fn promised_view_is_followed() {
         .find(|(from, to, _)| *from == backups[1] && *to == backups[0]);
     let (from, _, message) = heard.unwrap().clone();
     group.lose_messages();
-    group.step(backups[0], Event::Message { from, message });
+    group.step(
+        backups[0],
+        Event::Message {
+            from: founder(from),
+            message,
+        },
+    );
     group.fire(primary, Timer::Commit);
     let commits = group
         .sent
@@ -286,7 +292,13 @@ fn promised_view_is_followed() {
         .rev()
         .find(|(from, to, _)| *from == primary && *to == backups[1]);
     let (from, _, message) = commits.unwrap().clone();
-    group.step(backups[1], Event::Message { from, message });
+    group.step(
+        backups[1],
+        Event::Message {
+            from: founder(from),
+            message,
+        },
+    );
     group.lose_messages();
     group.complete(backups[0]);
     assert!(group.replica(backups[0]).view() > old_view);
@@ -353,7 +365,13 @@ fn foreign_statements_of_a_log_are_ignored() {
     };
     let from = backups[1];
     assert_ne!(later.primary(), from);
-    group.step(backups[0], Event::Message { from, message });
+    group.step(
+        backups[0],
+        Event::Message {
+            from: founder(from),
+            message,
+        },
+    );
     assert_eq!(group.replica(backups[0]).status(), Status::Normal);
     assert_eq!(group.replica(backups[0]).view(), view(1));
 }

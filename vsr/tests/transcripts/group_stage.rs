@@ -58,7 +58,7 @@ fn carry_out(group: &mut Group, words: &[&str]) {
 }
 
 fn status(group: &Group) -> Vec<String> {
-    let tell = |(id, member): (&NodeId, &crate::group::Member)| match &member.replica {
+    let tell = |(id, member): (&NodeId, &crate::group::Node)| match &member.replica {
         None => format!("{id} is down"),
         Some(replica) => format!(
             "{id} {:?} in view {}, the log of view {} up to op {}, committed up to {}, executed \

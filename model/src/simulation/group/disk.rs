@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use quorate_vsr::OpNumber;
-use quorate_vsr::group::{Checkpoint, Checksum, Event, Prepare, Recovered, Superblock};
+use quorate_vsr::group::{Checkpoint, Checksum, Event, Membership, Prepare, Recovered, Superblock};
 
 use super::super::dice::Dice;
 
@@ -39,6 +39,18 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// A disk that knows who belongs to the group, or a blank one if all are founders of it.
+    pub(crate) fn of(genesis: &Membership) -> Self {
+        let known = Superblock {
+            genesis: genesis.clone(),
+            ..Superblock::default()
+        };
+        Self {
+            superblock: (!genesis.standbys().is_empty()).then_some(known),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn submit(&mut self, write: Write) -> File {
         let file = match &write {
             Write::Append(_) | Write::Mend(_) | Write::Trim(_) => File::Journal,

@@ -27,12 +27,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(config: Config, clock: Clock, write_max: u64) -> Self {
+    pub(crate) fn new(config: Config, disk: Disk, clock: Clock, write_max: u64) -> Self {
         Self {
             id: config.me,
             config,
             replica: None,
-            disk: Disk::default(),
+            disk,
             machine: Machine::default(),
             clock,
             life: 0,

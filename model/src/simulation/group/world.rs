@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use quorate_vsr::NodeId;
-use quorate_vsr::group::{Config, Effect, Event, Message, Timer};
+use quorate_vsr::group::{Config, DiskId, Effect, Event, Member, Membership, Message, Timer};
 
 use super::super::calendar::Calendar;
 use super::super::dice::Dice;
@@ -13,7 +13,7 @@ use super::super::trace::Trace;
 use super::checker::Checker;
 use super::client::Client;
 use super::clock::Clock;
-use super::disk::{File, Write};
+use super::disk::{Disk, File, Write};
 use super::glance::Glance;
 use super::machine::Machine;
 use super::network::Network;
@@ -118,11 +118,19 @@ impl World {
         let voters: Vec<NodeId> = (1..=voters).map(NodeId).collect();
         let first = self.swarm.voters + 1;
         let standbys: Vec<NodeId> = (first..first + standbys).map(NodeId).collect();
+        let founder = |node: &NodeId| Member {
+            node: *node,
+            disk: DiskId(0),
+        };
+        let genesis = Membership::new(
+            voters.iter().map(founder).collect(),
+            standbys.iter().map(founder).collect(),
+        );
         for me in voters.iter().chain(&standbys).copied() {
             let config = Config {
                 me,
-                voters: voters.clone(),
-                standbys: standbys.clone(),
+                disk: DiskId(0),
+                founders: voters.clone(),
                 limits,
             };
             let pace = if self.swarm.clocks_differ {
@@ -132,7 +140,8 @@ impl World {
             };
             let clock = Clock::new(self.swarm.lengths, pace);
             let write_max = self.dice.pick(&self.swarm.write_max);
-            self.nodes.push(Node::new(config, clock, write_max));
+            self.nodes
+                .push(Node::new(config, Disk::of(&genesis), clock, write_max));
             let at = me.0 as u8 - 1;
             let delay = self.dice.between(0..=20);
             self.calendar.plan(delay, Happening::Start { at });
@@ -199,6 +208,10 @@ impl World {
                 let told = &message;
                 self.timeline
                     .note(now, || format!("{id:?} <- {from:?}: {told}"));
+                let from = Member {
+                    node: from,
+                    disk: DiskId(0),
+                };
                 self.step(at, Event::Message { from, message });
             }
             left => {

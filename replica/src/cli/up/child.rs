@@ -24,10 +24,11 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts `node`, with the logging that this process was asked for.
+    /// Starts `node`, with the logging that this process was asked for; with `founds` it founds a
+    /// cluster.
     ///
     /// Must be called on the main thread: the kernel ends the child with the thread that made it.
-    pub(super) fn start(node: &NodeEntry, global: &Global) -> Result<Self, Failure> {
+    pub(super) fn start(node: &NodeEntry, founds: bool, global: &Global) -> Result<Self, Failure> {
         let start = || -> io::Result<Self> {
             let log = OpenOptions::new()
                 .create(true)
@@ -36,6 +37,9 @@ impl Child {
             let log_start = log.metadata()?.len();
             let mut command = Command::new(std::env::current_exe()?);
             command.arg("node").arg("--config").arg(&node.config_file);
+            if founds {
+                command.arg("--new-cluster");
+            }
             command.arg("--parent").arg(std::process::id().to_string());
             if let Some(filter) = &global.log {
                 command.arg("--log").arg(filter);

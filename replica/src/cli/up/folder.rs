@@ -95,6 +95,14 @@ impl Folder {
         Ok(())
     }
 
+    /// Whether no node has ever kept anything here, so that the cluster is still to be founded.
+    ///
+    /// A node that lost its folder while others have theirs must not found the cluster again.
+    pub(super) fn is_unused(&self, nodes: u16) -> bool {
+        let holds = |node| self.path.join(format!("node-{node}/data/control")).exists();
+        !(1..=nodes).any(holds)
+    }
+
     /// Writes what a cluster of `shape` needs to start.
     ///
     /// `cluster.json` goes first: once any node's folder is there, it tells what they belong to.
@@ -170,6 +178,17 @@ mod tests {
         drop(folder);
         let again = Folder::open(&temporary.path().join("new")).unwrap();
         assert_eq!(again.existing(), Some(&cluster));
+    }
+
+    #[test]
+    fn a_cluster_is_founded_once_and_not_again_for_a_node_that_lost_its_folder() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::open(temporary.path()).unwrap();
+        assert!(folder.is_unused(3));
+        folder.write(&SHAPE).unwrap();
+        assert!(folder.is_unused(3), "no node has been started");
+        fs::create_dir_all(temporary.path().join("node-3/data/control")).unwrap();
+        assert!(!folder.is_unused(3));
     }
 
     #[test]

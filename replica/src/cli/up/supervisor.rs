@@ -58,12 +58,12 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Runs the cluster until a signal ends it.
-    pub(super) async fn run(mut self) -> Result<(), Failure> {
+    /// Runs the cluster until a signal ends it; with `founds` it is a new one.
+    pub(super) async fn run(mut self, founds: bool) -> Result<(), Failure> {
         let (sender, events) = flume::unbounded();
         listen_for_signals(&sender);
         let is_ready = Rc::new(Cell::new(false));
-        let outcome = match self.start() {
+        let outcome = match self.start(founds) {
             Ok(()) => {
                 self.probe(&sender, &is_ready);
                 self.serve(&events, &is_ready).await
@@ -74,17 +74,17 @@ impl<'a> Supervisor<'a> {
         outcome.and(stopped)
     }
 
-    fn start(&mut self) -> Result<(), Failure> {
+    fn start(&mut self, founds: bool) -> Result<(), Failure> {
         self.cluster.pid = Some(std::process::id());
         for id in 1..=self.cluster.node_count() {
-            self.start_node(id)?;
+            self.start_node(id, founds)?;
         }
         self.folder.update(&self.cluster)
     }
 
-    fn start_node(&mut self, id: u16) -> Result<(), Failure> {
+    fn start_node(&mut self, id: u16, founds: bool) -> Result<(), Failure> {
         let entry = &mut self.cluster.nodes[usize::from(id) - 1];
-        let child = Child::start(entry, self.global)?;
+        let child = Child::start(entry, founds, self.global)?;
         entry.pid = Some(child.pid());
         self.sights
             .insert(id, Sight::started(id, child.pid(), Compio.now()));
@@ -241,7 +241,7 @@ impl<'a> Supervisor<'a> {
                 .get(id)
                 .is_some_and(|sight| sight.status().is_none())
             {
-                self.start_node(*id)?;
+                self.start_node(*id, false)?;
             }
         }
         if !due.is_empty() {

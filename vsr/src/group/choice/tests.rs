@@ -10,7 +10,8 @@
 //! nothing of witnesses.
 
 use super::*;
-use crate::group::Checksum;
+
+use crate::group::{Checksum, DiskId};
 
 /// How long the logs are.
 const OPS: u64 = 3;
@@ -229,7 +230,7 @@ fn can_mend(said: &[&Said]) -> bool {
     said.iter().filter_map(|said| said.faulty).any(is_readable)
 }
 
-fn is_latest_uncertain(promises: &BTreeMap<NodeId, Promise>) -> bool {
+fn is_latest_uncertain(promises: &BTreeMap<Member, Promise>) -> bool {
     let latest = promises.values().map(|promise| promise.log_view).max();
     let mut of_latest = promises
         .values()
@@ -237,15 +238,22 @@ fn is_latest_uncertain(promises: &BTreeMap<NodeId, Promise>) -> bool {
     of_latest.all(|promise| promise.is_tail_uncertain)
 }
 
-fn promises(said: &[&Said]) -> BTreeMap<NodeId, Promise> {
-    let numbered = (1..).map(NodeId).zip(said);
+fn founder(node: u16) -> Member {
+    Member {
+        node: NodeId(node),
+        disk: DiskId(0),
+    }
+}
+
+fn promises(said: &[&Said]) -> BTreeMap<Member, Promise> {
+    let numbered = (1..).map(founder).zip(said);
     numbered
         .filter_map(|(node, said)| Some((node, said.promise.clone()?)))
         .collect()
 }
 
-fn chosen(promises: &BTreeMap<NodeId, Promise>, voters: usize) -> Option<Head> {
-    let voters: Vec<_> = (1..).map(NodeId).take(voters).collect();
+fn chosen(promises: &BTreeMap<Member, Promise>, voters: usize) -> Option<Head> {
+    let voters: Vec<_> = (1..).map(founder).take(voters).collect();
     choose(promises, |_| voters.clone()).map(|choice| choice.head)
 }
 

@@ -73,7 +73,7 @@ impl Agreement {
     pub(crate) fn check_majority_holds(&self, nodes: &[Node]) {
         if let Some((checksum, _)) = self.committed.last() {
             let op = self.committed();
-            let voters = &nodes[0].config.voters;
+            let voters = &nodes[0].config.founders;
             assert!(
                 is_held_by_majority(op, *checksum, voters, nodes),
                 "a majority has lost the committed {op:?}"
@@ -165,7 +165,7 @@ fn check_later_primaries(prepare: &Prepare, replica: &Replica, nodes: &[Node]) {
 }
 
 fn check_majority_holds(prepare: &Prepare, replica: &Replica, nodes: &[Node]) {
-    let (op, voters) = (prepare.op, &replica.config().voters);
+    let (op, voters) = (prepare.op, &replica.config().founders);
     assert!(
         is_held_by_majority(op, prepare.checksum, voters, nodes),
         "{op:?} is called committed, and is not on the disks of a majority"

@@ -58,6 +58,6 @@ impl World {
     fn others_are_whole(&self, at: usize) -> bool {
         let id = self.nodes[at].id;
         let mut others = self.nodes.iter().filter(|other| other.id != id);
-        self.nodes[at].config.voters.len() > 1 && others.all(|other| other.disk.is_whole())
+        self.nodes[at].config.founders.len() > 1 && others.all(|other| other.disk.is_whole())
     }
 }
