@@ -205,6 +205,9 @@ impl Replica {
         }
         if transfer.received == piece.position && !transfer.is_complete() {
             transfer.add(piece.bytes);
+            if let Some(fetch) = &mut self.fetch {
+                fetch.silences = 0;
+            }
         }
         // Who has another part than the next one can continue as well. But a repeated answer must
         // not beget a repeated question.

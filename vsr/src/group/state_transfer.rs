@@ -12,6 +12,9 @@
 use super::{Checkpoint, Effect, Head, Member, Message, Phase, Prepare, Replica, Status, Timer};
 use crate::{NodeId, OpNumber, ViewNumber};
 
+/// How often everybody who has the chosen log is asked in vain before the choice is made anew.
+const ROUNDS_MAX: usize = 2;
+
 /// State that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fetch {
@@ -22,6 +25,8 @@ pub(crate) struct Fetch {
     /// Up to here the journal was found to be the donor's. The next question names this place, or
     /// an answer that is shorter than the way to where the two part would be given over and over.
     shared: OpNumber,
+    /// How often in a row the timer ran out.
+    pub(crate) silences: usize,
 }
 
 /// A checkpoint on its way to the disk.
@@ -51,6 +56,7 @@ impl Replica {
             donors,
             target,
             shared: OpNumber(0),
+            silences: 0,
         });
         self.send_get_state(effects);
     }
@@ -92,7 +98,11 @@ impl Replica {
         }
         let Some(fetch) = &mut self.fetch else { return };
         fetch.donors.rotate_left(1);
-        if self.transfer.is_some() && self.may_ask_for_state() {
+        fetch.silences += 1;
+        let are_silent = fetch.silences >= ROUNDS_MAX * fetch.donors.len();
+        if are_silent && self.may_choose_anew() {
+            self.choose_anew(effects);
+        } else if self.transfer.is_some() && self.may_ask_for_state() {
             self.take_turn(effects);
         } else {
             self.send_get_state(effects);
@@ -159,6 +169,7 @@ impl Replica {
             effects.push(Effect::Disarm(Timer::GetState));
         } else if let Some(fetch) = self.fetch.as_mut().filter(|fetch| fetch.shared < shared) {
             fetch.shared = shared;
+            fetch.silences = 0;
             // There is a journal that makes a checkpoint superfluous.
             self.transfer = None;
             // Without progress the timer asks again: a repeated answer must not beget a repeated

@@ -159,11 +159,11 @@ impl Replica {
             self.enter_view_change(view, effects);
         }
         match self.phase {
-            // Once a log was chosen, a further promise changes nothing.
-            Some(Phase::Promising | Phase::Waiting) => {
+            // Once a log was chosen, a further promise counts only if the choice is made anew.
+            Some(Phase::Promising | Phase::Waiting | Phase::Adopting(_)) => {
                 self.promises.insert(from, promise);
             }
-            Some(Phase::Adopting(_) | Phase::Settling(_)) => {}
+            Some(Phase::Settling(_)) => {}
             None if self.is_primary() => self.send(from.node, self.start_view(), effects),
             None => {}
         }
@@ -231,7 +231,11 @@ impl Replica {
     fn advance_waiting(&mut self, effects: &mut Vec<Effect>) {
         let promise = self.promise();
         let is_new = self.promises.get(&self.member()) != Some(&promise);
-        if is_new && self.journal.is_durable() {
+        if is_new {
+            // What is not durable yet is not promised, and what was promised may be replaced.
+            if !self.journal.is_durable() {
+                return;
+            }
             self.promises.insert(self.member(), promise);
             self.send_promise(effects);
         }
@@ -249,6 +253,30 @@ impl Replica {
             others.retain(|owner| *owner != self.config.me);
             self.fetch_state(others, choice.head.op, effects);
         }
+    }
+
+    /// Whether this replica waits, as primary to be, for a log that it has chosen.
+    pub(super) fn may_choose_anew(&self) -> bool {
+        let is_waiting = match self.phase {
+            Some(Phase::Adopting(_)) => true,
+            Some(Phase::Promising | Phase::Waiting | Phase::Settling(_)) | None => false,
+        };
+        is_waiting && self.primary() == self.config.me && !self.is_installing()
+    }
+
+    /// As primary to be: chooses without those who have the chosen log and do not give it.
+    ///
+    /// They are dead by now, or are heard and do not hear. The promises of a majority are enough
+    /// whose ever they are, so the choice is made as the next view would make it. What was fetched
+    /// of the log stays in the journal: it has replaced nothing that was committed, and the own
+    /// promise is renewed.
+    pub(super) fn choose_anew(&mut self, effects: &mut Vec<Effect>) {
+        let silent = self.fetch.take().map(|fetch| fetch.donors);
+        let silent = silent.unwrap_or_default();
+        self.promises
+            .retain(|member, _| !silent.contains(&member.node));
+        effects.push(Effect::Disarm(Timer::GetState));
+        self.phase = Some(Phase::Waiting);
     }
 
     /// Whether the journal, with the checkpoint before it, includes the log that ends at `head`.

@@ -174,6 +174,37 @@ fn new_primary_serves_only_when_the_log_and_its_view_are_durable() {
     assert_eq!(durable.log_view, view(2));
 }
 
+/// It has promised, and now hears nobody who asks for its log. Whatever of that log was acknowledged
+/// by a majority, one of the others has as well.
+#[test]
+fn new_primary_chooses_without_a_member_that_does_not_give_its_log() {
+    let mut group = Group::of_three();
+    let (old_primary, next) = (group.primary(), view(2).primary());
+    let backups = group.backups();
+    let third = backups.into_iter().find(|id| *id != next).unwrap();
+    group.propose("lost");
+    group.lose_messages();
+    group.run();
+    group.slow.insert(third);
+    group.fire(next, Timer::PrimarySilent);
+    group.fire(old_primary, Timer::QuorumSilent);
+    let is_question = |message: &Message| matches!(message, Message::GetState { .. });
+    group.run_while(|group| !group.is_next(is_question));
+    assert!(group.is_next(is_question));
+    group.lose_messages();
+    group.cut.insert(old_primary);
+    group.slow.clear();
+    group.run();
+    assert!(!group.replica(next).is_primary());
+    for _ in 0..2 {
+        group.fire(next, Timer::GetState);
+        group.run();
+    }
+    assert!(group.replica(next).is_primary());
+    assert_eq!(group.replica(next).view(), view(2));
+    assert_eq!(group.replica(next).op_number(), OpNumber(0));
+}
+
 /// "When other replicas receive the STARTVIEW message, they replace their log with the one in the
 /// message."
 #[test]
