@@ -44,7 +44,8 @@
 //! may have sent prepares that its own journal has lost, and would give their numbers out again. It
 //! asks for the next view. A deposed primary that has not noticed cannot commit, since a majority
 //! acknowledges nothing in its view any more; and it does not answer requests from its own memory
-//! alone, because a reply leaves only when its operation is committed.
+//! alone, because a reply leaves only when its operation is committed. Reads do without an operation,
+//! and take other care (`read`, `lease`).
 //!
 //! # Why it goes on
 //!
@@ -81,11 +82,13 @@ mod event;
 mod execution;
 mod invariants;
 mod journal;
+mod lease;
 mod membership;
 mod message;
 mod normal;
 mod prepare;
 mod promise;
+mod read;
 mod recovery;
 mod repair;
 mod request;
@@ -114,6 +117,8 @@ use crate::{NodeId, OpNumber, ViewNumber, quorum};
 use checkpoint_transfer::Transfer;
 use execution::Executing;
 use journal::Journal;
+use lease::Lease;
+use read::Reads;
 use recovery::Damage;
 use state_transfer::{Fetch, Writing};
 use superblock::Superblocks;
@@ -163,6 +168,8 @@ pub struct Replica {
     acknowledged: BTreeMap<Member, OpNumber>,
     /// As primary: the other voters heard from since [`Timer::QuorumSilent`] was armed.
     heard: BTreeSet<Member>,
+    reads: Reads,
+    lease: Lease,
 
     /// The view that this replica asks for, if it has given up on the present one.
     vote: Option<ViewNumber>,
@@ -202,6 +209,7 @@ impl Replica {
                 self.on_request(client, session, request_number, operation, effects);
             }
             Event::Propose { operation } => self.on_propose(operation, effects),
+            Event::Read { read } => self.on_read(read, effects),
             Event::PrepareDurable { op, checksum } => {
                 self.on_prepare_durable(op, checksum, effects);
             }
@@ -225,18 +233,22 @@ impl Replica {
             } => {
                 self.on_prepare(from, view, commit_number, prepare, effects);
             }
-            Message::PrepareOk { view, op } => self.on_prepare_ok(from, view, op, effects),
+            Message::PrepareOk { view, op, round } => {
+                self.on_prepare_ok(from, view, op, round, effects);
+            }
             Message::Commit {
                 view,
                 commit_number,
                 head,
+                round,
             }
             | Message::StartView {
                 view,
                 commit_number,
                 head,
+                round,
             } => {
-                self.on_head(from, view, commit_number, head, effects);
+                self.on_head(from, view, commit_number, head, round, effects);
             }
             Message::StartViewChange { view, promised } => {
                 self.on_start_view_change(from, view, promised, effects);
@@ -300,6 +312,10 @@ impl Replica {
             Timer::ViewChangeResend => self.on_view_change_resend(effects),
             Timer::GetState => self.on_get_state_timeout(effects),
             Timer::Repair => self.ask_for_repair(effects),
+            Timer::LeaseEven => self.on_lease_even(),
+            Timer::LeaseOdd => self.on_lease_odd(),
+            Timer::LeaseOver => self.on_lease_over(),
+            Timer::LeaseWait => self.on_lease_wait(),
         }
     }
 
@@ -310,6 +326,7 @@ impl Replica {
         self.advance_transfer(effects);
         self.advance_commit(effects);
         self.advance_execution(effects);
+        self.advance_reads(effects);
         if cfg!(debug_assertions) {
             self.check_invariants();
         }

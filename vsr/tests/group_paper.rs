@@ -12,6 +12,8 @@ mod damage;
 mod group;
 #[path = "group_paper/normal.rs"]
 mod normal;
+#[path = "group_paper/read.rs"]
+mod read;
 #[path = "group_paper/recovery.rs"]
 mod recovery;
 #[path = "group_paper/replies.rs"]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use quorate_vsr::group::{Effect, Event, Replica, Status};
+use quorate_vsr::group::{Effect, Event, Replica, Status, Timer};
 use quorate_vsr::{NodeId, OpNumber, ViewNumber};
 
 use super::Bounds;
@@ -98,6 +98,13 @@ fn carry_out_one(
             }
         }
         Effect::RejectRequest { .. } => {}
+        Effect::ReadReady { .. } | Effect::RejectRead { .. } => {
+            unreachable!("nobody reads")
+        }
+        // Without reads a lease changes nothing, and so its end may come at once.
+        Effect::Arm(
+            timer @ (Timer::LeaseEven | Timer::LeaseOdd | Timer::LeaseOver | Timer::LeaseWait),
+        ) => return Some(Event::Timeout(timer)),
         Effect::Arm(timer) => {
             process.timers.insert(timer);
         }

@@ -116,7 +116,17 @@ impl<P: Platform> Driver<P> {
     }
 
     /// Tells the group of `event` and carries out what follows.
+    ///
+    /// If its lease has run out by now, it hears of that first: a read that comes after a pause of
+    /// the process must not be answered by a lease from before.
     pub(super) fn step(&mut self, event: Event) -> Result<(), NodeError> {
+        while let Some(timer) = self.timers.take_due_lease(self.platform.now()) {
+            self.tell(Event::Timeout(timer))?;
+        }
+        self.tell(event)
+    }
+
+    fn tell(&mut self, event: Event) -> Result<(), NodeError> {
         let mut effects = Vec::new();
         self.group.step(event, &mut effects);
         self.carry_out(effects)?;
@@ -282,6 +292,9 @@ impl<P: Platform> Driver<P> {
                     },
                 };
                 self.waiting.answer(question, &response);
+            }
+            Effect::ReadReady { .. } | Effect::RejectRead { .. } => {
+                unreachable!("this node asks for no reads")
             }
             Effect::Arm(timer) => self.arm(timer),
             Effect::Disarm(timer) => self.timers.disarm(timer),

@@ -18,6 +18,21 @@ use quorate_vsr::group::Timer;
 // would never come to an end. So each view change in a row that got stuck gives the next one twice
 // the time.
 
+//
+// A lease lasts long enough to be renewed by what a busy control plane commits, and is over when a
+// dead primary is missed. The others wait longer for its end than it lasts, by a sixth: clocks
+// may run at rates that far apart. A quartz is wrong by less than a thousandth, and what keeps a
+// clock on time changes its rate by no more than that. A backup restarts LeaseOver whenever it
+// acknowledges, which it does whenever it hears the primary. So 350 ms are over when PrimarySilent
+// runs out, even if its disk took 150 ms to take the last prepare, and the new primary does not
+// wait. It waits if the primary was replaced for another reason, for example because it was
+// restarted, and when all nodes were started at once.
+
+/// The length of a lease, as its primary measures it.
+const LEASE_MS: u64 = 300;
+/// How long others wait for the end of a lease.
+const LEASE_WAIT_MS: u64 = 350;
+
 /// The length of a timer without its jitter, and the most jitter.
 const fn length_of(timer: Timer) -> (Duration, Duration) {
     let (length_ms, jitter_ms) = match timer {
@@ -25,6 +40,8 @@ const fn length_of(timer: Timer) -> (Duration, Duration) {
         Timer::GetState | Timer::Repair => (300, 100),
         Timer::QuorumSilent => (500, 0),
         Timer::PrimarySilent | Timer::ViewChangeStalled => (500, 250),
+        Timer::LeaseEven | Timer::LeaseOdd => (LEASE_MS, 0),
+        Timer::LeaseOver | Timer::LeaseWait => (LEASE_WAIT_MS, 0),
     };
     (
         Duration::from_millis(length_ms),
@@ -70,11 +87,8 @@ impl Timers {
 
     /// Stops a timer that has run out, and gives it.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
-        let (deadline, timer) = self
-            .deadlines
-            .iter()
-            .map(|(timer, deadline)| (*deadline, *timer))
-            .min()?;
+        let deadlines = self.deadlines.iter();
+        let (deadline, timer) = deadlines.map(|(timer, at)| (*at, *timer)).min()?;
         if deadline > now {
             return None;
         }
@@ -82,6 +96,18 @@ impl Timers {
         if timer == Timer::ViewChangeStalled {
             self.stalls = self.stalls.saturating_add(1);
         }
+        Some(timer)
+    }
+
+    /// Stops a timer of this node's own lease that has run out, and gives it.
+    ///
+    /// The group may not hear of anything else while it takes a lease for valid that is over.
+    pub(super) fn take_due_lease(&mut self, now: Instant) -> Option<Timer> {
+        let is_due = |timer: &Timer| self.deadlines.get(timer).is_some_and(|at| *at <= now);
+        let timer = [Timer::LeaseEven, Timer::LeaseOdd]
+            .into_iter()
+            .find(is_due)?;
+        self.deadlines.remove(&timer);
         Some(timer)
     }
 }
@@ -105,6 +131,25 @@ mod tests {
         let late = later + Duration::from_secs(9);
         assert_eq!(timers.take_due(late), Some(Timer::PrimarySilent));
         assert_eq!(timers.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_lease_is_over_before_anything_else_is_and_others_wait_longer() {
+        let start = Instant::from_nanos(0);
+        let mut timers = Timers::default();
+        for timer in [Timer::Commit, Timer::LeaseOver, Timer::LeaseOdd] {
+            timers.arm(timer, start, 0);
+        }
+        let almost = start + Duration::from_millis(LEASE_MS - 1);
+        assert_eq!(timers.take_due_lease(almost), None);
+        let over = start + Duration::from_millis(LEASE_MS);
+        assert_eq!(timers.take_due_lease(over), Some(Timer::LeaseOdd));
+        assert_eq!(timers.take_due_lease(over), None);
+        assert_eq!(timers.take_due(over), Some(Timer::Commit));
+        assert_eq!(timers.take_due(over), None, "others wait longer");
+
+        let shortest = |timer| length_of(timer).0;
+        assert!(shortest(Timer::LeaseOver) < shortest(Timer::PrimarySilent));
     }
 
     #[test]

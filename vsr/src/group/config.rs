@@ -38,6 +38,9 @@ pub struct Limits {
     /// Operations that may be under way (in the journal, not yet executed) before the primary
     /// refuses further ones as [`Rejection::Busy`](super::Rejection::Busy).
     pub pipeline_max: usize,
+    /// Reads that wait at the primary before it refuses further ones as
+    /// [`Rejection::Busy`](super::Rejection::Busy).
+    pub reads_max: usize,
     /// Client sessions that are remembered; the one that was idle longest is evicted for a new one.
     pub clients_max: usize,
     /// About how many bytes of operations one `NewState` carries (one operation always fits), and
@@ -53,6 +56,7 @@ impl Default for Limits {
         Self {
             checkpoint_interval: 1024,
             pipeline_max: 64,
+            reads_max: 1024,
             clients_max: 1024,
             state_transfer_bytes_max: 512 * 1024,
             checkpoint_bytes_max: 256 * 1024 * 1024,

@@ -45,7 +45,11 @@ impl fmt::Display for Promise {
         if self.sound != self.head {
             write!(f, ", whole up to {}", self.sound)?;
         }
-        write!(f, ", committed up to op {}", self.commit_number)
+        write!(f, ", committed up to op {}", self.commit_number)?;
+        if self.lease_may_hold {
+            f.write_str(", a lease may hold")?;
+        }
+        Ok(())
     }
 }
 
@@ -60,15 +64,23 @@ impl fmt::Display for Message {
                 f,
                 "Prepare in view {view}: {prepare}; committed up to op {commit_number}"
             ),
-            Self::PrepareOk { view, op } => write!(f, "PrepareOk in view {view} up to op {op}"),
+            Self::PrepareOk { view, op, round } => {
+                write!(f, "PrepareOk in view {view} up to op {op}")?;
+                tell_round(*round, f)
+            }
             Self::Commit {
                 view,
                 commit_number,
                 head,
-            } => write!(
-                f,
-                "Commit in view {view}: committed up to op {commit_number}, the log ends at {head}"
-            ),
+                round,
+            } => {
+                write!(
+                    f,
+                    "Commit in view {view}: committed up to op {commit_number}, the log ends at \
+                     {head}"
+                )?;
+                tell_round(*round, f)
+            }
             Self::StartViewChange { view, promised } => write!(
                 f,
                 "StartViewChange for view {view}, being in view {promised}"
@@ -80,10 +92,14 @@ impl fmt::Display for Message {
                 view,
                 commit_number,
                 head,
-            } => write!(
-                f,
-                "StartView {view}: the log ends at {head}, committed up to op {commit_number}"
-            ),
+                round,
+            } => {
+                write!(
+                    f,
+                    "StartView {view}: the log ends at {head}, committed up to op {commit_number}"
+                )?;
+                tell_round(*round, f)
+            }
             Self::Recovery { .. }
             | Self::RecoveryResponse { .. }
             | Self::GetPrepares { .. }
@@ -94,6 +110,14 @@ impl fmt::Display for Message {
             | Self::CheckpointPiece { .. } => self.tell_state_transfer(f),
         }
     }
+}
+
+/// Most messages are of no round.
+fn tell_round(round: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if round == 0 {
+        return Ok(());
+    }
+    write!(f, ", round {round}")
 }
 
 impl Message {
@@ -180,6 +204,7 @@ impl fmt::Display for Event {
             Self::Propose { operation } => {
                 write!(f, "is to propose {}", operation.escape_ascii())
             }
+            Self::Read { read } => write!(f, "is asked for the state by read {read}"),
             Self::PrepareDurable { op, .. } => write!(f, "has op {op} on stable storage"),
             Self::SuperblockDurable { sequence } => {
                 write!(f, "has superblock {sequence} on stable storage")

@@ -96,6 +96,20 @@ pub enum Effect {
         /// Why.
         reason: Rejection,
     },
+    /// Answer a read from the state machine's state, as it is when this effect is carried out.
+    ///
+    /// The answer includes everything that anybody was told before the read came.
+    ReadReady {
+        /// Which read.
+        read: u64,
+    },
+    /// Tell whoever reads that the answer must be sought elsewhere, or later.
+    RejectRead {
+        /// Which read.
+        read: u64,
+        /// Why.
+        reason: Rejection,
+    },
     /// Start a timer, or start it afresh.
     Arm(Timer),
     /// Stop a timer.

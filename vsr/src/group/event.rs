@@ -46,6 +46,15 @@ pub enum Event {
         /// What to do, opaque to the group.
         operation: Vec<u8>,
     },
+    /// Somebody wants to know the state, as it is now or later.
+    ///
+    /// Answered by [`Effect::ReadReady`](super::Effect::ReadReady) or
+    /// [`Effect::RejectRead`](super::Effect::RejectRead), perhaps much later and perhaps, if the
+    /// process ends, never.
+    Read {
+        /// Tells this read from the others of the driver.
+        read: u64,
+    },
     /// What [`Effect::Append`](super::Effect::Append) or [`Effect::Mend`](super::Effect::Mend) asked
     /// for is on stable storage. One for each, in the same order.
     PrepareDurable {

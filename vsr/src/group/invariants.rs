@@ -74,6 +74,10 @@ impl Replica {
                 "nobody has more of a view's log than its primary"
             );
         }
+        assert!(
+            self.is_primary() || (self.reads.is_empty() && self.lease.is_idle()),
+            "only a primary answers reads and measures leases"
+        );
         if self.vote.is_some() {
             assert!(self.has_vote(), "a standby does not vote");
         }

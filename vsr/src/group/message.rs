@@ -8,7 +8,7 @@ use crate::{OpNumber, ViewNumber};
 
 const SEAL: Seal = Seal {
     magic: *b"QGMS",
-    version: 4,
+    version: 5,
 };
 
 /// A message between members of a group.
@@ -32,6 +32,8 @@ pub enum Message {
         view: ViewNumber,
         /// The last prepare of the durable part.
         op: OpNumber,
+        /// The greatest round that the sender has heard of in this view.
+        round: u64,
     },
     /// Primary to all, now and then: I am here, and this is how far I am.
     ///
@@ -43,6 +45,9 @@ pub enum Message {
         commit_number: OpNumber,
         /// The end of the primary's journal.
         head: Head,
+        /// Counts the rounds in which the primary makes sure that its view is not over; who
+        /// answers echoes it.
+        round: u64,
     },
     /// Voter to voters: I would leave for `view`, if a majority would.
     ///
@@ -70,6 +75,8 @@ pub enum Message {
         commit_number: OpNumber,
         /// The end of the primary's journal.
         head: Head,
+        /// As in [`Commit`](Self::Commit).
+        round: u64,
     },
     /// Member to all: the end of my journal is uncertain; where does yours end?
     Recovery {

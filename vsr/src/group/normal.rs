@@ -16,6 +16,7 @@ impl Replica {
         assert!(self.is_primary(), "only the primary gives out numbers");
         let was_idle = self.commit_number == self.op_number();
         let prepare = Prepare::new(self.journal.head(), self.view, content);
+        self.measure_lease(prepare.op, effects);
         self.broadcast(&self.prepare_message(&prepare), effects);
         self.journal.append(prepare, effects);
         if was_idle {
@@ -73,7 +74,7 @@ impl Replica {
     ///
     /// In status `Normal`, `log_view` is this view and on stable storage: see
     /// [`enter_normal`](Self::enter_normal).
-    pub(super) fn acknowledge(&self, effects: &mut Vec<Effect>) {
+    pub(super) fn acknowledge(&mut self, effects: &mut Vec<Effect>) {
         if self.status == Status::Normal && !self.is_primary() && self.has_vote() {
             let op = if sabotage::is(Sabotage::PrepareOkBeforeDurable) {
                 self.op_number()
@@ -83,7 +84,9 @@ impl Replica {
             let message = Message::PrepareOk {
                 view: self.view,
                 op,
+                round: self.reads.heard,
             };
+            self.support_lease(effects);
             self.send(self.primary(), message, effects);
         }
     }
@@ -93,6 +96,7 @@ impl Replica {
         from: Member,
         view: ViewNumber,
         op: OpNumber,
+        round: u64,
         effects: &mut Vec<Effect>,
     ) {
         if view != self.view || !self.is_primary() || !self.membership().is_voter(from) {
@@ -104,6 +108,7 @@ impl Replica {
         );
         let acknowledged = self.acknowledged.entry(from).or_default();
         *acknowledged = op.max(*acknowledged);
+        self.reads.echo(from, round);
         self.votes.remove(&from);
         self.heard.insert(from);
         if self.heard.len() + 1 >= self.majority() {
@@ -124,7 +129,8 @@ impl Replica {
         if self.status != Status::Normal {
             return;
         }
-        if self.is_primary() {
+        // A primary before this one may still answer reads, which must not miss anything.
+        if self.is_primary() && !self.lease.is_waited_for {
             let reached = quorum::reached(self.durable_everywhere());
             self.commit_known = self.commit_known.max(reached.expect("a group has voters"));
             if sabotage::is(Sabotage::CommitWithoutQuorum) {
@@ -136,6 +142,7 @@ impl Replica {
             return;
         }
         self.commit_number = commit_number;
+        self.lease.commit(commit_number);
         if self.is_primary() && commit_number == self.op_number() {
             effects.push(Effect::Disarm(Timer::Prepare));
             // No further prepare will tell the others soon.
@@ -163,6 +170,7 @@ impl Replica {
         view: ViewNumber,
         commit_number: OpNumber,
         head: Head,
+        round: u64,
         effects: &mut Vec<Effect>,
     ) {
         if view < self.view || from.node != view.primary() {
@@ -179,6 +187,7 @@ impl Replica {
         if head.op > self.op_number() {
             self.fetch_state(vec![from.node], head.op, effects);
         }
+        self.reads.heard = self.reads.heard.max(round);
         self.acknowledge(effects);
     }
 
@@ -242,6 +251,7 @@ impl Replica {
             view: self.view,
             commit_number: self.commit_number,
             head: self.journal.head(),
+            round: self.reads.round,
         }
     }
 
@@ -260,6 +270,7 @@ impl Replica {
     pub(super) fn on_quorum_silent(&mut self, effects: &mut Vec<Effect>) {
         if self.is_primary() {
             effects.push(Effect::Disarm(Timer::Commit));
+            self.reject_reads(effects);
             self.cast_vote(self.next_view(), effects);
         }
     }

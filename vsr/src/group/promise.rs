@@ -5,7 +5,8 @@ use crate::{OpNumber, ViewNumber};
 
 /// What a `DoViewChange` says of its sender's journal, all of it on stable storage.
 ///
-/// It stays true for good, also across a crash: its sender takes no part in earlier views any more.
+/// It stays true for good, also across a crash: its sender takes no part in earlier views any more,
+/// and supports no lease of theirs any longer than it said.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Promise {
     /// The last view whose log the journal is.
@@ -20,4 +21,7 @@ pub struct Promise {
     pub is_tail_uncertain: bool,
     /// How far the sender knows the log to be committed, perhaps beyond its own journal.
     pub commit_number: OpNumber,
+    /// Whether a primary of an earlier view may hold a lease that rests on what the sender
+    /// acknowledged.
+    pub lease_may_hold: bool,
 }

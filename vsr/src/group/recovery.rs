@@ -14,6 +14,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::journal::{Journal, Slot};
+use super::lease::Lease;
+use super::read::Reads;
 use super::{
     Checkpoint, ClientTable, Config, DiskId, Effect, Head, Member, Membership, Message, Phase,
     Prepare, Replica, Status, Superblock, Superblocks, Timer,
@@ -105,6 +107,10 @@ impl Replica {
             // What can be read of the journal may have been replaced.
             replica.commit_number = replica.executed;
         }
+        if !is_new {
+            // It may have acknowledged something just before it was stopped.
+            replica.support_lease(effects);
+        }
         if is_new || is_tail_uncertain {
             replica.superblocks.first = replica.persist(effects);
         }
@@ -145,6 +151,8 @@ impl Replica {
             writing: None,
             acknowledged: BTreeMap::new(),
             heard: BTreeSet::new(),
+            reads: Reads::default(),
+            lease: Lease::default(),
             vote: None,
             votes: BTreeMap::new(),
             phase: None,

@@ -122,7 +122,7 @@ impl Replica {
     ///
     /// Otherwise there may be a later primary, and what this one says of a client may be out of
     /// date.
-    fn is_confident_primary(&self) -> bool {
+    pub(super) fn is_confident_primary(&self) -> bool {
         self.is_primary() && self.vote.is_none()
     }
 

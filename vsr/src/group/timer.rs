@@ -4,7 +4,15 @@
 ///
 /// [`Effect::Arm`](super::Effect::Arm) starts one (or starts it afresh), `Disarm` stops it, and
 /// when it runs out it is stopped and answered by [`Event::Timeout`](super::Event::Timeout). A
-/// timer that fires late, early or superfluously costs messages or a view change, never safety.
+/// timer that fires late, early or superfluously costs messages or a view change, never safety;
+/// with these exceptions, upon which linearizable reads rest:
+///
+/// - [`LeaseEven`](Self::LeaseEven) and [`LeaseOdd`](Self::LeaseOdd) are never late: when the
+///   driver gives the replica an event, it looks at the clock after it has taken that event, and
+///   gives it first those of the two that have run out by then.
+/// - [`LeaseOver`](Self::LeaseOver) and [`LeaseWait`](Self::LeaseWait) are never early.
+/// - Each of the latter takes longer than each of the former, on whichever members and by whichever
+///   clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// The primary has operations that are not committed yet and sends them again to the backups
@@ -30,11 +38,21 @@ pub enum Timer {
     /// Damaged entries of the journal were asked for and have not come; they are asked for again.
     /// A few round trips.
     Repair,
+    /// The lease that rests on an entry with one of the two timers is over. Much longer than it
+    /// takes to commit an entry, and so short that the end of [`Timer::LeaseOver`] comes before
+    /// that of [`Timer::PrimarySilent`]: then no view change has to wait for it.
+    LeaseEven,
+    /// The same with the other timer.
+    LeaseOdd,
+    /// No primary has a lease any more that rests on an acknowledgement of this replica.
+    LeaseOver,
+    /// No primary before this one has a lease any more.
+    LeaseWait,
 }
 
 impl Timer {
     /// All of them, for drivers that keep a table of deadlines.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Prepare,
         Self::Commit,
         Self::QuorumSilent,
@@ -43,5 +61,9 @@ impl Timer {
         Self::ViewChangeResend,
         Self::GetState,
         Self::Repair,
+        Self::LeaseEven,
+        Self::LeaseOdd,
+        Self::LeaseOver,
+        Self::LeaseWait,
     ];
 }

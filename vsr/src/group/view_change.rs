@@ -17,7 +17,7 @@
 //! view change carries a log. Only a settled log is served, acknowledged and executed.
 
 use super::choice::choose;
-use super::{Effect, Head, Member, Message, Promise, Replica, Status, Timer};
+use super::{Effect, Head, Member, Message, Promise, Reads, Replica, Status, Timer};
 use crate::sabotage::{self, Sabotage};
 use crate::{ViewNumber, quorum};
 
@@ -107,6 +107,9 @@ impl Replica {
         self.acknowledged.clear();
         self.heard.clear();
         self.fetch = None;
+        self.drop_lease(effects);
+        self.reject_reads(effects);
+        self.reads = Reads::default();
         let timers = [
             Timer::Prepare,
             Timer::Commit,
@@ -210,6 +213,7 @@ impl Replica {
             sound: self.journal.sound_head(),
             is_tail_uncertain: self.damage.is_some(),
             commit_number: self.commit_known,
+            lease_may_hold: self.lease.may_hold,
         }
     }
 
@@ -248,6 +252,7 @@ impl Replica {
         };
         self.commit_known = self.commit_known.max(choice.commit_number);
         self.phase = Some(Phase::Adopting(choice.head));
+        self.wait_for_lease(effects);
         if !self.has_log(choice.head) {
             let mut others = choice.owners;
             others.retain(|owner| *owner != self.config.me);
@@ -341,6 +346,7 @@ impl Replica {
             view: self.view,
             commit_number: self.commit_number,
             head: self.journal.head(),
+            round: self.reads.round,
         }
     }
 

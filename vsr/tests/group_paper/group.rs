@@ -215,6 +215,10 @@ impl Group {
 
     /// Lets a timer run out, if it is armed.
     pub(crate) fn fire(&mut self, node: NodeId, timer: Timer) {
+        if timer == Timer::PrimarySilent && self.members[&node].armed.contains(&timer) {
+            // It takes longer.
+            self.fire(node, Timer::LeaseOver);
+        }
         if self.members.get_mut(&node).unwrap().armed.remove(&timer) {
             self.step(node, Event::Timeout(timer));
         }
@@ -292,7 +296,7 @@ impl Group {
         }
     }
 
-    /// Runs, and lets the timers that repeat lost messages fire a few times.
+    /// Runs, and lets the timers that repeat lost messages or end a lease fire a few times.
     pub(crate) fn settle(&mut self) {
         for _ in 0..8 {
             for node in self.members.keys().copied().collect::<Vec<_>>() {
@@ -302,6 +306,8 @@ impl Group {
                     Timer::ViewChangeResend,
                     Timer::GetState,
                     Timer::Repair,
+                    Timer::LeaseOver,
+                    Timer::LeaseWait,
                 ] {
                     self.fire(node, timer);
                 }
@@ -435,7 +441,9 @@ impl Group {
                 }
                 Effect::ReplyRegistered { .. }
                 | Effect::Reply { .. }
-                | Effect::RejectRequest { .. } => {
+                | Effect::RejectRequest { .. }
+                | Effect::ReadReady { .. }
+                | Effect::RejectRead { .. } => {
                     self.trace.push(format!("{node} {}", answer(&effect)));
                     member.answers.push(effect);
                     continue;
@@ -475,6 +483,8 @@ fn answer(effect: &Effect) -> String {
             request_number,
             reason,
         } => format!("does not take request {request_number} of client {client}: {reason}"),
+        Effect::ReadReady { read } => format!("answers read {read}"),
+        Effect::RejectRead { read, reason } => format!("does not answer read {read}: {reason}"),
         other => panic!("{other:?} is no answer"),
     }
 }

@@ -115,6 +115,7 @@ fn followers_of_the_new_view_acknowledge_its_log() {
     let acknowledges = |message: &&Message| {
         **message
             == Message::PrepareOk {
+                round: 0,
                 view,
                 op: OpNumber(1),
             }

@@ -50,7 +50,7 @@ fn journal_stays_until_the_superblock_names_the_checkpoint() {
     assert!(matches!(group.writes(node(1))[0], Effect::Persist(_)));
     group.crash(node(1));
     group.start(node(1));
-    group.run();
+    group.settle();
     let expected: Vec<String> = (1..=8).map(|number| format!("op {number}")).collect();
     assert_eq!(group.executed(node(1)), expected);
 }

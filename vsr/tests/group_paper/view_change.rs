@@ -390,6 +390,7 @@ fn foreign_statements_of_a_log_are_ignored() {
     };
     let later = view(4);
     let message = Message::StartView {
+        round: 0,
         view: later,
         commit_number: OpNumber(9),
         head,

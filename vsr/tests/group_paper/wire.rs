@@ -13,7 +13,7 @@ fn eventful() -> Group {
         ..Limits::default()
     };
     let mut group = Group::new(3, 1, limits);
-    group.run();
+    group.settle();
     let session = group.register(7);
     let backup = group.backups()[0];
     group.cut.insert(backup);

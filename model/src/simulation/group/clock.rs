@@ -14,16 +14,19 @@ pub(crate) struct Lengths {
     resend: u64,
     silent: u64,
     stalled: u64,
+    lease: u64,
 }
 
 impl Lengths {
-    /// Any lengths: what is too short or too long costs messages and views, never safety.
+    /// Any lengths: what is too short or too long costs messages and views, never safety. Only that
+    /// others wait longer for the end of a lease than it lasts is not left to chance.
     pub(crate) fn draw(dice: &mut Dice) -> Self {
         Self {
             commit: dice.pick(&[5, 15, 30, 60]),
             resend: dice.pick(&[10, 20, 40]),
             silent: dice.pick(&[15, 40, 70, 120]),
             stalled: dice.pick(&[25, 60, 120]),
+            lease: dice.pick(&[8, 30, 90]),
         }
     }
 
@@ -34,6 +37,7 @@ impl Lengths {
         resend: 24,
         silent: 50,
         stalled: 90,
+        lease: 30,
     };
 
     fn of(&self, timer: Timer, dice: &mut Dice) -> u64 {
@@ -45,6 +49,9 @@ impl Lengths {
             Timer::QuorumSilent => self.silent,
             Timer::PrimarySilent => self.silent + dice.between(0..=self.silent / 2),
             Timer::ViewChangeStalled => self.stalled + dice.between(0..=self.stalled / 2),
+            Timer::LeaseEven | Timer::LeaseOdd => self.lease,
+            // Longer by more than two clocks differ, and by the day that rounding takes away.
+            Timer::LeaseOver | Timer::LeaseWait => self.lease * 5 / 4 + 3,
         }
     }
 }

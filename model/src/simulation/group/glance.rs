@@ -81,7 +81,11 @@ impl World {
             | Timer::PrimarySilent
             | Timer::ViewChangeResend
             | Timer::GetState
-            | Timer::Repair => {}
+            | Timer::Repair
+            | Timer::LeaseEven
+            | Timer::LeaseOdd
+            | Timer::LeaseOver
+            | Timer::LeaseWait => {}
         }
     }
 

@@ -369,6 +369,7 @@ impl World {
                     .plan(delay, Happening::Timeout { at, timer, arming });
             }
             Effect::Disarm(timer) => node.clock.disarm(timer),
+            Effect::ReadReady { .. } | Effect::RejectRead { .. } => unreachable!("nobody reads"),
             Effect::Reply { .. }
             | Effect::ReplyRegistered { .. }
             | Effect::RejectRequest { .. } => self.tell_client(at, effect),

@@ -95,6 +95,7 @@ impl Logs {
             sound: self.head(journal.log, sound),
             is_tail_uncertain,
             commit_number: OpNumber(0),
+            lease_may_hold: false,
         }
     }
 }

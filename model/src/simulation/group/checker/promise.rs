@@ -38,7 +38,7 @@ impl Promises {
                 assert!(has_log, "{id:?} offers {op:?} from memory");
                 self.views[at] = self.views[at].max(*view);
             }
-            Message::PrepareOk { view, op } => {
+            Message::PrepareOk { view, op, .. } => {
                 let superblock = node.disk.superblock();
                 let has_view = superblock.is_some_and(|block| block.log_view == *view);
                 assert!(has_view, "{id:?} acknowledges in {view:?} from memory");
