@@ -15,6 +15,7 @@ mod glance;
 mod machine;
 mod network;
 mod node;
+mod reading;
 mod service;
 mod sometimes;
 mod swarm;

@@ -94,8 +94,6 @@ impl World {
             }
             let node = &mut self.nodes[at];
             node.write_max = WRITE_MAX;
-            node.paused_until = 0;
-            node.hung_until = 0;
             node.clock.calm();
             self.start(at);
         }

@@ -84,8 +84,8 @@ impl World {
             | Timer::Repair
             | Timer::LeaseEven
             | Timer::LeaseOdd
-            | Timer::LeaseOver
-            | Timer::LeaseWait => {}
+            | Timer::LeaseOver => {}
+            Timer::LeaseWait => tally.saw(Sometimes::LeaseAwaited),
         }
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct Swarm {
     pub(crate) fault_gap: u64,
     /// The time from one proposal to the next, at most.
     pub(crate) propose_gap: u64,
+    /// The time from one read to the next, at most.
+    pub(crate) read_gap: u64,
     /// How long a client waits before it asks for something else, at most.
     pub(crate) think_max: u64,
     /// How long a crashed node is down, at most.
@@ -107,6 +109,7 @@ impl Swarm {
             faults: Fault::ALL.map(|_| dice.maybe(&[1, 2, 6])),
             fault_gap: dice.pick(&[30, 60, 150]),
             propose_gap: dice.maybe(&[5, 20, 60]),
+            read_gap: dice.maybe(&[3, 10, 40]),
             think_max: dice.pick(&[1, 10, 40]),
             down_max: dice.pick(&[10, 60, 200]),
             rot: dice.maybe(&[100, 500]),

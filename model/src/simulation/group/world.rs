@@ -18,6 +18,7 @@ use super::glance::Glance;
 use super::machine::Machine;
 use super::network::Network;
 use super::node::Node;
+use super::reading::Readings;
 use super::sometimes::Sometimes;
 use super::swarm::Swarm;
 
@@ -52,6 +53,8 @@ pub(crate) enum Happening {
         client: u8,
     },
     Propose,
+    /// Somebody reads.
+    Read,
     Fault,
     Start {
         at: u8,
@@ -67,6 +70,7 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     /// How many clients there have ever been.
     pub(crate) client_numbers: u128,
+    pub(crate) readings: Readings,
     pub(crate) checker: Checker,
     pub(crate) tally: Tally,
     pub(crate) timeline: Timeline,
@@ -90,6 +94,7 @@ impl World {
             network: Network::default(),
             clients: Vec::new(),
             client_numbers: 0,
+            readings: Readings::default(),
             checker: Checker::default(),
             tally: Tally::new(),
             timeline,
@@ -105,6 +110,9 @@ impl World {
         world.calendar.plan(40, Happening::Fault);
         if world.swarm.propose_gap > 0 {
             world.calendar.plan(20, Happening::Propose);
+        }
+        if world.swarm.read_gap > 0 {
+            world.calendar.plan(30, Happening::Read);
         }
         world
     }
@@ -176,6 +184,7 @@ impl World {
             Happening::Answer { client, answer } => self.on_answer(usize::from(client), &answer),
             Happening::Ask { client } => self.on_ask(client),
             Happening::Propose => self.on_propose(),
+            Happening::Read => self.on_read(),
             Happening::Fault => self.fault(),
             Happening::Start { at } => {
                 // Who is left out for good stays as it is.
@@ -369,7 +378,9 @@ impl World {
                     .plan(delay, Happening::Timeout { at, timer, arming });
             }
             Effect::Disarm(timer) => node.clock.disarm(timer),
-            Effect::ReadReady { .. } | Effect::RejectRead { .. } => unreachable!("nobody reads"),
+            Effect::ReadReady { .. } | Effect::RejectRead { .. } => {
+                self.on_read_answer(at, &effect);
+            }
             Effect::Reply { .. }
             | Effect::ReplyRegistered { .. }
             | Effect::RejectRequest { .. } => self.tell_client(at, effect),

@@ -93,6 +93,11 @@ impl Requests {
             "request {request_number} of client {client} became {op:?}, before {floor:?}, which \
              was told before it was made"
         );
+        self.has_told(op);
+    }
+
+    /// Somebody was told what the state is after this operation.
+    pub(crate) fn has_told(&mut self, op: OpNumber) {
         self.told = self.told.max(op);
     }
 }

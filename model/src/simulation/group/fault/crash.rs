@@ -27,6 +27,7 @@ impl World {
         node.clock.stop();
         node.disk.crash(&mut self.dice);
         node.paused_until = 0;
+        self.forget_readings(at);
         let delay = self.dice.between(1..=self.swarm.down_max);
         self.calendar.plan(delay, Happening::Start { at: at as u8 });
         self.checker.agreement.check_majority_holds(&self.nodes);
