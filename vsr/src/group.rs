@@ -323,9 +323,9 @@ impl Replica {
     fn advance(&mut self, effects: &mut Vec<Effect>) {
         self.advance_votes(effects);
         self.advance_view_change(effects);
-        self.advance_transfer(effects);
         self.advance_commit(effects);
         self.advance_execution(effects);
+        self.advance_transfer(effects);
         self.advance_reads(effects);
         if cfg!(debug_assertions) {
             self.check_invariants();

@@ -106,6 +106,38 @@ fn members_have_the_same_bytes_however_they_came_to_them() {
     }
 }
 
+/// The last operation before the checkpoint is one that the group executes by itself, so the state
+/// is there in the same step in which it is known to be committed.
+#[test]
+fn late_prepares_make_a_checkpoint_superfluous() {
+    let mut group = Group::new(3, 0, limits());
+    group.run();
+    let (primary, laggard) = (group.primary(), group.backups()[1]);
+    group.cut.insert(laggard);
+    work(&mut group, 1, 11);
+    group.register(7);
+    group.cut.clear();
+    let head = checkpoint(&group, primary).head();
+    assert_eq!(head.op, OpNumber(12));
+    run_until_asked(&mut group, laggard, head, PIECE);
+    group.lose_messages();
+    let is_late = |message: &Message| matches!(message, Message::Prepare { .. });
+    let sent = group.sent.iter().filter(|it| it.1 == laggard);
+    let late: Vec<Message> = sent.map(|it| it.2.clone()).filter(is_late).collect();
+    for message in late {
+        group.hear(primary, laggard, message);
+    }
+    group.run();
+    assert_eq!(group.replica(laggard).op_number(), OpNumber(12));
+    let mark = group.sent.len();
+    group.fire(primary, Timer::Commit);
+    group.run();
+    assert_eq!(group.replica(laggard).executed(), OpNumber(12));
+    let asks = |message: &&Message| matches!(message, Message::GetCheckpoint { .. });
+    assert!(!group.sent_by(laggard, mark).iter().any(asks));
+    assert_caught_up(&group, laggard);
+}
+
 #[test]
 fn a_lost_piece_is_asked_for_again_and_nothing_else_is() {
     let (mut group, laggard) = with_laggard();
