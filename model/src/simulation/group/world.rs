@@ -281,6 +281,10 @@ impl World {
     }
 
     fn on_propose(&mut self) {
+        if self.is_calm() {
+            // Then the clients have to be served, and there may be room for one operation.
+            return;
+        }
         let at = self.dice.below(self.nodes.len());
         let bytes = self.dice.below(self.swarm.operation_bytes + 1);
         let operation = vec![b'p'; bytes];
