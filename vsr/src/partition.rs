@@ -452,6 +452,10 @@ impl Replica {
             "something was made good that was not lost"
         );
         assert!(
+            self.damage.first_behind(self.high_watermark).is_none(),
+            "damage is kept that nobody could repair"
+        );
+        assert!(
             self.history.last_epoch() <= self.facts.promised,
             "a record of a future epoch"
         );

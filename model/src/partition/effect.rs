@@ -104,7 +104,7 @@ fn carry_out(
                 state.network.say(Envelope { from, to, wire });
             }
             Effect::PersistFacts(facts) => process.facts.push_back(facts),
-            Effect::SendRepair { .. } | Effect::Rewrite => {
+            Effect::SendRepair { .. } | Effect::Rewrite | Effect::Resigned { .. } => {
                 unreachable!("no disk of this model is damaged")
             }
             Effect::Accept => process.log.extend_from_slice(offered),

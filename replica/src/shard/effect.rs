@@ -59,7 +59,7 @@ impl<P: Platform> State<P> {
                 self.enqueue(id);
             }
             // Nothing is reported as damaged yet, so nothing is asked for and nothing comes.
-            Effect::SendRepair { .. } | Effect::Rewrite => {}
+            Effect::SendRepair { .. } | Effect::Rewrite | Effect::Resigned { .. } => {}
             Effect::Opened { epoch } => {
                 tracing::debug!(partition = id, %epoch, "leads");
                 partition.wake_parked();

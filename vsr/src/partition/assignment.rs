@@ -115,7 +115,7 @@ impl Replica {
     }
 
     /// Ends whatever part this replica has in the epoch.
-    fn stand_down(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn stand_down(&mut self, effects: &mut Vec<Effect>) {
         let duty = std::mem::replace(&mut self.duty, Duty::Idle);
         if let Duty::Leading(leading) = duty {
             if leading.resend_armed {

@@ -76,8 +76,8 @@ pub enum Effect {
     /// Put the records that came with the event of this step in the place of the damaged ones, make
     /// that durable, then report [`Event::Repaired`](super::Event::Repaired).
     ///
-    /// They take exactly the bytes that the damaged ones took. If they do not, nothing is written,
-    /// and the range is reported as [`Event::Damaged`](super::Event::Damaged) again.
+    /// They take exactly the bytes that the damaged ones took; if they do not, nothing is written,
+    /// and nothing is reported as repaired. Until the report there is no further `Rewrite`.
     Rewrite,
     /// This replica leads, and takes appends from now on.
     Opened {
@@ -88,6 +88,13 @@ pub enum Effect {
     /// committed may or may not survive: whoever waits for it must be told that the outcome is
     /// unknown.
     SteppedDown,
+    /// This replica cannot go on leading the epoch, because its disk has damaged records that were
+    /// not committed yet. It has stepped down already. The control plane has to be told, and gives
+    /// out a new epoch; the best leader is another voter.
+    Resigned {
+        /// The epoch that it led.
+        epoch: Epoch,
+    },
     /// Everything below is committed: acknowledgements and readers that wait for it are released.
     ///
     /// Followers say it as well.

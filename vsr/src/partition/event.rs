@@ -63,9 +63,6 @@ pub enum Event {
     /// as well; if it is not known which epochs wrote them, the log has to be opened as one that
     /// ends before them and is uncertain (see [`Facts::with_loss`]). The driver keeps what it reads
     /// from them to itself: what it sends and serves ends where they begin.
-    ///
-    /// It is also what a driver says that was told to [`Effect::Rewrite`](super::Effect::Rewrite)
-    /// and found that the records do not fit.
     Damaged {
         /// The first offset of the first of them.
         from: Offset,
@@ -86,12 +83,13 @@ pub enum Event {
         /// The epoch and base offset of each batch, in order.
         epochs: Vec<(Epoch, Offset)>,
     },
-    /// Records were put in the place of damaged ones and are on stable storage; or they are no
-    /// longer part of the log, because they were too old to be kept.
+    /// A [`Effect::Rewrite`](super::Effect::Rewrite) has ended, and its records are on stable
+    /// storage; or these offsets are no longer part of the log, because they were too old to be
+    /// kept.
     Repaired {
         /// The first offset.
         from: Offset,
-        /// One past the last.
+        /// One past the last; it is `from` if the records did not fit and nothing was written.
         to: Offset,
     },
     /// Records went out, as [`Effect::SendRecords`](super::Effect::SendRecords) had asked.

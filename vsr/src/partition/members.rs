@@ -127,7 +127,7 @@ impl Replica {
             MemberStatus {
                 node,
                 standing,
-                next_offset: follower.map_or(self.sound_offset(), |other| other.durable),
+                next_offset: follower.map_or(self.durable_offset, |other| other.durable),
                 in_sync: follower.is_none_or(|other| other.is_in_sync()),
             }
         };

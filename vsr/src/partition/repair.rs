@@ -9,9 +9,9 @@
 //! Above the high watermark nobody may answer, since nobody knows yet what belongs there. There a
 //! damaged record is one that this replica has acknowledged and does not hold any more, like one
 //! that was lost with the end of the log. It is treated as that: the loss is noted, durably, and
-//! then the log is cut where the damage begins. Only a leader that has adopted its epoch cannot cut
-//! its log. It counts itself no further than it can read, and what others commit beyond is then
-//! below the high watermark.
+//! then the log is cut where the damage begins. A leader that has adopted its epoch must not cut
+//! its log, and cannot go on with it either, for it may be the only one that ever had the record.
+//! So it resigns, and the control plane has to give out a new epoch.
 
 use super::{Duty, Effect, Leading, Message, Phase, Replica, Stage};
 use crate::{Epoch, NodeId, Offset};
@@ -47,20 +47,8 @@ impl Replica {
         self.damage.ranges()
     }
 
-    /// One past the last record that can be counted on: durable, and committed or not damaged.
-    pub(super) fn sound_offset(&self) -> Offset {
-        match self.damage.first_behind(self.high_watermark) {
-            Some(range) => self.durable_offset.min(range.0.max(self.high_watermark)),
-            None => self.durable_offset,
-        }
-    }
-
     pub(super) fn on_damaged(&mut self, from: Offset, to: Offset) {
         self.damage.insert(from, to.min(self.next_offset));
-        let overlaps = |range: (Offset, Offset)| range.0 < to && from < range.1;
-        if self.repair.rewriting.is_some_and(overlaps) {
-            self.repair.rewriting = None;
-        }
         if let Duty::Leading(Leading {
             phase: Phase::Open { followers, .. },
             ..
@@ -74,20 +62,10 @@ impl Replica {
 
     /// Sees to what cannot be counted on any more, before anything is said of the log.
     pub(super) fn advance_losing(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(from) = self.end_to_lose() {
-            self.lose_end(from, effects);
+        if let Some(range) = self.damage.first_behind(self.high_watermark) {
+            self.lose_end(range.0.max(self.high_watermark), effects);
         }
         self.advance_losing_cut(effects);
-    }
-
-    /// Where the log is to be cut because of damage that is not known to be committed.
-    fn end_to_lose(&self) -> Option<Offset> {
-        let range = self.damage.first_behind(self.high_watermark)?;
-        let has_adopted = match self.phase() {
-            Some(Phase::Adopting { .. } | Phase::Open { .. }) => true,
-            Some(Phase::Promising { .. } | Phase::Reconciling { .. }) | None => false,
-        };
-        (!has_adopted).then_some(range.0.max(self.high_watermark))
     }
 
     /// What this replica had at `from` and above counts as lost from here on.
@@ -104,7 +82,18 @@ impl Replica {
                 self.follow();
             }
             // The own promise told of a log that is there no more, so all is to be chosen anew.
-            Duty::Leading(leading) => leading.phase = Phase::promising(),
+            Duty::Leading(Leading {
+                phase: phase @ (Phase::Promising { .. } | Phase::Reconciling { .. }),
+                ..
+            }) => *phase = Phase::promising(),
+            Duty::Leading(Leading {
+                phase: Phase::Adopting { .. } | Phase::Open { .. },
+                ..
+            }) => {
+                let epoch = self.facts.promised;
+                self.stand_down(effects);
+                effects.push(Effect::Resigned { epoch });
+            }
         }
     }
 
@@ -214,8 +203,17 @@ impl Replica {
 
     pub(super) fn on_repaired(&mut self, from: Offset, to: Offset) {
         self.damage.remove(from, to);
-        // The same peer is asked for the rest: it has shown that it answers.
-        self.repair.rewriting = None;
-        self.repair.is_asking = false;
+        let Some(range) = self.repair.rewriting else {
+            self.repair.is_asking = false;
+            return;
+        };
+        if from <= range.0 && range.1 <= to {
+            self.repair.rewriting = None;
+            // The same peer is asked for the rest: it has shown that it answers.
+            self.repair.is_asking = false;
+        } else if from == range.0 && to == from {
+            // It did not fit. The next peer is asked, but not before the timer has run out.
+            self.repair.rewriting = None;
+        }
     }
 }

@@ -49,7 +49,8 @@ impl Replica {
     ///
     /// `None` if that wish is out of date; then nothing must be sent. The records were read from
     /// the log between the wish and now, and as long as there is a head they are the right ones:
-    /// while it serves others in an epoch, a log only grows.
+    /// while it serves others in an epoch, a log only grows, unless a damaged end is given up; and
+    /// what was read before that is still what had been promised.
     #[must_use]
     pub fn records_head(&self, to: NodeId, epoch: Epoch, from: Offset) -> Option<RecordsHead> {
         if epoch != self.facts.promised {
@@ -158,7 +159,7 @@ impl Replica {
         let durable = |voter: NodeId| match followers.get(&voter) {
             Some(follower) if follower.adopted => follower.durable,
             Some(_) => Offset(0),
-            None => self.sound_offset(),
+            None => self.durable_offset,
         };
         let committed = if sabotage::is(Sabotage::CommitWithoutQuorum) {
             Some(self.durable_offset)

@@ -131,6 +131,7 @@ fn an_echo_of_a_repair_changes_nothing() {
     b.step(damaged(3, 7));
     let answer = || repair(&[(1, 3), (2, 5)], 7);
     assert_eq!(b.step(answer()), [Effect::Rewrite]);
+    b.step(damaged(3, 5));
     assert_eq!(b.step(answer()), [], "while it is being written");
     b.step(repaired(3, 7));
     let before = b.replica.clone();
@@ -160,7 +161,7 @@ fn records_that_do_not_fit_are_asked_for_again() {
     let mut b = follower();
     b.step(damaged(3, 7));
     b.step(repair(&[(1, 3), (2, 5)], 7));
-    assert_eq!(b.step(damaged(3, 7)), [], "the driver could not place them");
+    assert_eq!(b.step(repaired(3, 3)), [], "nothing was written");
     assert_eq!(b.timeout(Timer::Repair)[0], ask(C, 3, 7));
     assert_eq!(b.step(repair(&[(1, 3), (2, 5)], 7)), [Effect::Rewrite]);
 }
@@ -260,22 +261,29 @@ fn a_leader_sends_up_to_the_damage_and_waits() {
 }
 
 #[test]
-fn a_leader_counts_itself_no_further_than_it_can_read() {
+fn a_leader_that_lost_what_is_not_committed_resigns() {
     let mut a = Actor::leader();
     a.append(3);
     a.append(3);
     a.log_durable(6);
-    assert_eq!(a.step(damaged(3, 6)), [], "nobody knows what belongs there");
-    assert!(a.hear(B, holds(1, 6)).contains(&committed(3)));
-    // Once the others have committed it, it can be repaired.
-    let effects = a.hear(C, holds(1, 6));
-    assert!(effects.contains(&committed(6)));
-    let request = Message::RequestRepair {
-        epoch: Epoch(1),
-        from: Offset(3),
-        to: Offset(6),
+    assert!(a.hear(B, holds(1, 3)).contains(&committed(3)));
+    // It may be the only one that ever had 3..6, so it can neither send it nor drop it.
+    let effects = a.step(damaged(3, 6));
+    assert!(effects.contains(&Effect::SteppedDown));
+    assert!(effects.contains(&Effect::Resigned { epoch: Epoch(1) }));
+    assert!(effects.contains(&Effect::PersistFacts(lost_once(1, 1, 3))));
+    assert!(a.replica.append(1, &mut Vec::new()).is_err());
+    assert_eq!(a.facts_durable(), [Effect::Truncate { to: Offset(3) }]);
+    a.step(Event::Truncated {
+        next_offset: Offset(3),
+    });
+    a.assign(2, B);
+    a.hear(B, Message::RequestPromise { epoch: Epoch(2) });
+    let said = a.facts_durable();
+    let [(B, Message::Promise(promise))] = messages(&said)[..] else {
+        panic!("no promise: {said:?}");
     };
-    assert!(messages(&effects).contains(&(B, &request)));
+    assert!(promise.is_uncertain && promise.next_offset == Offset(3));
 }
 
 fn lost_once(promised: u32, log_epoch: u32, high_watermark: u64) -> Facts {
@@ -403,22 +411,6 @@ fn a_leader_that_finds_damage_while_it_chooses_begins_anew() {
     let (epoch, from) = (Epoch(2), Offset(6));
     let pull = Message::Pull { epoch, from };
     assert_eq!(messages(&effects), [(C, &pull)]);
-}
-
-#[test]
-fn a_leader_that_steps_down_gives_up_what_it_cannot_read() {
-    let mut a = Actor::leader();
-    a.append(3);
-    a.append(3);
-    a.log_durable(6);
-    a.step(damaged(3, 6));
-    let effects = a.assign(2, B);
-    let noted = effects.contains(&Effect::PersistFacts(lost_once(2, 1, 0)));
-    assert!(noted, "{effects:?}");
-    assert!(
-        a.facts_durable()
-            .contains(&Effect::Truncate { to: Offset(3) })
-    );
 }
 
 #[test]

@@ -240,6 +240,9 @@ impl PartitionStage {
                 Effect::Opened { epoch } => {
                     self.trace.push(format!("{id} is open in epoch {epoch}"));
                 }
+                Effect::Resigned { epoch } => {
+                    self.trace.push(format!("{id} resigns in epoch {epoch}"));
+                }
                 Effect::SteppedDown => self.trace.push(format!("{id} leads no more")),
                 Effect::Committed { high_watermark } => {
                     let line = format!("{id} knows as committed: up to offset {high_watermark}");
