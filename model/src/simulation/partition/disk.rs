@@ -2,6 +2,7 @@
 
 use quorate_vsr::partition::Event;
 
+use super::batch::Batch;
 use super::node::Idle;
 use super::sometimes::Sometimes;
 use super::world::World;
@@ -28,6 +29,8 @@ impl World {
             let is_late = facts.log_epoch > node.facts_on_disk.log_epoch
                 && facts.log_epoch == self.ledger.last_epoch();
             self.tally.saw_if(is_late, Sometimes::AdoptedLate);
+            let is_healed = node.facts_on_disk.is_uncertain() && !facts.is_uncertain();
+            self.tally.saw_if(is_healed, Sometimes::Healed);
             node.facts_on_disk = facts;
             self.step(at, Event::FactsDurable(facts), &[]);
         } else if node.facts_pending.is_some() {
@@ -41,10 +44,11 @@ impl World {
     fn work_log(&mut self, at: usize) -> bool {
         let node = &mut self.nodes[at];
         if let Some(to) = node.cutting_to.take() {
-            node.truncate_log(to);
-            node.log_on_disk = to;
+            node.finish_cut(to);
             self.step(at, Event::Truncated { next_offset: to }, &[]);
-            self.ledger.check_majority_holds(&self.nodes);
+            self.check_majority_holds();
+        } else if let Some(batches) = node.rewriting.take() {
+            self.rewrite(at, &batches);
         } else if let Some(next_offset) = node.flushing_to.take() {
             node.log_on_disk = next_offset;
             self.step(at, Event::LogDurable { next_offset }, &[]);
@@ -54,6 +58,25 @@ impl World {
             return false;
         }
         true
+    }
+
+    /// What was fetched is put in its place, and has to be what was there.
+    fn rewrite(&mut self, at: usize, batches: &[Batch]) {
+        let node = &mut self.nodes[at];
+        let (from, to) = (batches[0].base, batches[batches.len() - 1].end());
+        let start = node.log.partition_point(|batch| batch.base < from);
+        let before = node.log.get(start..start + batches.len());
+        assert_eq!(
+            before,
+            Some(batches),
+            "{:?} repairs its log with something else",
+            node.id
+        );
+        for batch in batches {
+            node.rotten.remove(&batch.base);
+        }
+        self.tally.saw(Sometimes::Repaired);
+        self.step(at, Event::Repaired { from, to }, &[]);
     }
 
     /// A disk becomes faster or slower.

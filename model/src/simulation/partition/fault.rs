@@ -1,5 +1,7 @@
 //! Crashes and cuts.
 
+use quorate_vsr::{NodeId, quorum};
+
 use super::sometimes::Sometimes;
 use super::world::World;
 
@@ -32,15 +34,73 @@ impl World {
         if let Some(to) = node.cutting_to
             && self.dice.flip()
         {
-            node.truncate_log(to);
-            node.log_on_disk = to;
+            node.finish_cut(to);
         }
         let uncertain = node.log.len() - node.batches_on_disk();
         let kept = self.dice.below(uncertain + 1);
         node.crash(kept, self.dice.flip());
         node.heard = node.heard.saturating_sub(self.dice.below(4));
-        self.ledger.check_majority_holds(&self.nodes);
+        if self.dice.happens(self.swarm.lose_end) && !self.is_calm() && self.may_fail(at) {
+            self.lose_end(at);
+        }
+        self.check_majority_holds();
         self.ledger.check_node(at, &self.nodes[at]);
+    }
+
+    /// Whether a majority of every set of voters is sound even without the disk of this node.
+    ///
+    /// More damage than that may lose what was committed, whatever the protocol does.
+    fn may_fail(&self, at: usize) -> bool {
+        if self.swarm.is_reckless {
+            return true;
+        }
+        let id = self.nodes[at].id;
+        let is_sound = |node: &&NodeId| {
+            let other = &self.nodes[usize::from(node.0) - 1];
+            **node != id && !other.is_faulty()
+        };
+        let electorate = &self.last_assignment().electorate;
+        let mut sets = electorate.sets();
+        sets.all(|set| set.iter().filter(is_sound).count() >= quorum::majority(set.len()))
+    }
+
+    /// The disk of a node that is down has lost some of its durable records, the last ones, and
+    /// that is noticed before anything hides it.
+    fn lose_end(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let most = node.log.len().min(5);
+        let lost = if most > 0 && self.dice.happens(900) {
+            1 + self.dice.below(most)
+        } else {
+            // A false alarm.
+            0
+        };
+        let id = node.id;
+        self.timeline
+            .note(self.now, || format!("{id:?} loses its last {lost} batches"));
+        node.lose_last(lost);
+        node.facts_on_disk = node.facts_on_disk.with_loss();
+        self.tally.saw_if(lost > 0, Sometimes::EndLost);
+    }
+
+    /// Some of a node's durable records are no longer what they were. It will notice.
+    pub(crate) fn rot(&mut self, at: usize) {
+        let count = self.nodes[at].batches_on_disk();
+        if count == 0 || !self.may_fail(at) {
+            return;
+        }
+        // Mostly new records, for they are the ones that anything depends on.
+        let from = count - 1 - self.dice.below(count.min(5));
+        let to = (from + 1 + self.dice.below(2)).min(count);
+        let node = &mut self.nodes[at];
+        let id = node.id;
+        for batch in &node.log[from..to] {
+            node.rotten.insert(batch.base);
+        }
+        let rotten = &node.log[from..to];
+        self.timeline
+            .note(self.now, || format!("in the log of {id:?} rot {rotten:?}"));
+        self.tally.saw(Sometimes::Rotten);
     }
 
     /// Cuts a node off from all others, or one node from another in one direction; or heals that.

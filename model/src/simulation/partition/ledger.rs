@@ -4,6 +4,7 @@ use quorate_vsr::partition::{Facts, Message};
 use quorate_vsr::{Epoch, NodeId, Offset, quorum};
 
 use super::batch::Batch;
+use super::control::Assignment;
 use super::node::Node;
 
 /// Every batch that any replica has ever called committed, in the order of offsets.
@@ -44,7 +45,13 @@ impl Ledger {
     }
 
     /// A node says that everything below `to` is committed. True if nobody had said so before.
-    pub(crate) fn on_committed(&mut self, at: usize, to: Offset, nodes: &[Node]) -> bool {
+    pub(crate) fn on_committed(
+        &mut self,
+        at: usize,
+        to: Offset,
+        nodes: &[Node],
+        assignments: &[Assignment],
+    ) -> bool {
         let node = &nodes[at];
         let replica = node.replica.as_ref();
         let replica = replica.expect("a node that is down commits nothing");
@@ -63,12 +70,12 @@ impl Ledger {
                 node.id
             );
         }
+        let index = replica.epoch().0 as usize - 1;
         for (place, batch) in node.log.iter().enumerate().take(count).skip(known) {
-            let holders = nodes.iter().filter(|node| node.holds_on_disk(place, batch));
-            let holders = holders.count();
+            let has_held = |id: NodeId| of(nodes, id).has_ever_held(place, batch);
             assert!(
-                holders >= quorum::majority(nodes.len()),
-                "{batch:?} is called committed, but only {holders} nodes have it on disk"
+                assignments[index].electorate.has_majority(has_held),
+                "{batch:?} is called committed, but no majority has it on disk"
             );
             self.committed.push((*batch, replica.epoch()));
         }
@@ -129,11 +136,17 @@ impl Ledger {
                     node.log_on_disk >= promise.next_offset,
                     "{promise:?} counts on memory"
                 );
+                assert_eq!(
+                    promise.is_uncertain,
+                    node.facts_on_disk.is_uncertain(),
+                    "{promise:?} hides a loss"
+                );
             }
             Message::Ack(ack) => {
                 assert!(node.log_on_disk >= ack.durable, "{ack:?} counts on memory");
+                let facts = node.facts_on_disk;
                 assert!(
-                    !ack.adopted || node.facts_on_disk.log_epoch >= epoch,
+                    !ack.adopted || facts.log_epoch >= epoch && !facts.is_uncertain(),
                     "{ack:?} counts on facts in memory"
                 );
             }
@@ -161,17 +174,26 @@ impl Ledger {
         }
     }
 
-    /// Whatever a disk has lost by a crash or a cut, a majority still has all that was committed.
-    pub(crate) fn check_majority_holds(&self, nodes: &[Node]) {
+    /// Whatever was lost by a crash, a cut or a change of voters, a majority of those who count
+    /// still has all that was committed, or has lost it by a fault of its disk.
+    pub(crate) fn check_majority_holds(&self, nodes: &[Node], last: &Assignment) {
         let Some((batch, _)) = self.committed.last() else {
             return;
         };
         let place = self.committed.len() - 1;
-        let holders = nodes.iter().filter(|node| node.holds_on_disk(place, batch));
+        let base = last.base().iter();
+        let holders = base.filter(|id| of(nodes, **id).has_held(place, batch));
         assert!(
-            holders.count() >= quorum::majority(nodes.len()),
+            holders.count() >= quorum::majority(last.base().len()),
             "a majority has lost what was committed"
         );
+    }
+
+    /// A node has nothing left but its promise.
+    pub(crate) fn on_begun_anew(&mut self, at: usize) {
+        let known = &mut self.nodes[at];
+        known.facts = Facts::default();
+        known.watermark = Offset(0);
     }
 
     /// What must hold of a node after each of its steps.
@@ -180,7 +202,7 @@ impl Ledger {
         let id = node.id;
         let Some(replica) = &node.replica else {
             // Across a crash only the lower bound on disk stays.
-            known.watermark = node.facts_on_disk.high_watermark;
+            known.watermark = node.facts_on_disk.high_watermark.min(node.next_offset());
             return;
         };
         let watermark = replica.high_watermark();
@@ -204,13 +226,14 @@ impl Ledger {
             facts.high_watermark <= now.high_watermark,
             "{id:?}: bound fell"
         );
+        assert!(facts.losses <= now.losses, "{id:?}: a loss was forgotten");
         known.facts = now;
     }
 
-    /// At the end: everybody has the same log, and all of it is committed.
-    pub(crate) fn check_converged(&self, nodes: &[Node]) {
+    /// At the end: all who take part have the same log, and all of it is committed.
+    pub(crate) fn check_converged(&self, nodes: &[Node], last: &Assignment) {
         let count = self.committed.len();
-        for node in nodes {
+        for node in nodes.iter().filter(|node| last.names(node.id)) {
             assert_eq!(node.log.len(), count, "{:?} has another log", node.id);
             if let Some((batch, _)) = self.committed.last() {
                 assert!(
@@ -226,4 +249,8 @@ impl Ledger {
             assert_eq!(watermark, Some(self.next_offset()), "{:?} lags", node.id);
         }
     }
+}
+
+fn of(nodes: &[Node], id: NodeId) -> &Node {
+    &nodes[usize::from(id.0) - 1]
 }

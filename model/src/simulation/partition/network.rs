@@ -22,6 +22,9 @@ pub(crate) enum Packet {
         next_offset: Offset,
         batches: Vec<Batch>,
     },
+    Repair {
+        batches: Vec<Batch>,
+    },
 }
 
 /// A packet on its way, between two nodes that are meant by their places.
@@ -145,6 +148,15 @@ impl World {
                     from,
                     head,
                     next_offset,
+                    epochs: epochs.collect(),
+                };
+                self.step(to, event, &batches);
+            }
+            Packet::Repair { batches } => {
+                let epochs = batches.iter().map(|batch| (batch.epoch, batch.base));
+                let event = Event::Repair {
+                    base_offset: batches[0].base,
+                    next_offset: batches[batches.len() - 1].end(),
                     epochs: epochs.collect(),
                 };
                 self.step(to, event, &batches);

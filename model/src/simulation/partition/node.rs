@@ -1,5 +1,7 @@
 //! One node: the replica under test, its disk, and its pumps towards the peers.
 
+use std::collections::BTreeSet;
+
 use quorate_vsr::partition::{EpochHistory, Facts, RecordsHead, Replica, Timer};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
@@ -40,6 +42,14 @@ pub(crate) struct Node {
     pub(crate) log_on_disk: Offset,
     pub(crate) flushing_to: Option<Offset>,
     pub(crate) cutting_to: Option<Offset>,
+    /// What is being put in the place of damaged batches.
+    pub(crate) rewriting: Option<Vec<Batch>>,
+    /// Where durable batches begin that are not what they were.
+    pub(crate) rotten: BTreeSet<Offset>,
+    /// Batches that the disk had confirmed and does not hold any more.
+    pub(crate) lost: Vec<Batch>,
+    /// Batches that it dropped because it took no part any more.
+    pub(crate) dropped: Vec<Batch>,
     pub(crate) facts_on_disk: Facts,
     pub(crate) facts_writing: Option<Facts>,
     pub(crate) facts_pending: Option<Facts>,
@@ -48,6 +58,8 @@ pub(crate) struct Node {
     pub(crate) wishes: Vec<Option<(Epoch, Offset)>>,
     pub(crate) reads: Vec<Option<Read>>,
     pub(crate) sent: Vec<Sent>,
+    /// What each peer is to be sent for its repair.
+    pub(crate) repair_wishes: Vec<Option<(Offset, Offset)>>,
     /// The timers that run.
     pub(crate) timers: Vec<Timer>,
     /// How many of the control plane's assignments this node has heard; after a crash it may hear
@@ -66,6 +78,10 @@ impl Node {
             log_on_disk: Offset(0),
             flushing_to: None,
             cutting_to: None,
+            rewriting: None,
+            rotten: BTreeSet::new(),
+            lost: Vec::new(),
+            dropped: Vec::new(),
             facts_on_disk: Facts::default(),
             facts_writing: None,
             facts_pending: None,
@@ -73,6 +89,7 @@ impl Node {
             wishes: vec![None; count],
             reads: vec![None; count],
             sent: Vec::new(),
+            repair_wishes: vec![None; count],
             timers: Vec::new(),
             heard: 0,
             waiting: Vec::new(),
@@ -120,6 +137,41 @@ impl Node {
         self.holds(place, batch) && batch.end() <= self.log_on_disk
     }
 
+    /// Whether its disk had confirmed this batch, and has it or has lost it by a fault.
+    pub(crate) fn has_held(&self, place: usize, batch: &Batch) -> bool {
+        self.holds_on_disk(place, batch) || self.lost.contains(batch)
+    }
+
+    /// Whether anything of its log is damaged or may be lost.
+    pub(crate) fn is_faulty(&self) -> bool {
+        let replica = self.replica.as_ref();
+        let is_uncertain = replica.is_some_and(|replica| replica.facts().is_uncertain());
+        is_uncertain || self.facts_on_disk.is_uncertain() || !self.rotten.is_empty()
+    }
+
+    /// The disk loses what it had confirmed.
+    pub(crate) fn lose_last(&mut self, count: usize) {
+        let kept = self.log.len() - count;
+        self.lost.extend(self.log.drain(kept..));
+        self.log_on_disk = self.next_offset();
+        let end = self.log_on_disk;
+        self.rotten.retain(|base| *base < end);
+    }
+
+    /// Nothing is left but these facts.
+    pub(crate) fn begin_anew(&mut self, facts: Facts) {
+        self.dropped.append(&mut self.log);
+        self.dropped.append(&mut self.lost);
+        self.log_on_disk = Offset(0);
+        self.rotten.clear();
+        self.facts_on_disk = facts;
+    }
+
+    /// Whether it has ever acknowledged this batch, perhaps before it dropped its records.
+    pub(crate) fn has_ever_held(&self, place: usize, batch: &Batch) -> bool {
+        self.has_held(place, batch) || self.dropped.contains(batch)
+    }
+
     pub(crate) fn accept(&mut self, batches: &[Batch]) {
         for batch in batches {
             let last = self.log.last();
@@ -134,12 +186,24 @@ impl Node {
 
     pub(crate) fn truncate_log(&mut self, to: Offset) {
         self.log.truncate(self.batches_below(to));
+        self.rotten.retain(|base| *base < to);
         assert_eq!(
             self.next_offset(),
             to,
             "the cut of {:?} is not between batches",
             self.id
         );
+    }
+
+    /// The cut that is under way reaches the disk. If it begins with damage, that is why it was
+    /// made, and what it takes was lost by a fault.
+    pub(crate) fn finish_cut(&mut self, to: Offset) {
+        if self.facts_on_disk.is_uncertain() && self.rotten.contains(&to) {
+            let kept = self.batches_below(to);
+            self.lost.extend_from_slice(&self.log[kept..]);
+        }
+        self.truncate_log(to);
+        self.log_on_disk = to;
     }
 
     /// Starts the replica from what the disk holds.
@@ -170,6 +234,8 @@ impl Node {
         self.facts_pending = None;
         self.flushing_to = None;
         self.cutting_to = None;
+        self.rewriting = None;
+        self.repair_wishes.fill(None);
         self.wishes.fill(None);
         self.reads.fill(None);
         self.sent.clear();

@@ -13,10 +13,11 @@ impl World {
         if !self.nodes[at].is_up() {
             return false;
         }
-        let first = self.dice.below(3);
-        (0..3).any(|kind| match (first + kind) % 3 {
+        let first = self.dice.below(4);
+        (0..4).any(|kind| match (first + kind) % 4 {
             0 => self.tell_sent(at),
             1 => self.offer(at),
+            2 => self.serve_repair(at),
             _ => self.read(at),
         })
     }
@@ -56,11 +57,11 @@ impl World {
             return true;
         };
         let next_offset = batches[batches.len() - 1].end();
+        // If a damaged end was given up meanwhile, there may be less; but nothing else.
         let start = node.log.partition_point(|batch| batch.base < base);
-        let now = node.log.get(start..start + batches.len());
-        assert_eq!(
-            now,
-            Some(&batches[..]),
+        let end = node.log.len().min(start + batches.len());
+        assert!(
+            start < end && batches.starts_with(&node.log[start..end]),
             "a head goes before other records than those that were read"
         );
         node.sent.push(Sent {
@@ -90,9 +91,13 @@ impl World {
         };
         let start = node.log.partition_point(|batch| batch.base < from);
         let end = node.log.len().min(start + count);
-        let batches = node.log[start..end].to_vec();
+        let whole = node.log[start.min(end)..end].iter();
+        let sound = whole.take_while(|batch| !node.rotten.contains(&batch.base));
+        let batches: Vec<_> = sound.copied().collect();
         if batches.first().is_some_and(|batch| batch.base == from) {
             node.reads[peer] = Some(Read { epoch, batches });
+        } else if node.rotten.contains(&from) {
+            self.report_rotten(at, from);
         }
         true
     }

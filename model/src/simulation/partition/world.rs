@@ -1,6 +1,6 @@
 //! The replicas of one partition, their network, their disks, clients and the control plane.
 
-use quorate_vsr::partition::{Effect, Event, Message};
+use quorate_vsr::partition::{Effect, Event, Message, Undecided};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
 use super::super::dice::Dice;
@@ -8,6 +8,7 @@ use super::super::sometimes::Tally;
 use super::super::timeline::Timeline;
 use super::super::trace::Trace;
 use super::batch::Batch;
+use super::control::Assignment;
 use super::ledger::Ledger;
 use super::network::{Network, Packet};
 use super::node::Node;
@@ -18,10 +19,13 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) swarm: Swarm,
     pub(crate) nodes: Vec<Node>,
-    pub(crate) voters: Vec<NodeId>,
     pub(crate) network: Network,
     /// What the control plane has decided.
-    pub(crate) assignments: Vec<(Epoch, NodeId)>,
+    pub(crate) assignments: Vec<Assignment>,
+    /// Who is to vote after the change that is under way.
+    pub(crate) target: Vec<NodeId>,
+    /// The newest epoch whose leader is known to have resigned.
+    pub(crate) resigned: Option<Epoch>,
     pub(crate) ledger: Ledger,
     pub(crate) payload: u32,
     pub(crate) tally: Tally,
@@ -41,14 +45,18 @@ impl World {
     pub(crate) fn new(seed: u64, timeline: Timeline) -> Self {
         let mut dice = Dice::new(seed);
         let swarm = Swarm::draw(&mut dice);
-        let voters: Vec<NodeId> = (1..=swarm.nodes).map(NodeId).collect();
-        let count = voters.len();
+        let voters: Vec<NodeId> = (1..=swarm.voters).map(NodeId).collect();
+        let count = usize::from(swarm.nodes);
+        let all = (1..=swarm.nodes).map(NodeId);
+        let leader = voters[dice.below(voters.len())];
+        let first = Assignment::new(Epoch(1), leader, voters, Vec::new(), Vec::new());
         let mut world = Self {
             dice,
-            nodes: voters.iter().map(|id| Node::new(*id, count)).collect(),
-            voters,
+            nodes: all.map(|id| Node::new(id, count)).collect(),
             network: Network::default(),
-            assignments: Vec::new(),
+            assignments: vec![first],
+            target: Vec::new(),
+            resigned: None,
             ledger: Ledger::new(count),
             payload: 0,
             tally: Tally::new(),
@@ -61,7 +69,6 @@ impl World {
             swarm,
         };
         world.timeline.note(0, || format!("{:?}", world.swarm));
-        world.assign();
         world
     }
 
@@ -77,6 +84,10 @@ impl World {
             swarm.append,
             swarm.replay,
             swarm.disk,
+            swarm.change,
+            swarm.change / 4,
+            swarm.rot,
+            swarm.scrub,
         ];
         let steps = swarm.steps;
         while self.now < steps {
@@ -97,6 +108,10 @@ impl World {
                 Some(5) => self.append_anywhere(at),
                 Some(6) => self.replay(),
                 Some(7) => self.change_disk(at),
+                Some(8) => self.change_voters(),
+                Some(9) => self.drop_records(at),
+                Some(10) => self.rot(at),
+                Some(11) => drop(self.scrub(at)),
                 Some(_) | None => {
                     self.work_somewhere(at);
                 }
@@ -114,12 +129,13 @@ impl World {
 
     /// Something that is under way anyhow happens: to a packet, on a disk, in a pump.
     pub(crate) fn work_somewhere(&mut self, at: usize) -> bool {
-        const KINDS: usize = 5;
+        const KINDS: usize = 6;
         let first = self.dice.below(KINDS);
         (0..KINDS).any(|kind| match (first + kind) % KINDS {
             0 | 1 => self.deliver(),
             2 => self.work_disk(at),
             3 => self.work_pump(at),
+            4 => self.replace_resigned(),
             _ => self.hear_news(at),
         })
     }
@@ -190,6 +206,8 @@ impl World {
                 .add(u64::from(replica.epoch().0) << 8 | at as u64);
             let (next, high_watermark) = (replica.next_offset().0, replica.high_watermark().0);
             self.trace.add(next << 32 | high_watermark);
+            let is_uncertain = replica.undecided() == Some(Undecided::Uncertain);
+            self.tally.saw_if(is_uncertain, Sometimes::Undecided);
         }
     }
 
@@ -201,12 +219,22 @@ impl World {
                 self.tally.saw_if(is_pull, Sometimes::Pulled);
                 let is_rewind = matches!(&message, Message::Ack(ack) if ack.rewind && ack.adopted);
                 self.tally.saw_if(is_rewind, Sometimes::Rewound);
+                let is_asked = matches!(&message, Message::Adopt(adopt) if adopt.loss > 0);
+                self.tally.saw_if(is_asked, Sometimes::HealedWithinEpoch);
                 self.ledger.on_said(at, node, &message);
                 self.send(at, to, Packet::Message(message));
             }
-            Effect::PersistFacts(facts) => node.facts_pending = Some(facts),
-            Effect::SendRepair { .. } | Effect::Rewrite => {
-                unreachable!("no disk of this world is damaged yet")
+            Effect::PersistFacts(facts) => {
+                let is_given_up = facts.losses > node.facts_on_disk.losses;
+                self.tally.saw_if(is_given_up, Sometimes::EndGivenUp);
+                node.facts_pending = Some(facts);
+            }
+            Effect::SendRepair { to, from, until } => {
+                node.repair_wishes[usize::from(to.0) - 1] = Some((from, until));
+            }
+            Effect::Rewrite => {
+                assert_eq!(node.rewriting, None, "a repair during a repair");
+                node.rewriting = Some(payload.to_vec());
             }
             Effect::Accept => {
                 assert_eq!(node.cutting_to, None, "an append during a cut");
@@ -227,6 +255,13 @@ impl World {
             Effect::Opened { epoch } => {
                 self.tally.saw(Sometimes::Opened);
                 self.ledger.on_opened(node, epoch);
+                let assignment = &self.assignments[epoch.0 as usize - 1];
+                let is_leaving = !assignment.voters.contains(&node.id);
+                self.tally.saw_if(is_leaving, Sometimes::LeaderLeaves);
+            }
+            Effect::Resigned { epoch } => {
+                self.tally.saw(Sometimes::LeaderResigned);
+                self.resigned = Some(epoch);
             }
             Effect::SteppedDown => {
                 let is_waited_for = !node.waiting.is_empty();
@@ -243,8 +278,17 @@ impl World {
         }
     }
 
+    pub(crate) fn check_majority_holds(&self) {
+        let last = self.last_assignment();
+        self.ledger.check_majority_holds(&self.nodes, last);
+    }
+
     fn on_committed(&mut self, at: usize, high_watermark: Offset) {
-        if self.ledger.on_committed(at, high_watermark, &self.nodes) {
+        let (nodes, assignments) = (&self.nodes, &self.assignments);
+        if self
+            .ledger
+            .on_committed(at, high_watermark, nodes, assignments)
+        {
             let is_outrun = self.nodes[at].is_open() && self.nodes[at].log_on_disk < high_watermark;
             self.tally.saw_if(is_outrun, Sometimes::LeaderOutrun);
         }
