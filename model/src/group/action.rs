@@ -1,17 +1,16 @@
 use std::fmt;
 
-use quorate_vsr::group::{Event, Message, Timer};
+use quorate_vsr::group::{DiskId, Event, Member, Message, Timer};
 use quorate_vsr::{NodeId, OpNumber};
 
-use super::bounds::Bounds;
-use super::effect::{CLIENT, request, start, step, step_changed};
-use super::node::Process;
-use super::rule::BACKWARDS;
-use super::state::{Envelope, State};
-use super::storage::{Kept, crash, damage, settle, sync_checkpoint, sync_prepare, sync_superblock};
+use super::effect::{CLIENT, OPERATION, start, step};
+use super::node::{Node, Process};
+use super::state::{Left, State, index};
+use super::{Bounds, Lie, NODES};
 use crate::broken::Broken;
 use crate::interned::Interned;
-use crate::rule::Taken;
+use crate::network::Envelope;
+use crate::walk::Pace;
 
 /// Something that may happen next.
 #[derive(Clone, PartialEq)]
@@ -34,18 +33,23 @@ pub enum Action {
     Timeout { node: NodeId, timer: Timer },
     /// A process ends. Of what was under way, this much had reached the disk.
     Crash { node: NodeId, kept: Kept },
-    /// An entry in the journal of a node that is down becomes unreadable; without a number,
-    /// something after its end.
-    Damage { node: NodeId, op: Option<OpNumber> },
     /// A node starts from its disk.
     Restart { node: NodeId },
 }
 
 /// A message that arrives.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Delivery(Interned<Envelope>);
+pub struct Delivery(Interned<Envelope<Message>>);
 
-impl Taken for Action {
+/// What a crash keeps of the writes that were not confirmed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    prepares: usize,
+    superblocks: usize,
+    checkpoints: usize,
+}
+
+impl Pace for Action {
     fn is_rare(&self) -> bool {
         matches!(
             self,
@@ -54,69 +58,51 @@ impl Taken for Action {
     }
 }
 
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Deliver(Delivery(envelope)) => (**envelope).fmt(f),
-            Self::Register { node } => write!(f, "the client registers with {node:?}"),
-            Self::Request { node } => write!(f, "the client sends its request to {node:?}"),
-            Self::Propose { node } => write!(f, "{node:?} proposes an operation"),
-            Self::SyncPrepare { node } => {
-                write!(f, "{node:?}: the oldest prepare under way is durable")
-            }
-            Self::SyncSuperblock { node } => {
-                write!(f, "{node:?}: the oldest superblock under way is durable")
-            }
-            Self::SyncCheckpoint { node } => {
-                write!(f, "{node:?}: the checkpoint under way is durable")
-            }
-            Self::Timeout { node, timer } => write!(f, "{node:?}: timer {timer:?} runs out"),
-            Self::Crash { node, kept } => write!(f, "{node:?} crashes, {kept}"),
-            Self::Damage { node, op: Some(op) } => {
-                write!(f, "{op:?} in the journal of {node:?} becomes unreadable")
-            }
-            Self::Damage { node, op: None } => {
-                write!(f, "the journal of {node:?} ends with something unreadable")
-            }
-            Self::Restart { node } => write!(f, "{node:?} starts from its disk"),
-        }
-    }
-}
-
 impl fmt::Debug for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        match self {
+            Self::Deliver(Delivery(envelope)) => {
+                let Envelope { from, to, message } = &**envelope;
+                write!(f, "{from:?} -> {to:?}: {message:?}")
+            }
+            Self::Register { node } => write!(f, "the client registers with {node:?}"),
+            Self::Request { node } => write!(f, "the client asks {node:?} for its operation"),
+            Self::Propose { node } => write!(f, "{node:?} proposes"),
+            Self::SyncPrepare { node } => write!(f, "{node:?}: the oldest prepare is durable"),
+            Self::SyncSuperblock { node } => {
+                write!(f, "{node:?}: the oldest superblock is durable")
+            }
+            Self::SyncCheckpoint { node } => {
+                write!(f, "{node:?}: the oldest checkpoint is durable")
+            }
+            Self::Timeout { node, timer } => write!(f, "{node:?}: {timer:?} runs out"),
+            Self::Crash { node, kept } => write!(f, "{node:?} crashes, {kept:?}"),
+            Self::Restart { node } => write!(f, "{node:?} starts again"),
+        }
     }
 }
 
 /// The group after its first start, with everything said heard, and in order.
-pub(super) fn come_up(bounds: &Bounds) -> State {
-    let mut state = State::new(bounds.voters, bounds.left());
-    for id in state.ids() {
-        start(bounds, &mut state, id);
-        settle(&mut state, id);
+pub(super) fn come_up(bounds: &Bounds, left: Left) -> State {
+    let calm = Bounds {
+        slow_disk: false,
+        lie: None,
+        ..*bounds
+    };
+    let mut state = State::new(left);
+    for id in NODES {
+        start(&calm, &mut state, id, Default::default());
+        settle(&calm, &mut state, id);
     }
-    hear_all(&mut state);
-    if bounds.requests > 0 && bounds.is_registered {
-        for id in state.ids() {
-            step(&mut state, id, Event::Register { client: CLIENT });
-            settle(&mut state, id);
-        }
-        hear_all(&mut state);
-    }
-    state
-}
-
-fn hear_all(state: &mut State) {
     loop {
         let said: Vec<_> = state.network.said().cloned().collect();
         if said.is_empty() {
-            return;
+            return state;
         }
         state.network.forget(|_| true);
         for envelope in said {
-            deliver(state, &envelope);
-            settle(state, envelope.to);
+            deliver(&mut state, &envelope);
+            settle(&calm, &mut state, envelope.to);
         }
     }
 }
@@ -126,28 +112,22 @@ pub(super) fn possible(bounds: &Bounds, state: &State, actions: &mut Vec<Action>
     if state.broken.is_some() {
         return;
     }
-    for (node, found) in state.nodes() {
-        match &found.process {
-            None if bounds.restarts => {
-                actions.push(Action::Restart { node });
-                if state.left.damages > 0 {
-                    let ops = found.disk.journal.iter().map(|prepare| Some(prepare.op));
-                    let ops = ops.chain([None]);
-                    actions.extend(ops.map(|op| Action::Damage { node, op }));
-                }
-            }
-            None => {}
-            Some(process) => {
-                possible_at(bounds, state, node, process, actions);
+    for (id, node) in state.nodes() {
+        match node {
+            Node::Down(_) if bounds.restarts => actions.push(Action::Restart { node: id }),
+            Node::Down(_) => {}
+            Node::Up(process) => {
+                possible_at(bounds, state, id, process, actions);
                 if state.left.crashes > 0 {
-                    crashes(node, process, actions);
+                    crashes(id, process, actions);
                 }
             }
         }
     }
-    let said = state.network.said();
-    let heard = said.filter(|envelope| state.process(envelope.to).is_some());
-    actions.extend(heard.map(|envelope| Action::Deliver(Delivery(envelope.clone()))));
+    let is_up = |id| state.node(id).process().is_some();
+    for envelope in state.network.said().filter(|envelope| is_up(envelope.to)) {
+        actions.push(Action::Deliver(Delivery(envelope.clone())));
+    }
 }
 
 fn possible_at(
@@ -161,11 +141,11 @@ fn possible_at(
         if state.left.proposals > 0 {
             actions.push(Action::Propose { node });
         }
-        if bounds.requests > 0 {
-            actions.push(match state.client.session {
-                None => Action::Register { node },
-                Some(_) => Action::Request { node },
-            });
+        if bounds.client {
+            match state.client.session {
+                None => actions.push(Action::Register { node }),
+                Some(_) => actions.push(Action::Request { node }),
+            }
         }
     }
     if !process.prepares.is_empty() {
@@ -178,9 +158,14 @@ fn possible_at(
         actions.push(Action::SyncCheckpoint { node });
     }
     if state.left.timeouts > 0 {
-        let timers = process.timers.iter().copied();
-        let timers = timers.filter(|timer| bounds.timers.contains(timer));
-        actions.extend(timers.map(|timer| Action::Timeout { node, timer }));
+        let timers = process
+            .timers
+            .iter()
+            .filter(|timer| bounds.timers.contains(timer));
+        actions.extend(timers.map(|timer| Action::Timeout {
+            node,
+            timer: *timer,
+        }));
     }
 }
 
@@ -203,36 +188,60 @@ fn crashes(node: NodeId, process: &Process, actions: &mut Vec<Action>) {
 /// The state after an action; `None` if it changes nothing.
 pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<State> {
     let mut state = last.clone();
-    let is_change = match action {
-        Action::Deliver(Delivery(envelope)) => deliver(&mut state, envelope),
-        Action::Register { node } => step(&mut state, *node, Event::Register { client: CLIENT }),
-        Action::Request { node } => ask(bounds, &mut state, *node),
+    match action {
+        Action::Deliver(Delivery(envelope)) => deliver(&mut state, envelope)?,
+        Action::Register { node } => {
+            let event = Event::Register { client: CLIENT };
+            step(
+                &mut state,
+                *node,
+                last.node(*node).process()?.clone(),
+                event,
+            );
+        }
+        Action::Request { node } => {
+            let event = Event::Request {
+                client: CLIENT,
+                session: last.client.session?,
+                request_number: 1,
+                operation: vec![OPERATION],
+            };
+            step(
+                &mut state,
+                *node,
+                last.node(*node).process()?.clone(),
+                event,
+            );
+        }
         Action::Propose { node } => {
-            let operation = vec![state.left.proposals];
+            let event = Event::Propose {
+                operation: vec![state.left.proposals],
+            };
             state.left.proposals -= 1;
-            step(&mut state, *node, Event::Propose { operation })
+            step(
+                &mut state,
+                *node,
+                last.node(*node).process()?.clone(),
+                event,
+            );
         }
-        Action::SyncPrepare { node } => sync_prepare(&mut state, *node),
-        Action::SyncSuperblock { node } => sync_superblock(&mut state, *node),
-        Action::SyncCheckpoint { node } => sync_checkpoint(&mut state, *node),
-        Action::Timeout { node, timer } => time_out(&mut state, *node, *timer),
-        Action::Crash { node, kept } => crash(&mut state, *node, *kept),
-        Action::Damage { node, op } => damage(&mut state, *node, *op),
+        Action::SyncPrepare { node } => sync_prepare(bounds, &mut state, *node)?,
+        Action::SyncSuperblock { node } => sync_superblock(bounds, &mut state, *node)?,
+        Action::SyncCheckpoint { node } => sync_checkpoint(&mut state, *node)?,
+        Action::Timeout { node, timer } => {
+            let mut process = last.node(*node).process()?.clone();
+            state.left.timeouts -= 1;
+            process.timers.remove(timer);
+            step(&mut state, *node, process, Event::Timeout(*timer));
+        }
+        Action::Crash { node, kept } => crash(&mut state, *node, *kept)?,
         Action::Restart { node } => {
-            let mut found = state.node(*node).clone();
-            found.restarts += 1;
-            state.put(*node, found);
-            start(bounds, &mut state, *node);
-            true
+            let disk = state.node(*node).disk().clone();
+            start(bounds, &mut state, *node, disk);
         }
-    };
-    if !is_change {
-        return None;
     }
-    if !bounds.slow_disk {
-        for id in state.ids() {
-            settle(&mut state, id);
-        }
+    for id in NODES {
+        settle(bounds, &mut state, id);
     }
     forget_the_outdated(&mut state);
     forget_timers(bounds, &mut state);
@@ -242,110 +251,151 @@ pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<Sta
     (state != *last).then_some(state)
 }
 
+/// Confirms at once what is not to take its time.
+fn settle(bounds: &Bounds, state: &mut State, id: NodeId) {
+    while !bounds.slow_disk && state.broken.is_none() && settle_one(bounds, state, id).is_some() {}
+}
+
+fn settle_one(bounds: &Bounds, state: &mut State, id: NodeId) -> Option<()> {
+    let process = state.node(id).process()?;
+    if !process.superblocks.is_empty() {
+        sync_superblock(bounds, state, id)
+    } else if !process.prepares.is_empty() {
+        sync_prepare(bounds, state, id)
+    } else if !process.checkpoints.is_empty() {
+        sync_checkpoint(state, id)
+    } else {
+        None
+    }
+}
+
 /// States that differ only in timers which cannot run out any more are the same.
 fn forget_timers(bounds: &Bounds, state: &mut State) {
     let has_none = state.left.timeouts == 0;
     let can_fire = |timer: &Timer| !has_none && bounds.timers.contains(timer);
-    for id in state.ids() {
-        let timers = state.process(id).map(|process| &process.timers);
-        if timers.is_some_and(|timers| !timers.iter().all(can_fire)) {
-            let mut node = state.node(id).clone();
-            if let Some(process) = &mut node.process {
-                process.timers.retain(can_fire);
-            }
-            state.put(id, node);
+    for id in NODES {
+        let Some(process) = state.node(id).process() else {
+            continue;
+        };
+        if !process.timers.iter().all(can_fire) {
+            let mut process = process.clone();
+            process.timers.retain(can_fire);
+            state.put(id, Node::Up(Box::new(process)));
         }
     }
 }
 
-/// Drops messages of views that are older than what their receiver's disk promises. It never
-/// listens to them again; that this is so is asked of it here, before each is dropped.
+/// Drops messages of views that are older than what their receiver's disk promises, where
+/// production does not listen to them any more: asked of it here, before each is dropped.
 fn forget_the_outdated(state: &mut State) {
-    let mut heard = None;
-    let State { network, .. } = &mut *state;
-    let mut network = network.clone();
+    let State { nodes, network, .. } = state;
     network.forget(|envelope| {
-        let node = state.node(envelope.to);
-        let is_outdated = !is_heard_in_any_view(&envelope.message)
-            && envelope.message.view() < node.disk.promised();
-        if is_outdated && let Some(process) = &node.process {
-            let mut probe = process.replica.clone();
-            let mut effects = Vec::new();
-            let is_silent = probe.change(|replica| {
-                replica.step(event(envelope), &mut effects);
-                effects.is_empty()
-            });
-            if !is_silent || probe != process.replica {
-                heard = Some(envelope.to);
-            }
+        let node = &nodes[index(envelope.to)];
+        let promised = node
+            .disk()
+            .superblock
+            .as_ref()
+            .map(|superblock| superblock.view);
+        if promised.is_none_or(|promised| promised <= envelope.message.view()) {
+            return false;
         }
-        is_outdated
+        let Some(process) = node.process() else {
+            return false;
+        };
+        let mut probe = process.replica.clone();
+        let mut effects = Vec::new();
+        let (from, message) = (founder(envelope.from), envelope.message.clone());
+        probe.step(Event::Message { from, message }, &mut effects);
+        probe == process.replica && effects.is_empty()
     });
-    state.network = network;
-    if let Some(id) = heard {
-        let what = format!("{id:?} listens to a message of a view that it has left");
-        state.broken.get_or_insert(Broken::new(BACKWARDS, what));
-    }
 }
 
-fn is_heard_in_any_view(message: &Message) -> bool {
-    match message {
-        Message::StartViewChange { .. }
-        | Message::Recovery { .. }
-        | Message::GetPrepares { .. }
-        | Message::NewPrepares { .. } => true,
-        Message::Prepare { .. }
-        | Message::PrepareOk { .. }
-        | Message::Commit { .. }
-        | Message::DoViewChange { .. }
-        | Message::StartView { .. }
-        | Message::RecoveryResponse { .. }
-        | Message::GetState { .. }
-        | Message::NewState { .. }
-        | Message::GetCheckpoint { .. }
-        | Message::CheckpointPiece { .. } => false,
-    }
+fn deliver(state: &mut State, envelope: &Envelope<Message>) -> Option<()> {
+    let process = state.node(envelope.to).process()?.clone();
+    let (from, message) = (founder(envelope.from), envelope.message.clone());
+    step(
+        state,
+        envelope.to,
+        process,
+        Event::Message { from, message },
+    );
+    Some(())
 }
 
-fn event(envelope: &Envelope) -> Event {
-    Event::Message {
-        from: envelope.from,
-        message: envelope.message.clone(),
-    }
+/// All founded the group, and none loses its disk.
+fn founder(node: NodeId) -> Member {
+    let disk = DiskId(0);
+    Member { node, disk }
 }
 
-fn deliver(state: &mut State, envelope: &Envelope) -> bool {
-    step(state, envelope.to, event(envelope))
-}
-
-/// The client sends the request that is not answered yet, for the first time or again; after the
-/// last answer, the last request, as if the answer had been lost.
-fn ask(bounds: &Bounds, state: &mut State, node: NodeId) -> bool {
-    let Some(session) = state.client.session else {
-        return false;
+fn sync_prepare(bounds: &Bounds, state: &mut State, node: NodeId) -> Option<()> {
+    let mut process = state.node(node).process()?.clone();
+    let prepare = process.prepares.pop_front()?;
+    let event = Event::PrepareDurable {
+        op: prepare.op,
+        checksum: prepare.checksum,
     };
-    let mut number = state.client.answered;
-    let is_first = number < bounds.requests && state.client.begun.is_none();
-    if number < bounds.requests {
-        number += 1;
-        state.client.begun.get_or_insert(state.order.begin());
+    if bounds.lie != Some(Lie::Prepares) {
+        process.disk.write(prepare);
     }
-    let event = Event::Request {
-        client: CLIENT,
-        session,
-        request_number: u64::from(number),
-        operation: vec![request(number)],
-    };
-    step(state, node, event) || is_first
+    step(state, node, process, event);
+    Some(())
 }
 
-fn time_out(state: &mut State, id: NodeId, timer: Timer) -> bool {
-    let mut node = state.node(id).clone();
-    let Some(process) = &mut node.process else {
-        return false;
+fn sync_superblock(bounds: &Bounds, state: &mut State, node: NodeId) -> Option<()> {
+    let mut process = state.node(node).process()?.clone();
+    let superblock = process.superblocks.pop_front()?;
+    let event = Event::SuperblockDurable {
+        sequence: superblock.sequence,
     };
-    state.left.timeouts -= 1;
-    process.timers.remove(&timer);
-    step_changed(state, id, node, Event::Timeout(timer));
-    true
+    let old = process.disk.superblock.as_ref();
+    let goes_back = old.is_some_and(|old| {
+        superblock.sequence <= old.sequence
+            || superblock.view < old.view
+            || superblock.log_view < old.log_view
+            || superblock.checkpoint.op < old.checkpoint.op
+    });
+    if goes_back {
+        state.broken = Some(Broken::new("a superblock goes back"));
+    }
+    if bounds.lie != Some(Lie::Superblocks) || old.is_none() {
+        let named = superblock.checkpoint;
+        process
+            .disk
+            .checkpoints
+            .retain(|checkpoint| checkpoint.op() >= named.op);
+        process.disk.superblock = Some(superblock);
+    }
+    step(state, node, process, event);
+    Some(())
+}
+
+fn sync_checkpoint(state: &mut State, node: NodeId) -> Option<()> {
+    let mut process = state.node(node).process()?.clone();
+    let checkpoint = process.checkpoints.pop_front()?;
+    let op: OpNumber = checkpoint.op();
+    process.disk.checkpoints.push(checkpoint);
+    step(state, node, process, Event::CheckpointDurable { op });
+    Some(())
+}
+
+fn crash(state: &mut State, node: NodeId, kept: Kept) -> Option<()> {
+    let process = state.node(node).process()?.clone();
+    state.left.crashes -= 1;
+    let mut disk = process.disk;
+    for prepare in process.prepares.into_iter().take(kept.prepares) {
+        disk.write(prepare);
+    }
+    disk.checkpoints
+        .extend(process.checkpoints.into_iter().take(kept.checkpoints));
+    if let Some(superblock) = process
+        .superblocks
+        .into_iter()
+        .take(kept.superblocks)
+        .next_back()
+    {
+        disk.superblock = Some(superblock);
+    }
+    state.put(node, Node::Down(disk));
+    Some(())
 }

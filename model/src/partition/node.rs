@@ -4,7 +4,6 @@ use quorate_vsr::partition::{Facts, Message, RecordsHead, Replica, Timer};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
 use super::disk::{Disk, Record};
-use crate::interned::Interned;
 
 /// What goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,18 +26,16 @@ impl Wire {
 
 /// A node, running or not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Node {
-    pub(crate) disk: Interned<Disk>,
-    pub(crate) process: Option<Process>,
-    /// The latest epoch that others may take it to have promised to. Nothing of the node itself
-    /// knows.
-    pub(crate) vowed: Epoch,
+pub(crate) enum Node {
+    Down(Disk),
+    Up(Box<Process>),
 }
 
 /// A running node: the replica and the duties that its driver has not yet done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Process {
-    pub(crate) replica: Interned<Replica>,
+    pub(crate) replica: Replica,
+    pub(crate) disk: Disk,
     /// The log as it is read, with what is not on the disk yet.
     pub(crate) log: Vec<Record>,
     /// Facts on their way to the disk, oldest first.
@@ -53,23 +50,37 @@ pub(crate) struct Process {
 }
 
 impl Node {
-    /// Whether records wait for the disk.
-    pub(crate) fn has_unsynced(&self) -> bool {
-        let process = self.process.as_ref();
-        process.is_some_and(|process| self.disk.log.len() < process.log.len())
+    pub(crate) fn disk(&self) -> &Disk {
+        match self {
+            Self::Down(disk) => disk,
+            Self::Up(process) => &process.disk,
+        }
+    }
+
+    pub(crate) fn process(&self) -> Option<&Process> {
+        match self {
+            Self::Down(_) => None,
+            Self::Up(process) => Some(process),
+        }
     }
 }
 
 impl Process {
-    pub(crate) fn new(replica: Replica, disk: &Disk) -> Self {
+    pub(crate) fn new(replica: Replica, disk: Disk) -> Self {
         Self {
-            replica: Interned::new(replica),
+            replica,
             log: disk.log.clone(),
+            disk,
             facts: VecDeque::new(),
             cut: None,
             wishes: BTreeMap::new(),
             timers: BTreeSet::new(),
             told: Epoch(0),
         }
+    }
+
+    /// Whether records wait for the disk.
+    pub(crate) fn has_unsynced(&self) -> bool {
+        self.disk.log.len() < self.log.len()
     }
 }

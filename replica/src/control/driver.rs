@@ -296,6 +296,9 @@ impl<P: Platform> Driver<P> {
             Effect::ReadReady { .. } | Effect::RejectRead { .. } => {
                 unreachable!("this node asks for no reads")
             }
+            Effect::Distrust { from, why } => {
+                tracing::error!(node = %from.node, why, "dropped a message that no node should send");
+            }
             Effect::Arm(timer) => self.arm(timer),
             Effect::Disarm(timer) => self.timers.disarm(timer),
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Checkpoint, Message, Prepare, Superblock, Timer};
+use super::{Checkpoint, Member, Message, Prepare, Superblock, Timer};
 use crate::{NodeId, OpNumber};
 
 /// A duty of the driver.
@@ -109,6 +109,16 @@ pub enum Effect {
         read: u64,
         /// Why.
         reason: Rejection,
+    },
+    /// Report that a message was dropped which no sound member sends.
+    ///
+    /// Its sender is broken or lies, or this replica is broken. Nothing was done on account of the
+    /// message; a person should look at both.
+    Distrust {
+        /// Who sent it.
+        from: Member,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// Start a timer, or start it afresh.
     Arm(Timer),

@@ -102,10 +102,11 @@ impl Replica {
         if view != self.view || !self.is_primary() || !self.membership().is_voter(from) {
             return;
         }
-        assert!(
-            op <= self.op_number(),
-            "nobody has more of a view's log than its primary"
-        );
+        if op > self.op_number() {
+            let why = "it claims to have more of this view's log than the primary";
+            effects.push(Effect::Distrust { from, why });
+            return;
+        }
         let acknowledged = self.acknowledged.entry(from).or_default();
         *acknowledged = op.max(*acknowledged);
         self.reads.echo(from, round);
@@ -181,7 +182,7 @@ impl Replica {
         }
         self.commit_known = self.commit_known.max(commit_number);
         if view > self.view || !self.follow_primary(effects) {
-            self.adopt(view, head, effects);
+            self.adopt(from, view, head, effects);
             return;
         }
         if head.op > self.op_number() {

@@ -227,7 +227,7 @@ impl Replica {
             .is_some_and(|damage| damage.nonce == nonce);
         if is_fresh && view >= self.view && from.node == view.primary() {
             self.commit_known = self.commit_known.max(commit_number);
-            self.adopt(view, head, effects);
+            self.adopt(from, view, head, effects);
         }
     }
 

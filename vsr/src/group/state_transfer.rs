@@ -163,7 +163,11 @@ impl Replica {
         if !self.awaits_state(from, view) || !self.journal.has(after) {
             return;
         }
-        let shared = self.merge(after, prepares, effects);
+        let Some(shared) = self.merge(after, prepares, effects) else {
+            let why = "its log parts from this one before what was committed, or within a view";
+            effects.push(Effect::Distrust { from, why });
+            return;
+        };
         if self.is_fetched() {
             self.fetch = None;
             effects.push(Effect::Disarm(Timer::GetState));
@@ -214,13 +218,14 @@ impl Replica {
     }
 
     /// Puts `prepares`, which follow `after` in the log of the view, in the place of whatever the
-    /// journal has there instead; up to where the journal is that log then.
+    /// journal has there instead; up to where the journal is that log then. `None` if no sound
+    /// member has such a log: two logs in one view, or two that part below what is committed.
     fn merge(
         &mut self,
         after: Head,
         prepares: Vec<Prepare>,
         effects: &mut Vec<Effect>,
-    ) -> OpNumber {
+    ) -> Option<OpNumber> {
         // The log with which the view started is what the promises are about. What came later
         // arrives when this replica takes part in the view.
         let end = match self.phase {
@@ -245,17 +250,15 @@ impl Replica {
                 break;
             }
             if prepare.op <= self.op_number() {
-                assert!(self.status != Status::Normal, "two logs in one view");
-                assert!(
-                    prepare.op > self.commit_number,
-                    "two logs below the commit number"
-                );
+                if self.status == Status::Normal || prepare.op <= self.commit_number {
+                    return None;
+                }
                 self.journal.cut(OpNumber(prepare.op.0 - 1));
             }
             place = prepare.head();
             self.journal.append(prepare, effects);
         }
-        place.op
+        Some(place.op)
     }
 
     fn is_fetched(&self) -> bool {

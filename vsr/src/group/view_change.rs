@@ -124,7 +124,18 @@ impl Replica {
     }
 
     /// Sets out for a view that has begun, with a log that ends at `head` or later.
-    pub(super) fn adopt(&mut self, view: ViewNumber, head: Head, effects: &mut Vec<Effect>) {
+    pub(super) fn adopt(
+        &mut self,
+        from: Member,
+        view: ViewNumber,
+        head: Head,
+        effects: &mut Vec<Effect>,
+    ) {
+        if head.op < self.commit_number {
+            let why = "the log of its view lacks what was committed before";
+            effects.push(Effect::Distrust { from, why });
+            return;
+        }
         let is_new = view > self.view;
         if is_new {
             self.enter_view(view);

@@ -405,6 +405,7 @@ impl Group {
         while let Some(effect) = effects.pop_front() {
             let member = self.members.get_mut(&node).unwrap();
             let answer = match effect {
+                Effect::Distrust { from, why } => panic!("{node} distrusts {from:?}: {why}"),
                 Effect::Send { to, message } => {
                     self.sent.push((node, to, message.clone()));
                     let from = member.replica.as_ref().unwrap().member();

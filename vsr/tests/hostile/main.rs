@@ -12,3 +12,4 @@ mod decoding;
 #[expect(dead_code, reason = "only some of its ways to do harm are needed here")]
 mod group;
 mod mutation;
+mod stepping;

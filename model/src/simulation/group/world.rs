@@ -351,6 +351,9 @@ impl World {
     fn carry_out_one(&mut self, at: usize, effect: Effect) {
         let node = &mut self.nodes[at];
         match effect {
+            Effect::Distrust { from, why } => {
+                panic!("member {at} distrusts {from:?}: {why}")
+            }
             Effect::Append(prepare) => {
                 self.checker.agreement.prepared(&prepare);
                 self.write(at, Write::Append(prepare));

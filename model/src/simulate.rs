@@ -1,9 +1,10 @@
+//! The command that simulates.
+
 use clap::{Args, ValueEnum};
 use quorate_model::{Campaign, Finding, Protocol, simulate};
 
-/// Thousands of short random runs in bad worlds.
 #[derive(Args)]
-pub(super) struct Simulate {
+pub(crate) struct Arguments {
     /// How many runs of each protocol; without it one run, all of which is told.
     #[arg(long)]
     seeds: Option<u64>,
@@ -28,9 +29,8 @@ enum Choice {
     Both,
 }
 
-impl Simulate {
-    /// Whether no run has violated anything.
-    pub(super) fn run(self) -> bool {
+impl Arguments {
+    pub(crate) fn run(self) -> Finding {
         let protocols = match self.protocol {
             Choice::Group => vec![Protocol::Group],
             Choice::Partition => vec![Protocol::Partition],
@@ -42,10 +42,9 @@ impl Simulate {
             seeds: self.seeds.unwrap_or(1),
             failures_max: self.failures,
         };
-        let finding = match self.seeds {
+        match self.seeds {
             Some(_) => simulate(&campaign),
             None => campaign.replay(),
-        };
-        finding == Finding::Holds
+        }
     }
 }
