@@ -4,8 +4,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use quorate_platform::Platform;
 use quorate_wire::{
-    ClusterMetadata, ControlOperation, ControlReply, NodeInfo, NodeStatus, PartitionInfo,
-    PartitionStatus, Request, Response, TopicInfo,
+    ClusterMetadata, ControlOperation, ControlReply, MemberInfo, NodeInfo, NodeStatus,
+    PartitionInfo, PartitionStatus, Request, Response, TopicInfo,
 };
 
 use crate::backoff::Backoff;
@@ -33,8 +33,10 @@ pub struct PartitionDescription {
 /// A node, as the control plane knows it and as it sees itself.
 #[derive(Clone, Debug)]
 pub struct NodeDescription {
-    /// Its id, its addresses, and whether it is held to be alive.
-    pub info: NodeInfo,
+    /// Its place in the cluster.
+    pub member: MemberInfo,
+    /// Its addresses, and whether it is held to be alive; `None` if it has never registered.
+    pub info: Option<NodeInfo>,
     /// How it is, if it answers.
     pub status: Result<NodeStatus, Error>,
 }
@@ -90,7 +92,7 @@ impl<P: Platform> Client<P> {
         self.wish(operation, &what).await
     }
 
-    async fn wish(&self, operation: ControlOperation, what: &str) -> Result<(), Error> {
+    pub(crate) async fn wish(&self, operation: ControlOperation, what: &str) -> Result<(), Error> {
         match self.inner.control(operation, what).await? {
             ControlReply::Accepted => Ok(()),
             other => Err(self.inner.unexpected_reply(&other)),
@@ -142,14 +144,22 @@ impl<P: Platform> Client<P> {
         self.inner.metadata.all_at_primary().await
     }
 
-    /// All nodes and what each says of itself, asked at the same time.
+    /// All members and what each says of itself, asked at the same time.
     pub async fn describe_nodes(&self) -> Result<Vec<NodeDescription>, Error> {
-        let metadata = self.inner.metadata.ask_around(Some(Vec::new())).await?;
-        let describe = async |info: NodeInfo| {
-            let status = self.inner.status(&info).await;
-            NodeDescription { info, status }
+        let metadata = self.inner.metadata.nodes_at_primary().await?;
+        let describe = async |member: &MemberInfo| {
+            let info = metadata.node(member.id).cloned();
+            let address = info.as_ref().map(|info| &info.control_address);
+            let address = address.unwrap_or(&member.control_address);
+            let status = self.inner.status(member.id, address).await;
+            let member = member.clone();
+            NodeDescription {
+                member,
+                info,
+                status,
+            }
         };
-        Ok(join_all(metadata.nodes.into_iter().map(describe)).await)
+        Ok(join_all(metadata.members.iter().map(describe)).await)
     }
 
     /// What can be read of a partition now.
@@ -249,14 +259,11 @@ impl<P: Platform> Inner<P> {
         }
     }
 
-    pub(crate) async fn status(&self, info: &NodeInfo) -> Result<NodeStatus, Error> {
-        let what = || format!("asking node-{} for its status", info.id);
-        let address: SocketAddr = info.control_address.parse().map_err(|_| {
-            let reason = format!("it has no control address: {:?}", info.control_address);
-            Error::Resolve {
-                host: format!("node-{}", info.id),
-                reason,
-            }
+    async fn status(&self, node: u16, address: &str) -> Result<NodeStatus, Error> {
+        let what = || format!("asking node-{node} for its status");
+        let address: SocketAddr = address.parse().map_err(|_| Error::Resolve {
+            host: format!("node-{node}"),
+            reason: format!("it has no control address: {address:?}"),
         })?;
         match self
             .call(address, &Request::Status, Bytes::new())

@@ -45,6 +45,7 @@ mod client;
 mod connection;
 mod consumer;
 mod error;
+mod membership;
 mod metadata;
 mod pool;
 mod producer;
@@ -59,8 +60,8 @@ pub use error::{Certainty, Error, ProduceError};
 pub use producer::{Ack, Acknowledged, Delivery, Producer, ProducerConfig};
 pub use quorate_platform::{Compio, Platform};
 pub use quorate_wire::{
-    Acks, ClusterId, ClusterMetadata, Code, NodeInfo, NodeStatus, PartitionInfo, PartitionStatus,
-    Refusal, ReplicaStatus, Role, TopicInfo,
+    Acks, ClusterId, ClusterMetadata, Code, MemberInfo, NodeInfo, NodeStatus, Part, PartitionInfo,
+    PartitionStatus, Refusal, ReplicaStatus, Role, TopicInfo,
 };
 pub use record::{ConsumedRecord, Header, Record};
 

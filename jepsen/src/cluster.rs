@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 pub(crate) use command_line::collect;
 pub use command_line::{CommandLine, Finished, finish};
-pub use description::{NodeDescription, PartitionDescription, ReplicaDescription};
+pub use description::{NodeDescription, NodeStatus, PartitionDescription, ReplicaDescription};
 pub use process::{Process, Usage};
 use up::Up;
 
@@ -260,11 +260,23 @@ impl Cluster {
 
     /// Starts a node that has ended, as a user does by hand.
     pub fn restart(&mut self, id: u16) -> Result<(), Failure> {
+        let (process, child) = self.spawn_node(&self.node(id).description)?;
+        let node = self
+            .nodes
+            .get_mut(&id)
+            .expect("the node was looked up just above");
+        node.process = process;
+        node.child = Some(child);
+        Ok(())
+    }
+
+    fn spawn_node(&self, node: &NodeDescription) -> Result<(Process, Child), Failure> {
         let NodeDescription {
+            id,
             config_file,
             log_file: log,
             ..
-        } = &self.node(id).description;
+        } = node;
         let mut command = Command::new(&self.binary);
         command.arg("node").arg("--config").arg(config_file);
         let opened = OpenOptions::new().append(true).create(true).open(log);
@@ -276,14 +288,7 @@ impl Cluster {
         let child = command
             .spawn()
             .map_err(Failure::of(format_args!("starting node {id}")))?;
-        let process = Process::find(child.id())?;
-        let node = self
-            .nodes
-            .get_mut(&id)
-            .expect("the node was looked up just above");
-        node.process = process;
-        node.child = Some(child);
-        Ok(())
+        Ok((Process::find(child.id())?, child))
     }
 
     /// Whether the process of a node runs (or is paused).

@@ -28,8 +28,8 @@ mod workload;
 pub use binary::quorate_binary;
 pub use checker::{Anomaly, Kind, check};
 pub use cluster::{
-    Cluster, CommandLine, Finished, NodeDescription, Options, PATIENCE, PartitionDescription,
-    Process, ReplicaDescription, Usage, finish,
+    Cluster, CommandLine, Finished, NodeDescription, NodeStatus, Options, PATIENCE,
+    PartitionDescription, Process, ReplicaDescription, Usage, finish,
 };
 pub use error::Failure;
 pub use history::{Append, History, Moment, Outcome, Payload, Read, Record};

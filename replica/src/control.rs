@@ -19,10 +19,11 @@ mod heartbeat;
 mod link;
 mod membership;
 mod outbox;
+mod peering;
+mod primary;
 mod storage;
 mod timer;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -33,21 +34,18 @@ use futures_util::{FutureExt, select_biased};
 use quorate_platform::{Instant, Platform};
 use quorate_vsr::NodeId;
 use quorate_vsr::group::{DiskId, Event};
-use quorate_wire::{
-    ClusterId, Code, ControlOperation, ControlReply, NodeStatus, Refusal, Request, Response,
-};
+use quorate_wire::{ClusterId, Code, NodeStatus, Refusal, Request, Response};
 
 use self::client::{Caller, Question};
 use self::connection::{Input, Reception};
 use self::detector::{Detector, HEARTBEAT_INTERVAL};
 use self::driver::Driver;
 use self::heartbeat::{Heartbeat, ShardsWatch};
-use self::membership::FOUNDERS_DISK;
-use self::outbox::Outbox;
+use self::peering::{Peering, Peers};
 use self::storage::Storage;
 use crate::config::Member;
 use crate::error::NodeError;
-use crate::metadata::{Founder, Operation, Published};
+use crate::metadata::Published;
 use crate::peer::PeerHello;
 use crate::shard::ShardStatus;
 use crate::stop::Stop;
@@ -102,15 +100,14 @@ struct Control<P: Platform> {
     driver: Driver<P>,
     detector: Detector,
     shards: ShardsWatch,
-    outboxes: BTreeMap<NodeId, Rc<Outbox>>,
+    peers: Peers,
+    peering: Peering<P>,
     inputs: flume::Receiver<Input>,
     durable: flume::Receiver<Result<Event, NodeError>>,
     started: Instant,
     next_tick: Instant,
     stopping: Stopping,
     identity: Identity,
-    /// Who belongs to the cluster, should this node be its first primary.
-    founders: Vec<Founder>,
     metadata: Arc<Published>,
     stop: Stop,
     handed_over: Stop,
@@ -160,30 +157,6 @@ impl Identity {
     }
 }
 
-/// Starts a link to every other node, which sends what is put into its outbox.
-fn start_links<P: Platform>(
-    platform: &P,
-    setup: &Setup<P>,
-    disk: DiskId,
-    outboxes: &BTreeMap<NodeId, Rc<Outbox>>,
-) {
-    for peer in &setup.nodes {
-        let Some(outbox) = outboxes.get(&NodeId(peer.id)).cloned() else {
-            continue;
-        };
-        let hello = PeerHello {
-            from: setup.node.0,
-            to: peer.id,
-            shard: None,
-            incarnation: setup.incarnation,
-            disk: Some(disk.0),
-        };
-        let address = peer.control_address;
-        let link = link::run(platform.clone(), address, setup.cluster, hello, outbox);
-        platform.spawn(link);
-    }
-}
-
 /// Says what to do with a node that belongs to no group.
 fn report_blank<P: Platform>(driver: &Driver<P>, node: NodeId) {
     let group = driver.group();
@@ -204,40 +177,34 @@ impl<P: Platform> Control<P> {
             Storage::open(platform.clone(), &setup.folder, setup.node).await?;
         let (jobs, durable) = storage::start(&platform, storage);
         let (node, cluster) = (setup.node, setup.cluster);
-        let nodes = &setup.nodes;
-        let peers = nodes.iter().filter(|peer| peer.id != node.0);
-        let outboxes: BTreeMap<_, _> = peers
-            .map(|peer| (NodeId(peer.id), Rc::new(Outbox::new())))
-            .collect();
+        let (nodes, incarnation) = (&setup.nodes, setup.incarnation);
         let config = membership::group_config(node, nodes, setup.founds, platform.random());
-        let others = outboxes.clone();
+        let peers = Peers::default();
         let driver = Driver::new(
             platform.clone(),
             config,
             cluster,
-            nodes,
+            peers.clone(),
             recovered,
             jobs,
-            others,
         )?;
         let disk = driver.group().member().disk;
         report_blank(&driver, node);
         let identity = Identity::new(&setup, disk)?;
-        start_links(&platform, &setup, disk, &outboxes);
-        let (sender, inputs) = flume::bounded(INPUTS_MAX);
-        let ids = outboxes.keys().copied().collect();
-        let voters = membership::founders(nodes);
-        let founder = |member: &Member| Founder {
-            node: member.id,
-            control_address: member.control_address.to_string(),
-            disk: voters
-                .contains(&NodeId(member.id))
-                .then_some(FOUNDERS_DISK.0),
+        let hello = PeerHello {
+            from: node.0,
+            to: node.0,
+            shard: None,
+            incarnation,
+            disk: Some(disk.0),
         };
-        let founders = setup.nodes.iter().map(founder).collect();
+        let mut peering = Peering::new(platform.clone(), cluster, hello, nodes, peers.clone());
+        peering.follow(driver.catalog(), driver.group().membership());
+        let (sender, inputs) = flume::bounded(INPUTS_MAX);
         let metadata = setup.metadata;
-        let (incarnation, published) = (setup.incarnation, Arc::clone(&metadata));
-        let reception = Reception::new(node, incarnation, cluster, ids, published, sender);
+        let published = Arc::clone(&metadata);
+        let reception =
+            Reception::new(node, incarnation, cluster, peers.clone(), published, sender);
         platform.spawn(connection::accept(
             platform.clone(),
             setup.listener,
@@ -248,14 +215,14 @@ impl<P: Platform> Control<P> {
             driver,
             detector: Detector::new(now),
             shards: ShardsWatch::new(setup.statuses, now),
-            outboxes,
+            peers,
+            peering,
             inputs,
             durable,
             started: now,
             next_tick: now,
             stopping: Stopping::No,
             identity,
-            founders,
             metadata,
             stop: setup.stop,
             handed_over: setup.handed_over,
@@ -332,6 +299,7 @@ impl<P: Platform> Control<P> {
         match input {
             Input::Group { from, message } => self.driver.step(Event::Message { from, message }),
             Input::Heartbeat { from, heartbeat } => {
+                self.peering.on_heard(from, &heartbeat.control_address);
                 self.detector
                     .on_heartbeat(from, heartbeat, self.platform.now());
                 Ok(())
@@ -398,22 +366,12 @@ impl<P: Platform> Control<P> {
         }
     }
 
-    /// The operation for what a client asks, or what it is answered instead.
-    fn admit(&self, operation: ControlOperation) -> Result<Operation, Response> {
-        if !self.driver.group().is_primary() {
-            return Err(Response::Refused(self.driver.not_primary()));
-        }
-        let now = self.platform.now();
-        let heard = |node| self.detector.disk_of(node, now);
-        admission::admit(operation, self.driver.catalog(), heard)
-            .map_err(|refusal| Response::Control(ControlReply::Refused(refusal)))
-    }
-
     fn status(&self) -> NodeStatus {
         let (group, shards) = (self.driver.group(), self.shards.summary());
         let uptime = self.platform.now() - self.started;
         NodeStatus {
             node: self.identity.node.0,
+            disk: self.identity.disk.0,
             role: self.driver.role(),
             view: group.view().0,
             op_number: group.op_number().0,
@@ -433,28 +391,9 @@ impl<P: Platform> Control<P> {
         self.detector.on_tick(now);
         self.send_heartbeat(now);
         self.driver.expire_waiting();
-        if self.driver.may_propose() {
-            for operation in self.decide(now) {
-                self.driver.propose(&operation)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What is to be proposed, if this node is the primary.
-    fn decide(&mut self, now: Instant) -> Vec<Operation> {
-        let catalog = self.driver.catalog();
-        if catalog.members.is_empty() {
-            let members = self.founders.clone();
-            return vec![Operation::Found { members }];
-        }
-        let mut operations = self.detector.decide(catalog, now);
-        let done = self.detector.done(catalog, now);
-        let steps = change::due(catalog, &done);
-        if !steps.is_empty() {
-            operations.push(Operation::AdvanceReplicas { steps });
-        }
-        operations
+        self.peering
+            .follow(self.driver.catalog(), self.driver.group().membership());
+        self.lead(now)
     }
 
     fn send_heartbeat(&mut self, now: Instant) {
@@ -472,9 +411,7 @@ impl<P: Platform> Control<P> {
             done: summary.done,
         };
         let frame = heartbeat.frame(self.identity.cluster);
-        for outbox in self.outboxes.values() {
-            outbox.push(frame.clone());
-        }
+        self.peers.send_to_all(&frame);
         self.detector
             .on_heartbeat(self.identity.node, heartbeat, now);
     }

@@ -28,12 +28,13 @@ mod voter_change;
 
 use std::sync::Arc;
 
+use quorate_vsr::group::Membership;
 use quorate_vsr::{NodeId, ViewNumber};
 use quorate_wire::ClusterId;
 
 pub use balance::{MOVES_MAX, balance, fill_vacancies};
 pub use catalog::{Catalog, MemberRecord, NodeRecord, TopicRecord};
-pub use electorate::{electorate, majority};
+pub use electorate::{electorate, majority, wanted_voters};
 pub use operation::{Founder, Move, NotUnderstood, Operation, Step};
 pub use outcome::Outcome;
 pub use partition::{PartitionRecord, Stage};
@@ -50,6 +51,8 @@ pub struct Metadata {
     pub view: ViewNumber,
     /// The primary of that view.
     pub primary: NodeId,
+    /// Who belongs to the group, as far as this node knows.
+    pub membership: Membership,
     /// The replicated state, as far as this node has applied it.
     pub catalog: Arc<Catalog>,
 }
@@ -61,6 +64,7 @@ impl Metadata {
             cluster,
             view: ViewNumber(0),
             primary,
+            membership: Membership::default(),
             catalog: Arc::new(Catalog::default()),
         }
     }

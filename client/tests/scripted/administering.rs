@@ -183,3 +183,18 @@ async fn a_topic_that_only_the_primary_has_heard_of_is_found() {
     });
     assert!(client.offsets("new", 0).await.is_ok());
 }
+
+#[compio::test]
+async fn wishes_for_the_cluster_find_the_primary() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    // The client does not know yet that it has changed.
+    cluster.world().primary = 3;
+    let address = "127.0.0.1:7433".parse().unwrap();
+    client.add_node(4, address).await.unwrap();
+    client.remove_node(4, true).await.unwrap();
+    client.recover_node(3).await.unwrap();
+    client.create_topic("orders", 1, 3).await.unwrap();
+    client.alter_topic("orders", Some(0), &[1]).await.unwrap();
+    assert_eq!(client.topic_info("orders").await.unwrap().name, "orders");
+}

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_wire::{
-    ClusterId, ClusterMetadata, Code, ControlOperation, ControlReply, NodeInfo, NodeStatus,
-    Refusal, Request, Response, Role, TopicInfo,
+    ClusterId, ClusterMetadata, Code, ControlOperation, ControlReply, MemberInfo, NodeInfo,
+    NodeStatus, Part, Refusal, Request, Response, Role, TopicInfo,
 };
 
 use crate::partition::Partition;
@@ -143,7 +143,7 @@ impl World {
             version: self.version,
             view: 1,
             primary: self.primary,
-            members: Vec::new(),
+            members: self.nodes.iter().map(member).collect(),
             nodes: self.nodes.clone(),
             topics: topics.map(topic).collect(),
         }
@@ -157,6 +157,7 @@ impl World {
         };
         NodeStatus {
             node,
+            disk: 0,
             role,
             view: 1,
             op_number: 0,
@@ -281,4 +282,15 @@ impl World {
 
 fn not_leader(node: u16) -> Refusal {
     Refusal::new(Code::NotLeader, format!("node-{node} does not lead it"))
+}
+
+fn member(node: &NodeInfo) -> MemberInfo {
+    MemberInfo {
+        id: node.id,
+        control_address: node.control_address.clone(),
+        is_leaving: false,
+        disk: Some(0),
+        part: Part::Voter,
+        shall_vote: true,
+    }
 }

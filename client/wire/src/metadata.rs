@@ -27,6 +27,11 @@ impl ClusterMetadata {
         ClusterId(self.cluster)
     }
 
+    /// The member of that id.
+    pub fn member(&self, id: u16) -> Option<&MemberInfo> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
     /// The node of that id.
     pub fn node(&self, id: u16) -> Option<&NodeInfo> {
         self.nodes.iter().find(|node| node.id == id)
@@ -51,6 +56,21 @@ pub struct MemberInfo {
     /// The disk that counts as the node's, once it was heard with one. A node that says that it
     /// has another one has lost everything, and takes part in nothing.
     pub disk: Option<u64>,
+    /// What the node is in the control plane's group now.
+    pub part: Part,
+    /// Whether it shall vote in the group in the end.
+    pub shall_vote: bool,
+}
+
+/// What a node is in the control plane's group.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Nothing yet, or nothing any more.
+    None,
+    /// It follows without a vote.
+    Standby,
+    /// It votes.
+    Voter,
 }
 
 /// A node and its addresses, each written as `IP:PORT`.

@@ -54,6 +54,8 @@ pub enum ControlReply {
 pub struct NodeStatus {
     /// The node's id.
     pub node: u16,
+    /// Which of the node's disks it runs on.
+    pub disk: u64,
     /// Its part in the control-plane group.
     pub role: Role,
     /// The group's view.
@@ -85,6 +87,8 @@ pub enum Role {
     Backup,
     /// Follows without a vote.
     Standby,
+    /// Its folder was empty when it started, and the cluster has not taken it in.
+    Blank,
     /// Between two views.
     ViewChange,
     /// Catching up after a restart.

@@ -40,6 +40,10 @@ pub struct NodeStatus {
     pub id: u16,
     /// Whether the control plane holds it to be alive.
     pub alive: bool,
+    /// What it is in the control plane's group: "voter" or "standby".
+    pub member: Option<String>,
+    /// Whether it runs on another disk than the one that counts as its own.
+    pub disk_lost: bool,
     /// What it takes itself for, if it could be asked.
     pub role: Option<String>,
     /// The view that it is in, if it could be asked.

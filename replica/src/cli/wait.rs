@@ -5,13 +5,25 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use quorate_client::{Compio, Error};
 use quorate_platform::Tasks as _;
 
-use super::{Failure, output};
+use super::{Failure, duration, output};
 
 /// How often the cluster is asked.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Whether a command waits.
+#[derive(Debug, Args)]
+pub(crate) struct Waiting {
+    /// Return as soon as the cluster has taken note
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait until it is done
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
+    pub(crate) timeout: Duration,
+}
 
 /// How far something is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,6 +21,7 @@ use quorate_wire::{
 
 use super::client::Caller;
 use super::heartbeat::Heartbeat;
+use super::peering::Peers;
 use crate::metadata::Published;
 use crate::peer::PeerHello;
 
@@ -56,7 +57,7 @@ pub(super) struct Reception {
     pub(super) me: NodeId,
     pub(super) incarnation: u64,
     pub(super) cluster: ClusterId,
-    pub(super) nodes: BTreeSet<NodeId>,
+    pub(super) peers: Peers,
     pub(super) metadata: Arc<Published>,
     pub(super) inputs: flume::Sender<Input>,
     connections: Cell<usize>,
@@ -71,7 +72,7 @@ impl Reception {
         me: NodeId,
         incarnation: u64,
         cluster: ClusterId,
-        nodes: BTreeSet<NodeId>,
+        peers: Peers,
         metadata: Arc<Published>,
         inputs: flume::Sender<Input>,
     ) -> Self {
@@ -81,7 +82,7 @@ impl Reception {
             me,
             incarnation,
             cluster,
-            nodes,
+            peers,
             metadata,
             inputs,
             connections,
@@ -215,9 +216,10 @@ impl<P: Platform> Connection<P> {
         let hello = PeerHello::accept(first, reception.cluster, reception.me, None)
             .map_err(|refused| format!("the link of a node is refused: {refused}"))?;
         let from = hello.from();
-        if !reception.nodes.contains(&from) {
+        if !reception.peers.contains(from) {
             return Err(format!(
-                "{from:?} is not among the nodes of this node's configuration"
+                "node {from} is no member of the cluster: add it with `quorate cluster add`, or \
+                 stop it"
             ));
         }
         let Some(disk) = hello.disk else {
@@ -232,7 +234,9 @@ impl<P: Platform> Connection<P> {
         is_latest();
         loop {
             let frame = self.next(&mut frames, PEER_SILENCE_MAX).await?;
-            let Some(frame) = frame.filter(|_| is_latest()) else {
+            // It may have left the cluster meanwhile.
+            let is_wanted = || is_latest() && reception.peers.contains(from);
+            let Some(frame) = frame.filter(|_| is_wanted()) else {
                 return Ok(());
             };
             let input = match frame.header.kind {

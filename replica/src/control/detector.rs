@@ -115,7 +115,14 @@ impl Detector {
     }
 
     /// What the primary should propose, the most urgent first; empty if all is as it should be.
-    pub(super) fn decide(&mut self, catalog: &Catalog, now: Instant) -> Vec<Operation> {
+    ///
+    /// `votes` tells who has a vote in the control plane's group.
+    pub(super) fn decide(
+        &mut self,
+        catalog: &Catalog,
+        votes: impl Fn(NodeId) -> bool,
+        now: Instant,
+    ) -> Vec<Operation> {
         let is_stalled = |heard: &Heard| heard.heartbeat.is_stalled;
         let mut available = self.heard.values().filter(|heard| heard.is_available(now));
         // When all stand still there is nobody to whom anything could be moved.
@@ -123,7 +130,7 @@ impl Detector {
         let is_stalled = |heard: &Heard| !all_stalled && is_stalled(heard);
         let up = self.heard.iter();
         let up = up.filter(|(_, heard)| heard.is_available(now) && !is_stalled(heard));
-        let up = up.filter_map(|(id, heard)| node_up(catalog, *id, &heard.heartbeat));
+        let up = up.filter_map(|(id, heard)| node_up(catalog, *id, &heard.heartbeat, votes(*id)));
         let alive = catalog.nodes.values().filter(|node| node.is_alive);
         let down = alive.filter(|node| match self.heard.get(&node.id) {
             // What it had is lost, however lively it is.
@@ -185,9 +192,10 @@ impl Detector {
 
 /// The operation that registers `heartbeat`, unless the catalog says the same already or would not
 /// take it.
-fn node_up(catalog: &Catalog, id: NodeId, heartbeat: &Heartbeat) -> Option<Operation> {
+fn node_up(catalog: &Catalog, id: NodeId, heartbeat: &Heartbeat, votes: bool) -> Option<Operation> {
     let disk = catalog.members.get(&id)?.disk;
-    if disk.is_some_and(|disk| disk != heartbeat.disk) && catalog.is_named(id) {
+    let is_other = disk.is_some_and(|disk| disk != heartbeat.disk);
+    if is_other && (votes || catalog.is_named(id)) {
         return None;
     }
     let is_known = catalog.nodes.get(&id).is_some_and(|node| {
@@ -227,6 +235,10 @@ mod tests {
         }
     }
 
+    fn nobody(_: NodeId) -> bool {
+        false
+    }
+
     const START: Instant = Instant::from_nanos(0);
 
     fn at(ms: u64) -> Instant {
@@ -248,7 +260,7 @@ mod tests {
         for node in 1..=3 {
             detector.on_heartbeat(NodeId(node), heartbeat(node), START);
         }
-        for operation in detector.decide(&catalog, START) {
+        for operation in detector.decide(&catalog, nobody, START) {
             catalog.apply(&operation);
         }
         assert_eq!(catalog.nodes.len(), 3);
@@ -272,20 +284,20 @@ mod tests {
         let (mut detector, mut catalog) = cluster();
         tick_until(&mut detector, 700);
         hear(&mut detector, &[1, 2], 600);
-        assert_eq!(detector.decide(&catalog, at(600)), []);
+        assert_eq!(detector.decide(&catalog, nobody, at(600)), []);
         let down = Operation::NodeDown {
             node: 3,
             incarnation: 3,
         };
         assert_eq!(
-            detector.decide(&catalog, at(700)),
+            detector.decide(&catalog, nobody, at(700)),
             std::slice::from_ref(&down)
         );
         catalog.apply(&down);
-        assert_eq!(detector.decide(&catalog, at(700)), []);
+        assert_eq!(detector.decide(&catalog, nobody, at(700)), []);
         hear(&mut detector, &[1, 2, 3], 800);
         assert!(matches!(
-            detector.decide(&catalog, at(800))[..],
+            detector.decide(&catalog, nobody, at(800))[..],
             [Operation::NodeUp { node: 3, .. }]
         ));
     }
@@ -296,12 +308,12 @@ mod tests {
         let mut fresh = Detector::new(START);
         hear(&mut fresh, &[1, 2], 550);
         tick_until(&mut fresh, 700);
-        assert_eq!(fresh.decide(&catalog, at(550)), []);
+        assert_eq!(fresh.decide(&catalog, nobody, at(550)), []);
         let down = Operation::NodeDown {
             node: 3,
             incarnation: 3,
         };
-        assert_eq!(fresh.decide(&catalog, at(700)), [down]);
+        assert_eq!(fresh.decide(&catalog, nobody, at(700)), [down]);
     }
 
     #[test]
@@ -309,7 +321,7 @@ mod tests {
         let (mut detector, catalog) = cluster();
         tick_until(&mut detector, 100);
         detector.on_tick(at(10_000));
-        assert_eq!(detector.decide(&catalog, at(10_000)), []);
+        assert_eq!(detector.decide(&catalog, nobody, at(10_000)), []);
     }
 
     #[test]
@@ -325,11 +337,11 @@ mod tests {
             incarnation: 2,
         };
         assert_eq!(
-            detector.decide(&catalog, at(10)),
+            detector.decide(&catalog, nobody, at(10)),
             std::slice::from_ref(&down)
         );
         catalog.apply(&down);
-        assert_eq!(detector.decide(&catalog, at(10)), []);
+        assert_eq!(detector.decide(&catalog, nobody, at(10)), []);
         assert!(detector.is_available(NodeId(1), at(10)));
         assert!(!detector.is_available(NodeId(2), at(10)));
         assert!(!detector.is_available(NodeId(1), at(900)));
@@ -347,17 +359,17 @@ mod tests {
             hear(&mut detector, &[1, 2], ms);
             detector.on_heartbeat(NodeId(3), restarted(false), at(ms));
             detector.on_tick(at(ms));
-            assert_eq!(detector.decide(&catalog, at(ms)), [], "{ms} ms");
+            assert_eq!(detector.decide(&catalog, nobody, at(ms)), [], "{ms} ms");
         }
         detector.on_heartbeat(NodeId(3), restarted(false), at(700));
         let down = Operation::NodeDown {
             node: 3,
             incarnation: 3,
         };
-        assert_eq!(detector.decide(&catalog, at(700)), [down]);
+        assert_eq!(detector.decide(&catalog, nobody, at(700)), [down]);
         detector.on_heartbeat(NodeId(3), restarted(true), at(700));
         assert!(matches!(
-            detector.decide(&catalog, at(700))[..],
+            detector.decide(&catalog, nobody, at(700))[..],
             [Operation::NodeUp {
                 node: 3,
                 incarnation: 99,
@@ -386,15 +398,20 @@ mod tests {
             incarnation: 3,
         };
         assert_eq!(
-            detector.decide(&catalog, at(10)),
+            detector.decide(&catalog, nobody, at(10)),
             std::slice::from_ref(&down)
         );
         catalog.apply(&down);
-        assert_eq!(detector.decide(&catalog, at(10)), []);
+        assert_eq!(detector.decide(&catalog, nobody, at(10)), []);
         assert_eq!(detector.disk_of(NodeId(3), at(10)), Some(77));
+        // Without partitions it may come with whatever disk it has, unless it has a vote.
+        let mut idle = catalog.clone();
+        idle.partitions.clear();
+        assert_eq!(detector.decide(&idle, |node| node == NodeId(3), at(10)), []);
+        assert!(!detector.decide(&idle, nobody, at(10)).is_empty());
         catalog.apply(&Operation::RecoverNode { node: 3, disk: 77 });
         assert!(matches!(
-            detector.decide(&catalog, at(10))[..],
+            detector.decide(&catalog, nobody, at(10))[..],
             [Operation::NodeUp {
                 node: 3,
                 disk: 77,
@@ -415,10 +432,10 @@ mod tests {
             node: 1,
             incarnation: 1,
         };
-        assert_eq!(detector.decide(&catalog, at(10)), [down]);
+        assert_eq!(detector.decide(&catalog, nobody, at(10)), [down]);
         detector.on_heartbeat(NodeId(2), stalled(2), at(10));
         detector.on_heartbeat(NodeId(3), stalled(3), at(10));
-        assert_eq!(detector.decide(&catalog, at(10)), []);
+        assert_eq!(detector.decide(&catalog, nobody, at(10)), []);
     }
 
     #[test]
@@ -433,16 +450,16 @@ mod tests {
         for partition in catalog.partitions.values_mut() {
             partition.leader = NodeId(1);
         }
-        assert_eq!(detector.decide(&catalog, START), []);
+        assert_eq!(detector.decide(&catalog, nobody, START), []);
         let leading = |lagging: &[u16]| Heartbeat {
             leaderships: 6,
             lagging: lagging.to_vec(),
             ..heartbeat(1)
         };
         detector.on_heartbeat(NodeId(1), leading(&[2, 3]), START);
-        assert_eq!(detector.decide(&catalog, START), []);
+        assert_eq!(detector.decide(&catalog, nobody, START), []);
         detector.on_heartbeat(NodeId(1), leading(&[]), START);
-        let operations = detector.decide(&catalog, START);
+        let operations = detector.decide(&catalog, nobody, START);
         let [Operation::MoveLeaders { moves }] = &operations[..] else {
             panic!("{operations:?}");
         };

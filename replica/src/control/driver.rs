@@ -2,9 +2,7 @@
 //! operations to the catalog, answers to clients, timers to deadlines. It holds no condition of the
 //! protocol; the one match in it is on the kind of effect.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
-use std::rc::Rc;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use quorate_platform::{Instant, Platform};
@@ -15,10 +13,9 @@ use quorate_vsr::{NodeId, OpNumber, ViewNumber};
 use quorate_wire::{BODY_BYTES_MAX, ClusterId, Code, Frame, Kind, Refusal, Response, Role};
 
 use super::client::{Caller, Question, Waiting};
-use super::outbox::Outbox;
+use super::peering::Peers;
 use super::storage::Job;
 use super::timer::Timers;
-use crate::config::Member;
 use crate::error::NodeError;
 use crate::metadata::{Catalog, Metadata, Operation, Outcome, Published};
 
@@ -35,8 +32,7 @@ pub(super) struct Driver<P> {
     catalog: Arc<Catalog>,
     timers: Timers,
     jobs: flume::Sender<Job>,
-    outboxes: BTreeMap<NodeId, Rc<Outbox>>,
-    addresses: BTreeMap<NodeId, SocketAddr>,
+    peers: Peers,
     waiting: Waiting,
     seen: Seen,
     /// The end of the journal after the node's own last proposal.
@@ -67,16 +63,12 @@ impl<P: Platform> Driver<P> {
         platform: P,
         config: Config,
         cluster: ClusterId,
-        nodes: &[Member],
+        peers: Peers,
         recovered: Recovered,
         jobs: flume::Sender<Job>,
-        outboxes: BTreeMap<NodeId, Rc<Outbox>>,
     ) -> Result<Self, NodeError> {
         let mut effects = Vec::new();
         let group = Replica::new(config, recovered, &mut effects);
-        let addresses = nodes
-            .iter()
-            .map(|node| (NodeId(node.id), node.control_address));
         let mut driver = Self {
             platform,
             cluster,
@@ -85,8 +77,7 @@ impl<P: Platform> Driver<P> {
             catalog: Arc::default(),
             timers: Timers::default(),
             jobs,
-            outboxes,
-            addresses: addresses.collect(),
+            peers,
             waiting: Waiting::default(),
             proposed: OpNumber(0),
         };
@@ -191,15 +182,19 @@ impl<P: Platform> Driver<P> {
     /// Publishes what this node knows now, if it differs from what is published.
     pub(super) fn publish(&self, published: &Published) {
         let (view, primary) = (self.group.view(), self.group.primary());
+        let membership = self.group.membership();
         let current = published.load();
         let is_new = current.catalog.version != self.catalog.version
-            || (current.view, current.primary) != (view, primary);
+            || (current.view, current.primary) != (view, primary)
+            || current.membership != *membership;
         if is_new {
             let (cluster, catalog) = (self.cluster, Arc::clone(&self.catalog));
+            let membership = membership.clone();
             published.publish(Metadata {
                 cluster,
                 view,
                 primary,
+                membership,
                 catalog,
             });
         }
@@ -210,10 +205,16 @@ impl<P: Platform> Driver<P> {
         match self.group.status() {
             Status::Normal if self.group.is_primary() => Role::Primary,
             Status::Normal if self.has_vote() => Role::Backup,
+            Status::Normal if self.is_blank() => Role::Blank,
             Status::Normal => Role::Standby,
             Status::ViewChange => Role::ViewChange,
             Status::Recovering => Role::Recovering,
         }
+    }
+
+    /// Whether no group has this node as a member.
+    fn is_blank(&self) -> bool {
+        !self.group.membership().contains(self.group.member())
     }
 
     fn has_vote(&self) -> bool {
@@ -316,15 +317,16 @@ impl<P: Platform> Driver<P> {
     }
 
     fn send(&self, to: NodeId, message: &Message) {
-        let Some(outbox) = self.outboxes.get(&to) else {
+        if !self.peers.contains(to) {
             return;
-        };
+        }
         let body = message.encode();
         if body.len() > BODY_BYTES_MAX as usize {
             tracing::error!(%to, bytes = body.len(), "a message of the group is too long to send");
             return;
         }
-        outbox.push(Frame::head(Kind::Group, self.cluster, 0, &body, 0));
+        let frame = Frame::head(Kind::Group, self.cluster, 0, &body, 0);
+        self.peers.send(to, frame);
     }
 
     fn execute(&mut self, op: OpNumber, operation: &[u8]) -> Result<Vec<u8>, NodeError> {
@@ -369,10 +371,10 @@ impl<P: Platform> Driver<P> {
 
     fn address_of_other_primary(&self) -> Option<String> {
         let is_known = self.group.status() == Status::Normal && !self.group.is_primary();
-        let address = self
-            .addresses
-            .get(&self.group.primary())
-            .filter(|_| is_known)?;
+        if !is_known {
+            return None;
+        }
+        let address = self.peers.address(self.group.primary())?;
         Some(address.to_string())
     }
 

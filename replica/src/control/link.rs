@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,16 +13,18 @@ use crate::peer::{Backoff, Dialled, PeerHello, dial};
 /// A link that lasted as long as this was accepted by the other side.
 const ACCEPTED_AFTER: Duration = Duration::from_secs(1);
 
-/// Keeps a link to the control thread of one other node and sends what is in `outbox`, for ever.
+/// Keeps a link to the control thread of one other node and sends what is in `outbox`, until that
+/// is closed. Each try goes to where the node is held to be by then.
 pub(super) async fn run<P: Platform>(
     platform: P,
-    address: SocketAddr,
+    place: Rc<Cell<SocketAddr>>,
     cluster: ClusterId,
     hello: PeerHello,
     outbox: Rc<Outbox>,
 ) {
     let mut backoff = Backoff::new();
-    loop {
+    while !outbox.is_closed() {
+        let address = place.get();
         match dial(&platform, address, cluster, hello).await {
             Ok(mut link) => {
                 let since = platform.now();
@@ -39,18 +42,19 @@ pub(super) async fn run<P: Platform>(
             }
         }
         let wait = backoff.after_failure(platform.random());
-        platform.sleep(wait).await;
+        // What comes meanwhile is cleared when the link is there again.
+        let _ = platform.timeout(wait, outbox.closed()).await;
     }
 }
 
-/// Sends until the link ends.
+/// Sends until the link ends or the outbox is closed.
 async fn send<W: quorate_platform::Writer>(link: &mut Dialled<W>, outbox: &Outbox) {
     loop {
         let frames = select_biased! {
             () = link.ended().fuse() => return,
             frames = outbox.take().fuse() => frames,
         };
-        if link.send(frames).await.is_err() {
+        if frames.is_empty() || link.send(frames).await.is_err() {
             return;
         }
     }

@@ -6,7 +6,7 @@ use quorate_vsr::group::{Config, DiskId, Limits};
 use crate::config::Member;
 
 /// The disk of every node that founds the group.
-pub(super) const FOUNDERS_DISK: DiskId = DiskId(0);
+const FOUNDERS_DISK: DiskId = DiskId(0);
 /// With more voters a majority is no safer in practice, and slower.
 const VOTERS_MAX: usize = 5;
 
@@ -23,7 +23,7 @@ pub(super) fn group_config(me: NodeId, nodes: &[Member], founds: bool, drawn: u6
 }
 
 /// The first nodes by id, as many as make an odd number, at most five.
-pub(super) fn founders(nodes: &[Member]) -> Vec<NodeId> {
+fn founders(nodes: &[Member]) -> Vec<NodeId> {
     let mut founders: Vec<_> = nodes.iter().map(|node| NodeId(node.id)).collect();
     founders.sort_unstable();
     let count = founders.len().min(VOTERS_MAX);

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ const BYTES_MAX: usize = 32 << 20;
 #[derive(Debug)]
 pub(super) struct Outbox {
     waiting: RefCell<Waiting>,
+    is_closed: Cell<bool>,
     signal: flume::Sender<()>,
     signalled: flume::Receiver<()>,
 }
@@ -30,6 +31,7 @@ impl Outbox {
         let (signal, signalled) = flume::bounded(1);
         Self {
             waiting: RefCell::default(),
+            is_closed: Cell::new(false),
             signal,
             signalled,
         }
@@ -53,9 +55,30 @@ impl Outbox {
         *self.waiting.borrow_mut() = Waiting::default();
     }
 
-    /// Takes all frames, waiting for the first one. Only one task may wait.
+    /// Nothing is sent to this peer any more.
+    pub(super) fn close(&self) {
+        self.is_closed.set(true);
+        let _ = self.signal.try_send(());
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.get()
+    }
+
+    /// Completes once it is closed. Only the task that takes the frames may wait.
+    pub(super) async fn closed(&self) {
+        while !self.is_closed.get() {
+            // The sender is held by this very value, so the channel stays connected.
+            let _ = self.signalled.recv_async().await;
+        }
+    }
+
+    /// Takes all frames, waiting for the first one; none if it is closed. Only one task may wait.
     pub(super) async fn take(&self) -> Vec<Bytes> {
         loop {
+            if self.is_closed.get() {
+                return Vec::new();
+            }
             let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
             if !waiting.frames.is_empty() {
                 return waiting.frames.into();
@@ -81,5 +104,9 @@ mod tests {
         outbox.push(Bytes::from(vec![0; BYTES_MAX]));
         outbox.push(Bytes::from_static(b"new"));
         assert_eq!(outbox.take().await, ["new"]);
+        outbox.push(Bytes::from_static(b"too late"));
+        outbox.close();
+        assert!(outbox.take().await.is_empty() && outbox.is_closed());
+        outbox.closed().await;
     }
 }

@@ -1,6 +1,9 @@
 //! Who shall vote in the control plane's group: a pure function from the members to a choice.
 
 use quorate_vsr::NodeId;
+use quorate_vsr::group::Membership;
+
+use super::Catalog;
 
 /// The most nodes that vote. More would cost each operation more and make little safer.
 const VOTERS_MAX: usize = 5;
@@ -15,6 +18,17 @@ pub fn electorate(nodes: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
     let is_even = voters.len().is_multiple_of(2);
     voters.truncate(voters.len() - usize::from(is_even && !voters.is_empty()));
     voters
+}
+
+/// Who of the group's members votes in the end, if all of `catalog` is fulfilled.
+///
+/// Only those count that the group has as members already, so that a node that was added and was
+/// never there keeps nobody out.
+pub fn wanted_voters(current: &Membership, catalog: &Catalog) -> Vec<NodeId> {
+    let mut nodes: Vec<_> = current.members().map(|member| member.node).collect();
+    nodes.retain(|node| catalog.is_staying(*node));
+    nodes.sort_unstable();
+    electorate(nodes.into_iter())
 }
 
 /// How many of `count` are a majority.

@@ -1,6 +1,6 @@
 use super::*;
 use quorate_vsr::Epoch;
-use quorate_wire::{Code, Refusal, TOPIC_NAME_BYTES_MAX};
+use quorate_wire::{Code, Part, Refusal, TOPIC_NAME_BYTES_MAX};
 
 fn control_address(node: u16) -> String {
     format!("127.0.0.1:{}", 7000 + 10 * node)
@@ -261,12 +261,16 @@ fn clients_are_told_what_they_asked_for() {
     let catalog = with_topic(catalog_of(2), 2, 2);
     let metadata = Metadata {
         catalog: Arc::new(catalog),
+        membership: Membership::founded_by(&[NodeId(1)]),
         ..Metadata::empty(ClusterId(5), NodeId(1))
     };
     let all = metadata.tell(None);
     assert_eq!(all.topics.len(), 1);
     assert_eq!(all.nodes[1].address_of(1), Some("127.0.0.1:7021"));
     assert_eq!(all.topics[0].partitions[1].voters, [1, 2]);
+    let parts: Vec<_> = all.members.iter().map(|member| member.part).collect();
+    assert_eq!(parts, [Part::Voter, Part::None]);
+    assert!(all.members[0].shall_vote && !all.members[1].shall_vote);
     assert!(
         metadata
             .tell(Some(&["nothing".to_owned()]))

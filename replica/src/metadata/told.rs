@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 
 use quorate_vsr::NodeId;
+use quorate_vsr::group::Member;
 use quorate_wire::{
-    ClusterMetadata, Code, MemberInfo, NodeInfo, PartitionInfo, Refusal, Response, TopicInfo,
+    ClusterMetadata, Code, MemberInfo, NodeInfo, Part, PartitionInfo, Refusal, Response, TopicInfo,
 };
 
+use super::electorate::wanted_voters;
 use super::{Catalog, MemberRecord, Metadata, NodeRecord, PartitionRecord, TopicRecord};
 
 impl Metadata {
@@ -56,9 +58,32 @@ impl Metadata {
             version: catalog.version,
             view: self.view.0,
             primary: self.primary.0,
-            members: members.map(|(id, member)| member.info(*id)).collect(),
+            members: members
+                .map(|(id, member)| self.member_info(*id, member))
+                .collect(),
             nodes: catalog.nodes.values().map(NodeRecord::info).collect(),
             topics,
+        }
+    }
+}
+
+impl Metadata {
+    fn member_info(&self, id: NodeId, member: &MemberRecord) -> MemberInfo {
+        let is_in = |part: &[Member]| part.iter().any(|member| member.node == id);
+        let part = if is_in(self.membership.voters()) {
+            Part::Voter
+        } else if is_in(self.membership.standbys()) {
+            Part::Standby
+        } else {
+            Part::None
+        };
+        MemberInfo {
+            id: id.0,
+            control_address: member.control_address.to_string(),
+            is_leaving: member.is_leaving,
+            disk: member.disk,
+            part,
+            shall_vote: wanted_voters(&self.membership, &self.catalog).contains(&id),
         }
     }
 }
@@ -73,17 +98,6 @@ impl Catalog {
         TopicInfo {
             name: topic.name.clone(),
             partitions,
-        }
-    }
-}
-
-impl MemberRecord {
-    fn info(&self, id: NodeId) -> MemberInfo {
-        MemberInfo {
-            id: id.0,
-            control_address: self.control_address.to_string(),
-            is_leaving: self.is_leaving,
-            disk: self.disk,
         }
     }
 }

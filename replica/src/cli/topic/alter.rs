@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use clap::Args;
 use quorate_client::{PartitionInfo, TopicInfo};
 use serde::Serialize;
@@ -7,8 +5,8 @@ use serde::Serialize;
 use super::partition_row::listed;
 use crate::cli::connection::connect;
 use crate::cli::output::{self, Output};
-use crate::cli::wait::{self, Progress};
-use crate::cli::{Failure, Global, duration};
+use crate::cli::wait::{self, Progress, Waiting};
+use crate::cli::{Failure, Global};
 
 /// The records are brought to the new nodes first, while everything goes on as before; then these
 /// take the place of the old ones, which drop theirs. A change that is under way goes on when the
@@ -24,12 +22,8 @@ pub(crate) struct Alter {
     /// The only partition that is meant [default: all]
     #[arg(long, value_name = "P")]
     partition: Option<u32>,
-    /// Return as soon as the cluster has taken note
-    #[arg(long)]
-    no_wait: bool,
-    /// How long to wait until it is done
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
-    timeout: Duration,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,19 +40,19 @@ impl Alter {
         let (name, partition) = (&self.name, self.partition);
         client.alter_topic(name, partition, &self.replicas).await?;
         self.replicas.sort_unstable();
-        if !self.no_wait {
+        if !self.waiting.no_wait {
             let remedy = format!("`quorate topic describe {name}` shows how far it is");
             let look = || async {
                 let topic = client.topic_info(name).await?;
                 Ok(self.progress(&topic))
             };
-            wait::until_done(self.timeout, &remedy, look).await?;
+            wait::until_done(self.waiting.timeout, &remedy, look).await?;
         }
         let altered = Altered {
             name,
             partition,
             replicas: &self.replicas,
-            done: !self.no_wait,
+            done: !self.waiting.no_wait,
         };
         match global.output {
             Output::Json => output::print_json(&altered),
@@ -71,7 +65,7 @@ impl Alter {
             Some(index) => format!("partition {index} of topic {}", self.name),
             None => format!("topic {}", self.name),
         };
-        let how = if self.no_wait {
+        let how = if self.waiting.no_wait {
             "will be held"
         } else {
             "is held"
@@ -118,6 +112,8 @@ impl Alter {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn alter(partition: Option<u32>) -> Alter {
@@ -125,8 +121,10 @@ mod tests {
             name: "events".to_owned(),
             replicas: vec![1, 4],
             partition,
-            no_wait: false,
-            timeout: Duration::ZERO,
+            waiting: Waiting {
+                no_wait: false,
+                timeout: Duration::ZERO,
+            },
         }
     }
 

@@ -162,6 +162,7 @@ mod tests {
     fn status(uptime_ms: u64, appended_bytes: u64) -> Option<NodeStatus> {
         Some(NodeStatus {
             node: 1,
+            disk: 0,
             role: Role::Primary,
             view: 4,
             op_number: 0,

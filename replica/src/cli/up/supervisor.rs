@@ -36,7 +36,7 @@ pub(super) struct Supervisor<'a> {
 
 enum Event {
     Signal(Signal),
-    Report(Report),
+    Report(Box<Report>),
 }
 
 impl<'a> Supervisor<'a> {
@@ -99,7 +99,9 @@ impl<'a> Supervisor<'a> {
         for node in &self.cluster.nodes {
             let probe = Probe::new(node.id, cluster, node.control_address, Rc::clone(is_ready));
             let events = events.clone();
-            Compio.spawn(probe.run(move |report| events.send(Event::Report(report)).is_ok()));
+            Compio.spawn(
+                probe.run(move |report| events.send(Event::Report(Box::new(report))).is_ok()),
+            );
         }
     }
 
@@ -119,7 +121,7 @@ impl<'a> Supervisor<'a> {
                 Event::Signal(Signal::CHILD) => {}
                 Event::Signal(_) => break,
                 Event::Report(report) => {
-                    let metadata = self.take(report);
+                    let metadata = self.take(*report);
                     if let Some(metadata) = metadata.filter(|_| !is_ready.get()) {
                         match self.check_ready(&metadata) {
                             Ok(()) => {

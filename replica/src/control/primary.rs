@@ -1,0 +1,79 @@
+//! What the primary does beside ordering what it is asked: it looks at what shall be and what is,
+//! and proposes the next step from here to there.
+//!
+//! It does so again and again, and nothing is remembered in between. So a step that was lost with a
+//! primary is proposed by the next one, and a wish is fulfilled whoever is there.
+
+use quorate_platform::{Instant, Platform};
+use quorate_vsr::NodeId;
+use quorate_wire::{ControlOperation, ControlReply, Response};
+
+use super::{Control, admission, change};
+use crate::error::NodeError;
+use crate::metadata::{Founder, Operation};
+
+impl<P: Platform> Control<P> {
+    /// Proposes what is to be done next, if this node is the primary.
+    pub(super) fn lead(&mut self, now: Instant) -> Result<(), NodeError> {
+        if !self.driver.may_propose() {
+            return Ok(());
+        }
+        for operation in self.decide(now) {
+            self.driver.propose(&operation)?;
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, now: Instant) -> Vec<Operation> {
+        let catalog = self.driver.catalog();
+        if catalog.members.is_empty() {
+            return vec![self.founding()];
+        }
+        let membership = self.driver.group().membership();
+        let votes = |node| membership.voters().iter().any(|voter| voter.node == node);
+        let mut operations = self.detector.decide(catalog, votes, now);
+        let done = self.detector.done(catalog, now);
+        let steps = change::due(catalog, &done);
+        if !steps.is_empty() {
+            operations.push(Operation::AdvanceReplicas { steps });
+        }
+        let is_member = |node| membership.members().any(|member| member.node == node);
+        let leaving = catalog
+            .members
+            .iter()
+            .filter(|(_, member)| member.is_leaving);
+        let mut left = leaving.map(|(node, _)| *node);
+        let left = left.find(|node| !is_member(*node) && !catalog.is_in_use(*node));
+        operations.extend(left.map(|node| Operation::DropNode { node: node.0 }));
+        operations
+    }
+
+    /// Who belongs to a cluster that begins: the nodes of the configuration. Those that founded the
+    /// group are known by their disks.
+    fn founding(&self) -> Operation {
+        let membership = self.driver.group().membership();
+        let disk = |node: u16| {
+            let mut voters = membership.voters().iter();
+            let voter = voters.find(|voter| voter.node == NodeId(node));
+            voter.map(|voter| voter.disk.0)
+        };
+        let founder = |(node, control_address): (NodeId, std::net::SocketAddr)| Founder {
+            node: node.0,
+            control_address: control_address.to_string(),
+            disk: disk(node.0),
+        };
+        let members = self.peering.configured().map(founder).collect();
+        Operation::Found { members }
+    }
+
+    /// The operation for what a client asks, or what it is answered instead.
+    pub(super) fn admit(&self, operation: ControlOperation) -> Result<Operation, Response> {
+        if !self.driver.group().is_primary() {
+            return Err(Response::Refused(self.driver.not_primary()));
+        }
+        let now = self.platform.now();
+        let heard = |node| self.detector.disk_of(node, now);
+        admission::admit(operation, self.driver.catalog(), heard)
+            .map_err(|refusal| Response::Control(ControlReply::Refused(refusal)))
+    }
+}
