@@ -214,6 +214,7 @@ fn eventful() -> Group {
     };
     let mut group = Group::new(3, 1, limits);
     group.settle();
+    group.settle();
     let session = group.register(7);
     let backup = group.backups()[0];
     group.cut.insert(backup);

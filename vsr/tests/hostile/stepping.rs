@@ -25,6 +25,7 @@ fn states_and_messages() -> (Vec<Replica>, Vec<Vec<u8>>) {
     take(&group);
     group.run();
     take(&group);
+    group.settle();
     let session = group.register(7);
     let backup = group.backups()[0];
     group.cut.insert(backup);
