@@ -131,20 +131,27 @@ impl Replica {
         head: Head,
         effects: &mut Vec<Effect>,
     ) {
-        if head.op < self.commit_number {
-            let why = "the log of its view lacks what was committed before";
-            effects.push(Effect::Distrust { from, why });
-            return;
-        }
         let is_new = view > self.view;
-        if is_new {
-            self.enter_view(view);
-        } else if let Some(Phase::Adopting(_) | Phase::Settling(_)) = self.phase {
+        if let Some(Phase::Adopting(_) | Phase::Settling(_)) = self.phase
+            && !is_new
+        {
             // Already on the way. The primary is there, so it is worth while to go on waiting.
             if self.has_vote() {
                 effects.push(Effect::Arm(Timer::ViewChangeStalled));
             }
             return;
+        }
+        if head.op < self.commit_number {
+            // In the view of this replica it was said earlier: a checkpoint that was taken in this
+            // very view may be in force here.
+            if is_new {
+                let why = "the log of its view lacks what was committed before";
+                effects.push(Effect::Distrust { from, why });
+            }
+            return;
+        }
+        if is_new {
+            self.enter_view(view);
         }
         self.enter_view_change_status(Phase::Adopting(head), effects);
         self.vote = None;

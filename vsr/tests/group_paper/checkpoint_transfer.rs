@@ -138,6 +138,39 @@ fn late_prepares_make_a_checkpoint_superfluous() {
     assert_caught_up(&group, laggard);
 }
 
+/// What a primary said earlier in its view is behind the checkpoint that it took since. It is late,
+/// and no reason to distrust it.
+#[test]
+fn late_start_view_is_no_surprise_to_a_member_with_a_checkpoint_of_that_view() {
+    let mut group = Group::new(3, 0, limits());
+    group.run();
+    let laggard = group.backups()[1];
+    group.cut.insert(laggard);
+    let old_primary = group.primary();
+    group.fire(old_primary, Timer::QuorumSilent);
+    group.change_view();
+    let mark = group.sent.len();
+    work(&mut group, 1, 12);
+    let sent = group.sent[..mark].iter().rev();
+    let is_late = |message: &Message| matches!(message, Message::StartView { .. });
+    let mut late = sent.filter(|it| it.1 == laggard && is_late(&it.2));
+    let (primary, _, late) = late.next().cloned().expect("the view was started");
+    assert_ne!(primary, old_primary);
+
+    group.cut.clear();
+    group.slow.insert(laggard);
+    group.fire(primary, Timer::Commit);
+    while group.replica(laggard).executed() == OpNumber(0) {
+        group.run();
+        group.complete(laggard);
+    }
+    assert_eq!(group.replica(laggard).status(), Status::ViewChange);
+    group.hear(primary, laggard, late);
+    group.slow.clear();
+    group.settle();
+    assert_caught_up(&group, laggard);
+}
+
 #[test]
 fn a_lost_piece_is_asked_for_again_and_nothing_else_is() {
     let (mut group, laggard) = with_laggard();
