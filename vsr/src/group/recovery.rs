@@ -260,7 +260,8 @@ fn first_superblock(config: &Config) -> Superblock {
     }
 }
 
-/// The part of the journal that counts, and whether it is known that it continues the checkpoint.
+/// The part of the journal that counts, and whether it is known that it continues the checkpoint,
+/// and how it ends.
 ///
 /// It begins before the checkpoint at `base` as far as what is there is sound, for the sake of
 /// members that are a little behind. What is damaged there harms nobody.
@@ -278,15 +279,22 @@ fn recover_journal(base: Head, found: Vec<Prepare>, superblock: &Superblock) -> 
         slots.pop();
         last = OpNumber(last.0 - 1);
     }
+    // Its end cannot be read, and who could have named it cannot be read either.
+    let mut is_end_known = true;
+    while last > base.op && slots.last().is_some_and(|slot| *slot == Slot::Faulty(None)) {
+        slots.pop();
+        last = OpNumber(last.0 - 1);
+        is_end_known = false;
+    }
     let covered = usize::try_from(base.op.0 - first.0).expect("a journal fits into memory");
     if slots.len() <= covered {
-        return (Journal::recovered(base, Vec::new()), true);
+        return (Journal::recovered(base, Vec::new()), is_end_known);
     }
     let rest = slots.split_off(covered + 1);
     let is_connected = match slots[covered].checksum() {
         Some(checksum) if checksum != base.checksum => {
             // A checkpoint that came from another member has no place in what was found here.
-            return (Journal::recovered(base, Vec::new()), true);
+            return (Journal::recovered(base, Vec::new()), is_end_known);
         }
         Some(_) => true,
         // Such a checkpoint comes into force only on the way into a view, and the journal follows
@@ -304,7 +312,10 @@ fn recover_journal(base: Head, found: Vec<Prepare>, superblock: &Superblock) -> 
     }
     journal.reverse();
     journal.extend(rest);
-    (Journal::recovered(base, journal), is_connected)
+    (
+        Journal::recovered(base, journal),
+        is_connected && is_end_known,
+    )
 }
 
 /// What stood at each number from `first` to the end of what was found.
@@ -337,4 +348,52 @@ fn find_slots(first: OpNumber, found: Vec<Prepare>) -> Vec<Slot> {
     }
     slots.reverse();
     slots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::Content;
+
+    /// Prepares of these views, one after the other.
+    fn prepares(views: &[u64]) -> Vec<Prepare> {
+        let mut head = Head::default();
+        let next = |view: &u64| {
+            let content = Content::Proposal { operation: vec![7] };
+            let prepare = Prepare::new(head, ViewNumber(*view), content);
+            head = prepare.head();
+            prepare
+        };
+        views.iter().map(next).collect()
+    }
+
+    fn superblock() -> Superblock {
+        Superblock {
+            view: ViewNumber(2),
+            log_view: ViewNumber(2),
+            log_view_op: OpNumber(2),
+            ..Superblock::default()
+        }
+    }
+
+    /// The last entry was left behind by an earlier log. What lies between it and the end of the log
+    /// that counts cannot be read, so nothing tells what that end was.
+    #[test]
+    fn end_that_nobody_names_is_uncertain() {
+        let found = prepares(&[1, 1, 1, 1]);
+        let found = vec![found[0].clone(), found[3].clone()];
+        let (journal, is_certain) = recover_journal(Head::default(), found.clone(), &superblock());
+        assert_eq!(journal.head(), found[0].head());
+        assert!(!is_certain);
+    }
+
+    #[test]
+    fn end_that_its_successor_names_is_certain_though_it_cannot_be_read() {
+        let found = prepares(&[1, 1, 1]);
+        let end = found[1].head();
+        let found = vec![found[0].clone(), found[2].clone()];
+        let (journal, is_certain) = recover_journal(Head::default(), found, &superblock());
+        assert_eq!(journal.head(), end);
+        assert!(is_certain && !journal.is_whole());
+    }
 }
