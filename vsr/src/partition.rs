@@ -11,7 +11,7 @@
 //!    theirs. Who has promised obeys no older leader any more. A promise tells what log the voter
 //!    has, and leaves only when all of it is on stable storage.
 //! 2. **Choose.** From a majority of promises the leader takes the log with the greatest
-//!    (`log_epoch`, `next_offset`).
+//!    (`log_epoch`, `next_offset`), unless a majority may have held more than they show.
 //! 3. **Adopt.** It makes its own log equal to that one, durably, then makes `log_epoch` this
 //!    epoch, durably, and opens. Followers likewise: they cut what parts from the leader's log,
 //!    catch up to where it was when it opened, and only then set their `log_epoch`.
@@ -76,8 +76,41 @@
 //! # What may go wrong around it
 //!
 //! Messages may be lost, repeated, delayed and overtake each other; replicas may crash and forget
-//! all that was not reported durable, or remember some of it. Assumed is that disks keep what they
-//! confirmed. Time plays no part in safety: timers only repeat what may have been lost.
+//! all that was not reported durable, or remember some of it. Time plays no part in safety: timers
+//! only repeat what may have been lost.
+//!
+//! Disks may lose records that they confirmed, or let them rot, as long as that is noticed. The
+//! facts are assumed to be kept: a node that has lost what it promised must not come back under its
+//! old name. What is damaged is never taken for what was never there:
+//!
+//! * **The end of a log is lost**, or may be: the log is *uncertain*. That is durable before
+//!   anything hides it, is told with every promise, and is evidence of nothing. The choice drops a
+//!   record only if so many certain voters lack it that no majority can have held it; otherwise it
+//!   waits for another voter. The argument stands at `choose`. The log is certain again when it has
+//!   adopted an epoch, or, within an epoch that it had adopted, what its leader had when it was
+//!   asked (see `loss.rs`).
+//! * **Committed records are damaged**: they are fetched from any peer and rewritten in place, and
+//!   are neither served nor cut until then (see `repair.rs`). Everything else goes on.
+//! * **Other records are damaged**: that is a lost end, from there on.
+//!
+//! So whatever happens to the disks, nothing that was acknowledged is dropped. Where too many of
+//! them fail at once, the partition waits, and says for what ([`Undecided`]).
+//!
+//! # What differs
+//!
+//! From *Viewstamped Replication Revisited*: an epoch is given out, not elected, and its leader is
+//! not computed from its number. `log_epoch` stands for the paper's latest normal view, and is
+//! durable. Promises carry no log, only its history; records are fetched from whoever has them. The
+//! change of voters takes an epoch of two sets, where the paper stops the old configuration before
+//! the new one starts.
+//!
+//! From Raft: records of older epochs are committed by counting like any others. That is sound
+//! because a voter counts only once it has adopted the epoch, and then speaks for it in every later
+//! choice. It is not sound to count by the epoch of the last record, and nobody here does.
+//!
+//! From protocol-aware recovery (FAST '18): the evidence is taken for the log as a whole, not record
+//! by record. A voter that cannot read one record that is not committed gives up all that follows;
+//! it has lost nothing by that, for it gets it back with the next adoption.
 
 use crate::{Epoch, NodeId, Offset};
 
