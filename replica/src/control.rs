@@ -409,6 +409,7 @@ impl<P: Platform> Control<P> {
             leaderships: summary.leaderships,
             lagging: summary.lagging.iter().map(|node| node.0).collect(),
             done: summary.done,
+            resigned: summary.resigned,
         };
         let frame = heartbeat.frame(self.identity.cluster);
         self.peers.send_to_all(&frame);

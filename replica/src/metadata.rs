@@ -32,7 +32,7 @@ use quorate_vsr::group::Membership;
 use quorate_vsr::{NodeId, ViewNumber};
 use quorate_wire::ClusterId;
 
-pub use balance::{MOVES_MAX, balance, fill_vacancies};
+pub use balance::{MOVES_MAX, balance, fill_vacancies, relieve};
 pub use catalog::{Catalog, MemberRecord, NodeRecord, TopicRecord};
 pub use electorate::{electorate, majority, wanted_voters};
 pub use operation::{Founder, Move, NotUnderstood, Operation, Step};

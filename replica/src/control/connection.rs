@@ -417,6 +417,7 @@ mod tests {
             leaderships: 0,
             lagging: Vec::new(),
             done: Vec::new(),
+            resigned: Vec::new(),
         };
         let body = quorate_wire::encode(&heartbeat);
         let hello = |incarnation| PeerHello {

@@ -103,8 +103,23 @@ impl Detector {
     /// The partitions and epochs of which their leader tells that the present stage of a change of
     /// voters has done its work.
     pub(super) fn done(&self, catalog: &Catalog, now: Instant) -> BTreeSet<(u64, u32)> {
+        self.told_by_leaders(catalog, now, |heartbeat| &heartbeat.done)
+    }
+
+    /// The partitions and epochs of which their leader tells that it has resigned.
+    pub(super) fn resigned(&self, catalog: &Catalog, now: Instant) -> BTreeSet<(u64, u32)> {
+        self.told_by_leaders(catalog, now, |heartbeat| &heartbeat.resigned)
+    }
+
+    fn told_by_leaders(
+        &self,
+        catalog: &Catalog,
+        now: Instant,
+        list: impl Fn(&Heartbeat) -> &Vec<(u64, u32)>,
+    ) -> BTreeSet<(u64, u32)> {
         let present = self.heard.iter().filter(|(_, heard)| heard.is_present(now));
-        let told = present.flat_map(|(id, heard)| heard.heartbeat.done.iter().map(|it| (*id, *it)));
+        let told =
+            present.flat_map(|(id, heard)| list(&heard.heartbeat).iter().map(|it| (*id, *it)));
         let leads = |from: NodeId, partition: u64| {
             let record = catalog.partitions.get(&partition);
             record.is_some_and(|record| record.leader == from)
@@ -232,6 +247,7 @@ mod tests {
             leaderships: 0,
             lagging: Vec::new(),
             done: Vec::new(),
+            resigned: Vec::new(),
         }
     }
 

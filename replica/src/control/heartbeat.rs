@@ -33,9 +33,11 @@ pub(super) struct Heartbeat {
     /// Partitions that it leads and whose voters change, with their epochs, where the stage of that
     /// change has done its work.
     pub(super) done: Vec<(u64, u32)>,
+    /// Partitions whose leadership it has given up of its own accord, with their epochs.
+    pub(super) resigned: Vec<(u64, u32)>,
 }
 
-/// The most entries of [`Heartbeat::done`]: more than the primary lets change at once.
+/// The most entries of [`Heartbeat::done`] and of [`Heartbeat::resigned`]: more than the primary lets change at once.
 pub(super) const DONE_MAX: usize = 256;
 
 impl Heartbeat {
@@ -80,6 +82,7 @@ pub(super) struct Summary {
     pub(super) under_replicated: u32,
     pub(super) lagging: std::collections::BTreeSet<NodeId>,
     pub(super) done: Vec<(u64, u32)>,
+    pub(super) resigned: Vec<(u64, u32)>,
     pub(super) appended_records: u64,
     pub(super) appended_bytes: u64,
 }
@@ -122,6 +125,9 @@ impl ShardsWatch {
             sum.lagging.extend(&summary.lagging);
             let done = summary.done.iter().map(|(id, epoch)| (*id, epoch.0));
             sum.done.extend(done.take(DONE_MAX - sum.done.len()));
+            let resigned = summary.resigned.iter().map(|(id, epoch)| (*id, epoch.0));
+            let room = DONE_MAX - sum.resigned.len();
+            sum.resigned.extend(resigned.take(room));
             sum.appended_records += shard.status.appended_records();
             sum.appended_bytes += shard.status.appended_bytes();
         }

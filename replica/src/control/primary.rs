@@ -10,7 +10,7 @@ use quorate_wire::{ControlOperation, ControlReply, Response};
 
 use super::{Control, admission, change};
 use crate::error::NodeError;
-use crate::metadata::{Founder, Operation};
+use crate::metadata::{Founder, Operation, relieve};
 
 impl<P: Platform> Control<P> {
     /// Proposes what is to be done next, if this node is the primary.
@@ -36,6 +36,11 @@ impl<P: Platform> Control<P> {
         let steps = change::due(catalog, &done);
         if !steps.is_empty() {
             operations.push(Operation::AdvanceReplicas { steps });
+        }
+        let resigned = self.detector.resigned(catalog, now);
+        let moves = relieve(catalog, &resigned);
+        if !moves.is_empty() {
+            operations.push(Operation::MoveLeaders { moves });
         }
         let is_member = |node| membership.members().any(|member| member.node == node);
         let leaving = catalog

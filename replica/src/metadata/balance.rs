@@ -36,6 +36,29 @@ pub fn fill_vacancies(
     moves
 }
 
+/// Moves that give the partitions whose leaders have resigned, in the epochs that are named, to
+/// others; those that nobody else could lead stay as they are.
+pub fn relieve(catalog: &Catalog, resigned: &BTreeSet<(u64, u32)>) -> Vec<Move> {
+    if resigned.is_empty() {
+        return Vec::new();
+    }
+    let mut counts = leaderships(catalog, catalog.partitions.values());
+    let mut moves = Vec::new();
+    for (id, epoch) in resigned {
+        let partition = catalog.partitions.get(id);
+        let Some(partition) = partition.filter(|it| it.epoch.0 == *epoch) else {
+            continue;
+        };
+        let others = counts.iter().filter(|(node, _)| **node != partition.leader);
+        let others: BTreeMap<_, _> = others.map(|(node, count)| (*node, *count)).collect();
+        if let Some(leader) = choose_leader(partition, &others) {
+            *counts.entry(leader).or_default() += 1;
+            moves.push(move_to(partition, leader));
+        }
+    }
+    moves
+}
+
 /// The node among those in `counts`, the live ones with their numbers of leaderships, that leads
 /// `partition` from now on: the one with the fewest.
 ///
@@ -138,6 +161,28 @@ mod tests {
                 .count()
         };
         catalog.nodes.keys().map(|id| led(*id)).collect()
+    }
+
+    #[test]
+    fn who_resigns_is_followed_by_another_voter() {
+        let catalog = with_topic(catalog_of(3), 2, 3);
+        let partition = catalog.partitions.values().next().unwrap();
+        let (id, epoch, leader) = (partition.id, partition.epoch.0, partition.leader);
+        let moves = relieve(&catalog, &BTreeSet::from([(id, epoch)]));
+        let [Move { leader: next, .. }] = moves[..] else {
+            panic!("{moves:?} is not one move");
+        };
+        assert_ne!(next, leader.0);
+        assert!(partition.may_be_led_by(NodeId(next)));
+        assert_eq!(
+            relieve(&catalog, &BTreeSet::from([(id, epoch - 1)])),
+            [],
+            "long ago"
+        );
+        let alone = with_topic(catalog_of(3), 2, 1);
+        let partition = alone.partitions.values().next().unwrap();
+        let resigned = BTreeSet::from([(partition.id, partition.epoch.0)]);
+        assert_eq!(relieve(&alone, &resigned), [], "nobody else could");
     }
 
     fn apply(catalog: &mut Catalog, moves: &[Move]) {

@@ -59,7 +59,14 @@ impl<P: Platform> State<P> {
                 self.enqueue(id);
             }
             // Nothing is reported as damaged yet, so nothing is asked for and nothing comes.
-            Effect::SendRepair { .. } | Effect::Rewrite | Effect::Resigned { .. } => {}
+            Effect::SendRepair { .. } | Effect::Rewrite => {}
+            Effect::Resigned { epoch } => {
+                tracing::error!(
+                    partition = id, %epoch,
+                    "cannot lead on: records that were not committed yet are damaged on this disk"
+                );
+                partition.resigned = Some(epoch);
+            }
             Effect::Opened { epoch } => {
                 tracing::debug!(partition = id, %epoch, "leads");
                 partition.wake_parked();

@@ -31,6 +31,8 @@ pub(super) struct Partition<D: Disk> {
     pub(super) assigned: Epoch,
     /// Whether its voters change in that epoch.
     pub(super) is_changing: bool,
+    /// The last epoch whose leadership it gave up of its own accord.
+    pub(super) resigned: Option<Epoch>,
     /// What the partition adds to the shard's status.
     pub(super) standing: Standing,
 }
@@ -49,6 +51,7 @@ impl<D: Disk> Partition<D> {
             is_queued: false,
             assigned: Epoch(0),
             is_changing: false,
+            resigned: None,
             standing: Standing::default(),
         }
     }

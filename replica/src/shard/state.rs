@@ -251,13 +251,16 @@ impl<P: Platform> State<P> {
         // Changes are rare, and looking after them costs more than the rest.
         let is_done = partition.is_changing && replica.change_progress().is_some();
         let done = is_done.then(|| replica.epoch());
-        let is_as_before = before.leads == leads && before.done == done;
+        let resigned = partition.resigned.filter(|epoch| *epoch == replica.epoch());
+        let is_as_before =
+            before.leads == leads && before.done == done && before.resigned == resigned;
         if is_as_before && replica.lagging().eq(before.lagging.iter().copied()) {
             return;
         }
         let standing = Standing {
             leads,
             done,
+            resigned,
             lagging: replica.lagging().collect(),
         };
         self.tally.remove(id, &partition.standing);

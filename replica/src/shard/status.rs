@@ -30,6 +30,9 @@ pub struct ShardSummary {
     /// The partitions that the shard leads whose voters change, and where the stage of that change
     /// has done its work, with their epochs.
     pub done: BTreeMap<u64, Epoch>,
+    /// The partitions whose leadership the shard has given up of its own accord, with the epochs in
+    /// which it did: somebody else has to lead them.
+    pub resigned: BTreeMap<u64, Epoch>,
 }
 
 impl ShardStatus {

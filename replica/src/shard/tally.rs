@@ -11,6 +11,8 @@ pub(super) struct Standing {
     pub(super) leads: bool,
     /// The epoch whose stage in a change of voters has done its work, if this shard leads it.
     pub(super) done: Option<Epoch>,
+    /// The epoch whose leadership this shard has given up of its own accord.
+    pub(super) resigned: Option<Epoch>,
     /// The followers that lack something from before the opening; sorted.
     pub(super) lagging: Vec<NodeId>,
 }
@@ -24,6 +26,7 @@ pub(super) struct Tally {
     under_replicated: u32,
     lagging: BTreeMap<NodeId, u32>,
     done: BTreeMap<u64, Epoch>,
+    resigned: BTreeMap<u64, Epoch>,
 }
 
 impl Tally {
@@ -36,6 +39,9 @@ impl Tally {
         }
         if let Some(epoch) = standing.done {
             self.done.insert(partition, epoch);
+        }
+        if let Some(epoch) = standing.resigned {
+            self.resigned.insert(partition, epoch);
         }
     }
 
@@ -56,6 +62,9 @@ impl Tally {
         if standing.done.is_some() {
             self.done.remove(&partition);
         }
+        if standing.resigned.is_some() {
+            self.resigned.remove(&partition);
+        }
     }
 
     pub(super) fn summary(&self) -> ShardSummary {
@@ -65,6 +74,7 @@ impl Tally {
             under_replicated: self.under_replicated,
             lagging: self.lagging.keys().copied().collect::<BTreeSet<_>>(),
             done: self.done.clone(),
+            resigned: self.resigned.clone(),
         }
     }
 }
@@ -79,16 +89,19 @@ mod tests {
         let leading = Standing {
             leads: true,
             done: None,
+            resigned: None,
             lagging: Vec::new(),
         };
         let behind = Standing {
             leads: true,
             done: None,
+            resigned: None,
             lagging: vec![NodeId(2), NodeId(3)],
         };
         let one_behind = Standing {
             leads: true,
             done: None,
+            resigned: None,
             lagging: vec![NodeId(3)],
         };
         tally.add(1, &leading);
@@ -110,12 +123,26 @@ mod tests {
         let done = Standing {
             leads: true,
             done: Some(Epoch(4)),
-            lagging: Vec::new(),
+            ..Standing::default()
         };
         tally.add(7, &done);
         assert_eq!(tally.summary().done, BTreeMap::from([(7, Epoch(4))]));
         tally.remove(7, &done);
         tally.add(7, &Standing::default());
         assert_eq!(tally.summary().done, BTreeMap::new());
+    }
+
+    #[test]
+    fn a_resignation_is_told_until_there_is_a_new_epoch() {
+        let mut tally = Tally::default();
+        let resigned = Standing {
+            resigned: Some(Epoch(4)),
+            ..Standing::default()
+        };
+        tally.add(7, &resigned);
+        assert_eq!(tally.summary().resigned, BTreeMap::from([(7, Epoch(4))]));
+        tally.remove(7, &resigned);
+        tally.add(7, &Standing::default());
+        assert_eq!(tally.summary().resigned, BTreeMap::new());
     }
 }
