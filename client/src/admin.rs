@@ -99,10 +99,15 @@ impl<P: Platform> Client<P> {
         }
     }
 
-    /// Where the partitions of a topic are and who leads them, as the primary knows.
+    /// Where the partitions of a topic are and who leads them, with every change that anybody was
+    /// told of before. Needs a primary.
     pub async fn topic_info(&self, name: &str) -> Result<TopicInfo, Error> {
-        let topic = self.inner.metadata.topic_at_primary(name).await?;
-        Ok(TopicInfo::clone(&topic))
+        let what = format!("reading topic \"{}\"", name.escape_debug());
+        let topics = Some(vec![name.to_owned()]);
+        let metadata = self.inner.read(topics, &what).await?;
+        let topic = metadata.topic(name);
+        let topic = topic.map_err(|refusal| Error::Refused { what, refusal })?;
+        Ok(topic.clone())
     }
 
     /// Deletes a topic and its records. Done at most once.
@@ -117,14 +122,16 @@ impl<P: Platform> Client<P> {
         }
     }
 
-    /// All topics, by name.
+    /// All topics, by name, with every change that anybody was told of before. Needs a primary.
     pub async fn list_topics(&self) -> Result<Vec<TopicInfo>, Error> {
-        Ok(self.cluster_metadata().await?.topics)
+        let metadata = self.inner.read(None, "reading the list of topics").await?;
+        Ok(metadata.topics)
     }
 
-    /// A topic and the state of its partitions, asked of their leaders, all at the same time.
+    /// A topic, as in [`topic_info`](Self::topic_info), and the state of its partitions, asked of
+    /// their leaders, all at the same time.
     pub async fn describe_topic(&self, name: &str) -> Result<TopicDescription, Error> {
-        let topic = self.inner.metadata.topic_at_primary(name).await?;
+        let topic = self.topic_info(name).await?;
         let describe = async |info: &PartitionInfo| {
             let status = self.inner.describe_once(info).await;
             PartitionDescription {

@@ -49,6 +49,7 @@ mod membership;
 mod metadata;
 mod pool;
 mod producer;
+mod read;
 mod record;
 mod session;
 mod signal;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
 use quorate_platform::{Instant, Platform};
-use quorate_wire::{ClusterId, ClusterMetadata, Code, NodeInfo, Request, Response};
+use quorate_wire::{ClusterId, ClusterMetadata, Code, Consistency, NodeInfo, Request, Response};
 use quorate_wire::{PartitionInfo, TopicInfo};
 
 use crate::backoff::Backoff;
@@ -92,11 +92,13 @@ impl<P: Platform> Metadata<P> {
         &self,
         address: SocketAddr,
         topics: Option<Vec<String>>,
+        consistency: Consistency,
     ) -> Result<ClusterMetadata, Error> {
         let connection = self.pool.get(address, Use::Call).await?;
         let deadline = self.platform.now() + self.request_timeout;
         let request = Request::Metadata {
             topics: topics.clone(),
+            consistency,
         };
         let answer = connection.request(&request, Bytes::new(), deadline).await?;
         let metadata = match answer.response {
@@ -109,6 +111,17 @@ impl<P: Platform> Metadata<P> {
             }
             other => return Err(Error::unexpected(address, &other)),
         };
+        self.learn(address, topics.as_deref(), &metadata)?;
+        Ok(metadata)
+    }
+
+    /// Keeps what a node of this cluster has said when it was asked for `topics`.
+    pub(crate) fn learn(
+        &self,
+        address: SocketAddr,
+        topics: Option<&[String]>,
+        metadata: &ClusterMetadata,
+    ) -> Result<(), Error> {
         let found = metadata.cluster_id();
         match self.cluster.get() {
             ClusterId::UNKNOWN => self.cluster.set(found),
@@ -121,8 +134,8 @@ impl<P: Platform> Metadata<P> {
             }
             _ => {}
         }
-        self.merge(address, topics.as_deref(), &metadata);
-        Ok(metadata)
+        self.merge(address, topics, metadata);
+        Ok(())
     }
 
     /// Asks the nodes, one and then others, until the first answer.
@@ -135,7 +148,7 @@ impl<P: Platform> Metadata<P> {
         let mut failures = Vec::new();
         loop {
             if let Some(address) = candidates.next() {
-                let answer = self.ask(address, topics.clone());
+                let answer = self.ask(address, topics.clone(), Consistency::AsKnown);
                 asked.push(answer.map(move |answer| (address, answer)));
             } else if asked.is_empty() {
                 return Err(Error::Bootstrap { failures });
@@ -250,7 +263,7 @@ impl<P: Platform> Metadata<P> {
 
     async fn ask_primary(&self, topics: Option<Vec<String>>) -> Result<ClusterMetadata, Error> {
         if let Some(primary) = self.primary_address() {
-            let answer = self.ask(primary, topics.clone());
+            let answer = self.ask(primary, topics.clone(), Consistency::Linearizable);
             if let Ok(Ok(metadata)) = self.platform.timeout(self.suspicion_timeout, answer).await {
                 return Ok(metadata);
             }

@@ -138,7 +138,7 @@ impl<P: Platform> Inner<P> {
     }
 
     /// Puts `request`, which may be repeated, to the primary, wherever it is, until it is answered.
-    async fn ask_primary(
+    pub(crate) async fn ask_primary(
         &self,
         request: &Request,
         what: &str,
@@ -216,8 +216,8 @@ impl<P: Platform> Inner<P> {
     }
 }
 
-/// A session that nobody uses changes nothing, whether it came about or not.
-fn without_effect(error: Error) -> Error {
+/// A session that nobody uses changes nothing, whether it came about or not; nor does a read.
+pub(crate) fn without_effect(error: Error) -> Error {
     match error {
         Error::Deadline {
             what, after, last, ..

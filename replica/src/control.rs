@@ -21,6 +21,7 @@ mod membership;
 mod outbox;
 mod peering;
 mod primary;
+mod reads;
 mod storage;
 mod timer;
 
@@ -357,10 +358,8 @@ impl<P: Platform> Control<P> {
                     event,
                 )
             }
-            Request::Metadata { .. }
-            | Request::Produce { .. }
-            | Request::Fetch { .. }
-            | Request::Describe { .. } => {
+            Request::Metadata { topics, .. } => self.driver.read(caller, topics),
+            Request::Produce { .. } | Request::Fetch { .. } | Request::Describe { .. } => {
                 unreachable!("the connection answers these itself")
             }
         }

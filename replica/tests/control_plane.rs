@@ -6,6 +6,8 @@
 mod client;
 #[path = "control_plane/cluster.rs"]
 mod cluster;
+#[path = "control_plane/reading.rs"]
+mod reading;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,7 +18,8 @@ use quorate_replica::peer::PeerHello;
 use quorate_vsr::NodeId;
 use quorate_vsr::group::Message;
 use quorate_wire::{
-    Acks, ClusterId, Code, ControlOperation, ControlReply, Frame, Kind, Request, Response, Role,
+    Acks, ClusterId, Code, Consistency, ControlOperation, ControlReply, Frame, Kind, Request,
+    Response, Role,
 };
 
 use client::{PATIENCE, Session, ask, read_response, register_many};
@@ -230,7 +233,10 @@ fn without_a_majority_a_client_is_told_so() {
         "{refusal:?}"
     );
     // What is known can still be read.
-    let request = Request::Metadata { topics: None };
+    let request = Request::Metadata {
+        topics: None,
+        consistency: Consistency::AsKnown,
+    };
     let response = ask(address, CLUSTER, &request).unwrap();
     assert!(matches!(response, Response::Metadata(_)), "{response:?}");
 }
@@ -281,7 +287,10 @@ fn requests_that_do_not_belong_here_are_refused_by_name() {
         operation: create("a", 1, 1),
     };
     assert_eq!(code(CLUSTER, &foreign), Code::UnknownSession);
-    let request = Request::Metadata { topics: None };
+    let request = Request::Metadata {
+        topics: None,
+        consistency: Consistency::AsKnown,
+    };
     let response = ask(address, ClusterId::UNKNOWN, &request).unwrap();
     assert!(matches!(response, Response::Metadata(told) if told.cluster_id() == CLUSTER));
 }

@@ -1,7 +1,7 @@
 use std::cell::Cell;
 
 use quorate_client::{Certainty, Code, Error, Refusal};
-use quorate_wire::Request;
+use quorate_wire::{Consistency, Request};
 
 use crate::cluster::Cluster;
 use crate::world::Twist;
@@ -80,7 +80,7 @@ async fn an_operation_without_a_primary_to_send_it_to_fails_definitely() {
     cluster.world().primary = 1;
     client.create_topic("orders", 1, 1).await.unwrap();
     cluster.world().primary = 0;
-    client.list_topics().await.unwrap();
+    client.cluster_metadata().await.unwrap();
     let error = client.delete_topic("orders").await.unwrap_err();
     assert_eq!(error.certainty(), Certainty::Definite, "{error}");
 }
@@ -92,7 +92,7 @@ async fn nodes_that_do_not_know_yet_are_asked_again() {
     let client = cluster.client().await;
     let asked = Cell::new(0);
     cluster.script(move |_, _, request| match request {
-        Request::Metadata { topics } if topics.as_ref().is_none_or(|it| !it.is_empty()) => {
+        Request::Metadata { topics, .. } if topics.as_ref().is_none_or(|it| !it.is_empty()) => {
             asked.set(asked.get() + 1);
             // More often than there are nodes.
             match asked.get() % 6 {
@@ -171,6 +171,7 @@ async fn a_topic_that_only_the_primary_has_heard_of_is_found() {
         Request::Metadata { .. } if node == 1 => {
             let old = Request::Metadata {
                 topics: Some(Vec::new()),
+                consistency: Consistency::AsKnown,
             };
             let (response, payload) = world.carry_out(node, &old, &[]);
             let quorate_wire::Response::Metadata(mut metadata) = response else {

@@ -9,7 +9,7 @@ use quorate_client::{
     ProducerConfig, Record, Refusal, Start, Until,
 };
 use quorate_platform::Tasks;
-use quorate_wire::{Request, Response};
+use quorate_wire::{Consistency, Request, Response};
 
 use crate::cluster::Cluster;
 use crate::world::Twist;
@@ -257,9 +257,12 @@ async fn a_leader_that_is_cut_off_and_knows_nothing_of_its_successor_is_left() {
     };
     let mut consumer = client.consumer("orders", config).await.unwrap();
     let topics = Some(vec!["orders".to_owned()]);
-    let (old, _) = cluster
-        .world()
-        .carry_out(1, &Request::Metadata { topics }, &[]);
+    let consistency = Consistency::AsKnown;
+    let request = Request::Metadata {
+        topics,
+        consistency,
+    };
+    let (old, _) = cluster.world().carry_out(1, &request, &[]);
     cluster.script(move |_, node, request| match (node, request) {
         (1, Request::Metadata { .. }) => Twist::Claim(old.clone(), Bytes::new()),
         (1, Request::Fetch { offset, .. }) => nothing_new(*offset),

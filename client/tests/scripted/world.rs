@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_wire::{
-    ClusterId, ClusterMetadata, Code, ControlOperation, ControlReply, MemberInfo, NodeInfo,
-    NodeStatus, Part, Refusal, Request, Response, Role, TopicInfo,
+    ClusterId, ClusterMetadata, Code, Consistency, ControlOperation, ControlReply, MemberInfo,
+    NodeInfo, NodeStatus, Part, Refusal, Request, Response, Role, TopicInfo,
 };
 
 use crate::partition::Partition;
@@ -95,7 +95,11 @@ impl World {
         payload: &[u8],
     ) -> (Response, Bytes) {
         let answer = match request {
-            Request::Metadata { topics } => Ok(Response::Metadata(self.metadata(topics))),
+            Request::Metadata {
+                consistency: Consistency::Linearizable,
+                ..
+            } if node != self.primary => Err(self.not_primary()),
+            Request::Metadata { topics, .. } => Ok(Response::Metadata(self.metadata(topics))),
             Request::Status => Ok(Response::Status(self.status(node))),
             Request::Register { client } => self.register(node, *client),
             Request::Control {

@@ -26,6 +26,7 @@ pub use frame_reader::{FrameReader, ReadError};
 pub use metadata::{ClusterMetadata, MemberInfo, NodeInfo, Part, PartitionInfo, TopicInfo};
 pub use refusal::{Code, Refusal, shown};
 pub use request::{
-    Acks, BATCH_BYTES_MAX, ControlOperation, Request, TOPIC_NAME_BYTES_MAX, is_valid_topic_name,
+    Acks, BATCH_BYTES_MAX, Consistency, ControlOperation, Request, TOPIC_NAME_BYTES_MAX,
+    is_valid_topic_name,
 };
 pub use response::{ControlReply, NodeStatus, PartitionStatus, ReplicaStatus, Response, Role};

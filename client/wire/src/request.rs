@@ -18,11 +18,12 @@ pub fn is_valid_topic_name(name: &str) -> bool {
 /// What a client asks of a node.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Nodes and topics, as this node knows them. Any address of any node answers, with
-    /// [`Response::Metadata`](crate::Response::Metadata).
+    /// Nodes and topics. Answered with [`Response::Metadata`](crate::Response::Metadata).
     Metadata {
         /// The topics to tell of: `None` for all, an empty list for none.
         topics: Option<Vec<String>>,
+        /// How recent the answer has to be, and so who can give it.
+        consistency: Consistency,
     },
     /// How this node is. The control address answers, with
     /// [`Response::Status`](crate::Response::Status).
@@ -76,6 +77,19 @@ pub enum Request {
         /// [`PartitionInfo::id`](crate::PartitionInfo::id).
         partition: u64,
     },
+}
+
+/// How recent an answer has to be.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Consistency {
+    /// What the asked node happens to know, which may be out of date. Any address of any node
+    /// answers, and at once.
+    #[default]
+    AsKnown,
+    /// Everything that anybody was told before the question was put, in particular every change of
+    /// the cluster that was confirmed by then. Only the primary's control address answers, and
+    /// only while it hears a majority.
+    Linearizable,
 }
 
 /// When the leader answers a [`Request::Produce`].

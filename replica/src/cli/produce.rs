@@ -136,8 +136,12 @@ impl Produce {
 
     /// What cannot be written to is told of before the input is read, which may take its time.
     async fn check_topic(&self, client: &Client<Compio>) -> Result<(), Failure> {
-        let topics = client.list_topics().await?;
-        let known = topics.iter().find(|topic| topic.name == self.topic);
+        // Records can be written while the control plane has no primary.
+        let metadata = client.cluster_metadata().await?;
+        let known = metadata
+            .topics
+            .iter()
+            .find(|topic| topic.name == self.topic);
         let checked = match (known, self.partition) {
             (None, _) => Err(Refusal::unknown_topic(&self.topic)),
             (Some(topic), Some(partition)) => topic.partition(partition).map(|_| ()),

@@ -57,6 +57,19 @@ pub(super) enum Question {
     Request { client: u128, request_number: u64 },
 }
 
+impl Question {
+    /// The question of a client with that number; the group counts a registration as number 0.
+    pub(super) fn of(client: u128, request_number: u64) -> Self {
+        match request_number {
+            0 => Self::Register { client },
+            request_number => Self::Request {
+                client,
+                request_number,
+            },
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Waiter {
     caller: Caller,

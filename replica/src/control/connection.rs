@@ -16,7 +16,7 @@ use quorate_platform::{Listener, Platform, Reader, Writer};
 use quorate_vsr::NodeId;
 use quorate_vsr::group::{DiskId, Member as GroupMember, Message};
 use quorate_wire::{
-    ClusterId, Code, Frame, FrameReader, Kind, ReadError, Refusal, Request, Response,
+    ClusterId, Code, Consistency, Frame, FrameReader, Kind, ReadError, Refusal, Request, Response,
 };
 
 use super::client::Caller;
@@ -322,13 +322,22 @@ impl<P: Platform> Connection<P> {
             return Err(Refusal::new(Code::ForeignCluster, detail));
         }
         match request {
-            Request::Metadata { topics } => {
+            Request::Metadata {
+                topics,
+                consistency: Consistency::AsKnown,
+            } => {
                 let metadata = reception.metadata.load();
                 let (me, incarnation) = (reception.me, reception.incarnation);
                 let answer = metadata.answer(me, incarnation, topics.as_deref());
                 caller.answer_in_turn(&answer).await;
             }
-            Request::Status | Request::Register { .. } | Request::Control { .. } => {
+            Request::Metadata {
+                consistency: Consistency::Linearizable,
+                ..
+            }
+            | Request::Status
+            | Request::Register { .. }
+            | Request::Control { .. } => {
                 let input = Input::Client {
                     caller: caller.clone(),
                     request,

@@ -14,6 +14,7 @@ use quorate_wire::{BODY_BYTES_MAX, ClusterId, Code, Frame, Kind, Refusal, Respon
 
 use super::client::{Caller, Question, Waiting};
 use super::peering::Peers;
+use super::reads::Reads;
 use super::storage::Job;
 use super::timer::Timers;
 use crate::error::NodeError;
@@ -34,6 +35,7 @@ pub(super) struct Driver<P> {
     jobs: flume::Sender<Job>,
     peers: Peers,
     waiting: Waiting,
+    reads: Reads,
     seen: Seen,
     /// The end of the journal after the node's own last proposal.
     proposed: OpNumber,
@@ -79,6 +81,7 @@ impl<P: Platform> Driver<P> {
             jobs,
             peers,
             waiting: Waiting::default(),
+            reads: Reads::default(),
             proposed: OpNumber(0),
         };
         driver.carry_out(effects)?;
@@ -175,28 +178,43 @@ impl<P: Platform> Driver<P> {
         self.step(event)
     }
 
+    /// Has the client wait until the group confirms that the catalog of this node holds everything
+    /// that anybody was told before.
+    pub(super) fn read(
+        &mut self,
+        caller: Caller,
+        topics: Option<Vec<String>>,
+    ) -> Result<(), NodeError> {
+        match self.reads.add(caller, topics, self.platform.now()) {
+            Some(read) => self.step(Event::Read { read }),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn expire_waiting(&mut self) {
-        self.waiting.expire(self.platform.now());
+        let now = self.platform.now();
+        self.waiting.expire(now);
+        self.reads.expire(now);
     }
 
     /// Publishes what this node knows now, if it differs from what is published.
     pub(super) fn publish(&self, published: &Published) {
-        let (view, primary) = (self.group.view(), self.group.primary());
-        let membership = self.group.membership();
-        let current = published.load();
-        let is_new = current.catalog.version != self.catalog.version
-            || (current.view, current.primary) != (view, primary)
-            || current.membership != *membership;
+        let (current, now) = (published.load(), self.metadata());
+        let is_new = current.catalog.version != now.catalog.version
+            || (current.view, current.primary) != (now.view, now.primary)
+            || current.membership != now.membership;
         if is_new {
-            let (cluster, catalog) = (self.cluster, Arc::clone(&self.catalog));
-            let membership = membership.clone();
-            published.publish(Metadata {
-                cluster,
-                view,
-                primary,
-                membership,
-                catalog,
-            });
+            published.publish(now);
+        }
+    }
+
+    fn metadata(&self) -> Metadata {
+        Metadata {
+            cluster: self.cluster,
+            view: self.group.view(),
+            primary: self.group.primary(),
+            membership: self.group.membership().clone(),
+            catalog: Arc::clone(&self.catalog),
         }
     }
 
@@ -285,17 +303,14 @@ impl<P: Platform> Driver<P> {
                 reason,
             } => {
                 let response = Response::Refused(self.refusal(reason));
-                let question = match request_number {
-                    0 => Question::Register { client },
-                    request_number => Question::Request {
-                        client,
-                        request_number,
-                    },
-                };
-                self.waiting.answer(question, &response);
+                self.waiting
+                    .answer(Question::of(client, request_number), &response);
             }
-            Effect::ReadReady { .. } | Effect::RejectRead { .. } => {
-                unreachable!("this node asks for no reads")
+            Effect::ReadReady { read } => self.answer_read(read, |driver, topics| {
+                Response::Metadata(driver.metadata().tell(topics))
+            }),
+            Effect::RejectRead { read, reason } => {
+                self.answer_read(read, |driver, _| Response::Refused(driver.refusal(reason)))
             }
             Effect::Distrust { from, why } => {
                 tracing::error!(node = %from.node, why, "dropped a message that no node should send");
@@ -304,6 +319,17 @@ impl<P: Platform> Driver<P> {
             Effect::Disarm(timer) => self.timers.disarm(timer),
         }
         Ok(None)
+    }
+
+    fn answer_read(
+        &mut self,
+        read: u64,
+        response: impl FnOnce(&Self, Option<&[String]>) -> Response,
+    ) {
+        if let Some(reader) = self.reads.take(read) {
+            let response = response(self, reader.topics.as_deref());
+            reader.caller.answer(&response);
+        }
     }
 
     fn arm(&mut self, timer: Timer) {

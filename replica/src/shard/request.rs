@@ -3,7 +3,7 @@ use std::rc::Rc;
 use quorate_platform::Platform;
 use quorate_vsr::partition::{MemberStatus, Role};
 use quorate_wire::{
-    ClusterId, Code, Frame, PartitionStatus, Refusal, ReplicaStatus, Request, Response,
+    ClusterId, Code, Consistency, Frame, PartitionStatus, Refusal, ReplicaStatus, Request, Response,
 };
 
 use super::Shard;
@@ -52,11 +52,20 @@ pub(super) fn carry_out<P: Platform>(
             fetch::start(shard, fetch, reply);
         }
         Request::Describe { partition } => shard.state.borrow().describe(partition, reply),
-        Request::Metadata { topics } => {
+        Request::Metadata {
+            topics,
+            consistency: Consistency::AsKnown,
+        } => {
             let metadata = shard.metadata.load();
             reply.send(&metadata.answer(shard.node, shard.incarnation, topics.as_deref()));
         }
-        Request::Status | Request::Register { .. } | Request::Control { .. } => {
+        Request::Metadata {
+            consistency: Consistency::Linearizable,
+            ..
+        }
+        | Request::Status
+        | Request::Register { .. }
+        | Request::Control { .. } => {
             reply.refuse(shard.state.borrow().not_control());
         }
     }

@@ -82,7 +82,8 @@ impl Session {
         }
     }
 
-    fn ask_primary(&mut self, request: &Request) -> Response {
+    /// Asks wherever it has to, until somebody answers.
+    pub(crate) fn ask_primary(&mut self, request: &Request) -> Response {
         let deadline = Instant::now() + PATIENCE;
         let mut address = self.addresses[0];
         while Instant::now() < deadline {

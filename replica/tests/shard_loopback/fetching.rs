@@ -1,4 +1,4 @@
-use quorate_wire::{Code, Request, Response};
+use quorate_wire::{Code, Consistency, Request, Response};
 
 use crate::client::{batch, fetch_request, fetched};
 use crate::rig::Rig;
@@ -114,7 +114,10 @@ fn a_shard_tells_the_metadata_to_whoever_does_not_know_the_cluster_yet() {
     let mut rig = Rig::start(2);
     rig.create_partition(&[2, 1]);
     let mut client = rig.client(1);
-    let request = Request::Metadata { topics: None };
+    let request = Request::Metadata {
+        topics: None,
+        consistency: Consistency::AsKnown,
+    };
     client.send_as(quorate_wire::ClusterId::UNKNOWN, &request, &[]);
     let (_, Response::Metadata(metadata), _) = client.receive() else {
         panic!("no metadata")

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use quorate_platform::{Compio, CompioReader, CompioWriter, Network as _, Tasks as _, Writer as _};
 use quorate_wire::{
-    ClusterId, ClusterMetadata, Frame, FrameReader, Kind, NodeStatus, ReadError, Request, Response,
+    ClusterId, ClusterMetadata, Consistency, Frame, FrameReader, Kind, NodeStatus, ReadError,
+    Request, Response,
 };
 
 /// How often each node is asked.
@@ -82,10 +83,16 @@ impl Probe {
         };
         let metadata = match self.is_ready.get() {
             true => None,
-            false => match self.call(&Request::Metadata { topics: None }).await? {
-                Response::Metadata(metadata) => Some(metadata),
-                _ => None,
-            },
+            false => {
+                let request = Request::Metadata {
+                    topics: None,
+                    consistency: Consistency::AsKnown,
+                };
+                match self.call(&request).await? {
+                    Response::Metadata(metadata) => Some(metadata),
+                    _ => None,
+                }
+            }
         };
         Ok(Answer { status, metadata })
     }
