@@ -354,7 +354,7 @@ impl Replica {
         match message {
             Message::RequestPromise { epoch } => self.on_request_promise(from, epoch, effects),
             Message::Adopt(adopt) => self.on_adopt(from, adopt, effects),
-            Message::Promise(promise) if is_current => self.on_promise(from, promise),
+            Message::Promise(promise) if is_current => self.on_promise(from, promise, effects),
             Message::Pull { from: base, .. } if is_current => self.on_pull(from, base, effects),
             Message::Lost { loss, .. } if is_current => self.on_lost(from, loss, effects),
             Message::Ack(ack) if is_current => self.on_ack(from, &ack),

@@ -60,6 +60,10 @@ fn carry_out(
             Effect::SendRepair { .. } | Effect::Rewrite | Effect::Resigned { .. } => {
                 unreachable!("no disk of this model is damaged")
             }
+            Effect::Distrust { from, why } => {
+                let what = format!("{id:?} distrusts {from:?}: {why}");
+                state.broken = Some(Broken::new(what));
+            }
             Effect::Accept => process.log.extend_from_slice(offered),
             Effect::Truncate { to } => {
                 state.seen.cut = true;

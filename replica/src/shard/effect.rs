@@ -79,6 +79,15 @@ impl<P: Platform> State<P> {
                 partition.until_committed.acknowledge(high_watermark.0);
                 partition.wake_parked();
             }
+            Effect::Distrust { from, why } => {
+                let (partition, node) = (id, from.0);
+                tracing::error!(
+                    partition,
+                    node,
+                    why,
+                    "dropped a message that no node should send"
+                );
+            }
             Effect::Arm(timer) => {
                 let at = self.platform.now() + length(timer, self.platform.random());
                 if self.deadlines.arm((id, timer), at) {

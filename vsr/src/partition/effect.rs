@@ -102,6 +102,16 @@ pub enum Effect {
         /// The first offset that is not committed; it never moves back.
         high_watermark: Offset,
     },
+    /// Report that a message was dropped which no sound replica sends.
+    ///
+    /// Its sender is broken or lies, or this replica is broken. Nothing was done on account of the
+    /// message; a person should look at both.
+    Distrust {
+        /// Who sent it.
+        from: NodeId,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// (Re)start a timer from its full length.
     Arm(Timer),
     /// Stop a timer.

@@ -19,8 +19,20 @@ impl EpochHistory {
     /// The history with these starts; `None` unless both epochs and offsets strictly increase.
     #[must_use]
     pub fn from_starts(starts: Vec<(Epoch, Offset)>) -> Option<Self> {
-        let increases = starts.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1);
-        increases.then_some(Self { starts })
+        let history = Self { starts };
+        history.is_of_a_log().then_some(history)
+    }
+
+    /// Whether a log can have this history. One that came from a peer may be made up.
+    fn is_of_a_log(&self) -> bool {
+        self.starts.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1)
+    }
+
+    /// Whether a log that ends at `next`, with records of no later epoch than `newest`, can have
+    /// this history.
+    pub(super) fn is_of_log_up_to(&self, next: Offset, newest: Epoch) -> bool {
+        let ends_below = self.starts.last().is_none_or(|start| start.1 < next);
+        self.is_of_a_log() && ends_below && self.last_epoch() <= newest
     }
 
     /// Every epoch that left records, with its first offset, oldest first.

@@ -1,5 +1,6 @@
 //! A follower: promises, takes the leader's log over, keeps up with it.
 
+use super::storage::LACKS_COMMITS;
 use super::{Ack, Adopt, Duty, Effect, Message, Promise, RecordsHead, Replica, Stage};
 use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId, Offset};
@@ -45,17 +46,20 @@ impl Replica {
     }
 
     pub(super) fn on_adopt(&mut self, from: NodeId, adopt: Adopt, effects: &mut Vec<Effect>) {
+        if !adopt.is_sound() {
+            let why = "it is to be followed with a log that cannot be";
+            effects.push(Effect::Distrust { from, why });
+            return;
+        }
         if !self.hear_leader(from, adopt.epoch, effects) {
             return;
         }
         match self.duty {
-            Duty::Following(Stage::Waiting { .. }) => {
-                // A promise that is still owed is not needed any more: the leader is open.
-                self.duty = Duty::Following(Stage::Cutting(adopt));
-            }
+            // A promise that is still owed is not needed any more: the leader is open.
+            Duty::Following(Stage::Waiting { .. }) => self.enter_cutting(from, adopt, effects),
             // An older answer might be too short.
             Duty::Following(Stage::Lost { .. }) if adopt.loss == self.facts.losses => {
-                self.duty = Duty::Following(Stage::Cutting(adopt));
+                self.enter_cutting(from, adopt, effects);
             }
             // The leader has not heard the answer, or it waits for records to arrive that got
             // lost.
@@ -64,6 +68,15 @@ impl Replica {
             | Duty::Idle
             | Duty::Leading(_) => {}
         }
+    }
+
+    fn enter_cutting(&mut self, from: NodeId, adopt: Adopt, effects: &mut Vec<Effect>) {
+        if self.lacks_commits(&adopt.history, adopt.opening_offset) {
+            let why = LACKS_COMMITS;
+            effects.push(Effect::Distrust { from, why });
+            return;
+        }
+        self.duty = Duty::Following(Stage::Cutting(adopt));
     }
 
     fn advance_cutting(&mut self, adopt: &Adopt, effects: &mut Vec<Effect>) {

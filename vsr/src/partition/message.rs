@@ -76,6 +76,21 @@ impl Message {
     }
 }
 
+impl Promise {
+    /// Whether a log can be like the one that is promised.
+    pub(super) fn is_sound(&self) -> bool {
+        self.log_epoch <= self.epoch && self.history.is_of_log_up_to(self.next_offset, self.epoch)
+    }
+}
+
+impl Adopt {
+    /// Whether a log can be like the one that is to be adopted.
+    pub(super) fn is_sound(&self) -> bool {
+        self.history
+            .is_of_log_up_to(self.opening_offset, self.epoch)
+    }
+}
+
 /// A voter's promise, and the log on which the new leader may build.
 ///
 /// When it leaves, the promise and every record below `next_offset` are on stable storage.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::choice::{Choice, choose};
+use super::storage::LACKS_COMMITS;
 use super::{
     Adopt, Duty, Effect, Follower, Leading, Message, Phase, Promise, RecordsHead, Replica, Timer,
     Undecided,
@@ -73,9 +74,24 @@ impl Replica {
         }
         let choice = choose(promises, &self.members.electorate, self.me);
         match choice {
+            Ok(choice) if self.lacks_commits(&choice.history, choice.next_offset) => {
+                let (from, why) = (choice.source, LACKS_COMMITS);
+                effects.push(Effect::Distrust { from, why });
+                self.forget_promise(from);
+            }
             Ok(choice) => self.enter_reconciling(choice, effects),
             Err(_) if must_ask => self.request_promises(effects),
             Err(_) => {}
+        }
+    }
+
+    fn forget_promise(&mut self, of: NodeId) {
+        if let Duty::Leading(Leading {
+            phase: Phase::Promising { promises, .. },
+            ..
+        }) = &mut self.duty
+        {
+            promises.remove(&of);
         }
     }
 
@@ -97,7 +113,12 @@ impl Replica {
         self.arm_resend(effects);
     }
 
-    pub(super) fn on_promise(&mut self, from: NodeId, promise: Promise) {
+    pub(super) fn on_promise(&mut self, from: NodeId, promise: Promise, effects: &mut Vec<Effect>) {
+        if !promise.is_sound() {
+            let why = "it promises a log that cannot be";
+            effects.push(Effect::Distrust { from, why });
+            return;
+        }
         let is_voter = self.members.electorate.contains(from) && from != self.me;
         if let Duty::Leading(Leading {
             phase: Phase::Promising { promises, .. },

@@ -4,6 +4,9 @@ use super::{Duty, Effect, EpochHistory, Facts, Replica, Stage, Timer};
 use crate::Offset;
 use crate::sabotage::{self, Sabotage};
 
+/// What is wrong with a log that was offered, if it is not the broken one that is here.
+pub(super) const LACKS_COMMITS: &str = "its log lacks what is known here to be committed";
+
 impl Replica {
     /// The high watermark that the own log bears out after a crash.
     pub(super) fn watermark_on_disk(&self) -> Offset {
@@ -117,6 +120,13 @@ impl Replica {
             effects.push(Effect::Truncate { to: parting });
         }
         false
+    }
+
+    /// Whether a log parts from the own one below what is known here to be committed. No log that
+    /// is chosen does.
+    pub(super) fn lacks_commits(&self, other: &EpochHistory, other_next: Offset) -> bool {
+        self.history.parting(self.next_offset, other, other_next) < self.high_watermark
+            && !sabotage::is(Sabotage::TruncatedBelowWatermark)
     }
 
     pub(super) fn on_truncated(&mut self, next_offset: Offset) {

@@ -12,4 +12,5 @@ mod decoding;
 #[expect(dead_code, reason = "only some of its ways to do harm are needed here")]
 mod group;
 mod mutation;
+mod partition;
 mod stepping;

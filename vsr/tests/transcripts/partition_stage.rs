@@ -224,6 +224,7 @@ impl PartitionStage {
     fn carry_out(&mut self, id: NodeId, effects: Vec<Effect>, records: &[(Offset, Epoch)]) {
         for effect in effects {
             match effect {
+                Effect::Distrust { from, why } => panic!("{id} distrusts {from}: {why}"),
                 Effect::Send { to, message } => {
                     let event = Event::Message { from: id, message };
                     self.network.push_back((id, to, event));

@@ -214,6 +214,9 @@ impl World {
     fn carry_out_one(&mut self, at: usize, effect: Effect, payload: &[Batch]) {
         let node = &mut self.nodes[at];
         match effect {
+            Effect::Distrust { from, why } => {
+                panic!("{:?} distrusts {from:?}: {why}", node.id)
+            }
             Effect::Send { to, message } => {
                 let is_pull = matches!(message, Message::Pull { .. });
                 self.tally.saw_if(is_pull, Sometimes::Pulled);

@@ -1,0 +1,249 @@
+//! A replica of a partition among peers that say anything at all, one thing after the other, while
+//! its own driver does as it is told. It must not panic.
+
+use proptest::prelude::*;
+use quorate_vsr::partition::{
+    Ack, Adopt, Effect, EpochHistory, Event, Facts, Message, Promise, RecordsHead, Replica, Timer,
+};
+use quorate_vsr::{Epoch, NodeId, Offset};
+use rkyv::rancor::Failure;
+
+/// What happens to the replica.
+#[derive(Clone, Debug)]
+enum Happening {
+    Assign(Epoch, NodeId),
+    Hear(NodeId, Message),
+    Records(NodeId, RecordsHead, u64, Epoch),
+    Append(u32),
+    Timeout(Timer),
+    /// The driver reports the oldest thing that it has done.
+    Report,
+}
+
+fn epoch() -> impl Strategy<Value = Epoch> {
+    prop_oneof![9 => 0..6u32, 1 => Just(u32::MAX)].prop_map(Epoch)
+}
+
+fn offset() -> impl Strategy<Value = Offset> {
+    prop_oneof![9 => 0..8u64, 1 => Just(u64::MAX)].prop_map(Offset)
+}
+
+fn peer() -> impl Strategy<Value = NodeId> {
+    (2..=4u16).prop_map(NodeId)
+}
+
+/// A history as a peer may make it up: through bytes, for no constructor gives a wrong one.
+fn history() -> impl Strategy<Value = EpochHistory> {
+    prop::collection::vec((epoch(), offset()), 0..4).prop_map(|mut starts| {
+        if starts.len() % 2 == 0 {
+            starts.sort();
+        }
+        let bytes = rkyv::to_bytes::<Failure>(&starts).unwrap();
+        rkyv::from_bytes::<EpochHistory, Failure>(&bytes).unwrap()
+    })
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let promise = (
+        epoch(),
+        epoch(),
+        offset(),
+        offset(),
+        history(),
+        any::<bool>(),
+    );
+    let promise = promise.prop_map(|(epoch, log_epoch, next_offset, mark, history, lost)| {
+        Message::Promise(Promise {
+            epoch,
+            log_epoch,
+            next_offset,
+            high_watermark: mark,
+            history,
+            is_uncertain: lost,
+        })
+    });
+    let adopt = (epoch(), offset(), offset(), history(), 0..2u32);
+    let adopt = adopt.prop_map(|(epoch, opening_offset, high_watermark, history, loss)| {
+        Message::Adopt(Adopt {
+            epoch,
+            opening_offset,
+            high_watermark,
+            history,
+            loss,
+        })
+    });
+    let ack = (
+        epoch(),
+        offset(),
+        offset(),
+        offset(),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let ack = ack.prop_map(
+        |(epoch, received, durable, high_watermark, adopted, rewind)| {
+            Message::Ack(Ack {
+                epoch,
+                received,
+                durable,
+                high_watermark,
+                adopted,
+                rewind,
+            })
+        },
+    );
+    let commit = (epoch(), offset(), offset());
+    let commit = commit.prop_map(|(epoch, sent, high_watermark)| Message::Commit {
+        epoch,
+        sent,
+        high_watermark,
+    });
+    prop_oneof![
+        1 => epoch().prop_map(|epoch| Message::RequestPromise { epoch }),
+        1 => (epoch(), offset()).prop_map(|(epoch, from)| Message::Pull { epoch, from }),
+        1 => (epoch(), 0..2u32).prop_map(|(epoch, loss)| Message::Lost { epoch, loss }),
+        1 => (epoch(), offset(), offset())
+            .prop_map(|(epoch, from, to)| Message::RequestRepair { epoch, from, to }),
+        3 => promise,
+        3 => adopt,
+        2 => ack,
+        2 => commit,
+    ]
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let head = (epoch(), offset(), offset()).prop_map(|(epoch, base_offset, high_watermark)| {
+        RecordsHead {
+            epoch,
+            base_offset,
+            high_watermark,
+        }
+    });
+    let timer = prop_oneof![
+        Just(Timer::Resend),
+        Just(Timer::Commit),
+        Just(Timer::SaveWatermark),
+        Just(Timer::Repair),
+    ];
+    prop_oneof![
+        1 => (1..6u32, 1..=3u16).prop_map(|(at, of)| Happening::Assign(Epoch(at), NodeId(of))),
+        6 => (peer(), message()).prop_map(|(from, it)| Happening::Hear(from, it)),
+        2 => (peer(), head, 0..4u64, epoch()).prop_map(|(a, b, c, d)| Happening::Records(a, b, c, d)),
+        1 => (1..3u32).prop_map(Happening::Append),
+        1 => timer.prop_map(Happening::Timeout),
+        8 => Just(Happening::Report),
+    ]
+}
+
+/// The driver: it does as it is told, and reports when it is let.
+struct Driver {
+    replica: Replica,
+    reports: Vec<Event>,
+}
+
+impl Driver {
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Assign(epoch, leader) => self.step(Event::Assign {
+                epoch,
+                leader,
+                voters: [1, 2, 3].map(NodeId).to_vec(),
+                previous: Vec::new(),
+                learners: vec![NodeId(4)],
+            }),
+            Happening::Hear(from, message) => self.step(Event::Message { from, message }),
+            Happening::Records(from, head, count, epoch) => {
+                // The driver has checked batches by then: they follow one another.
+                if let Some(next) = head.base_offset.0.checked_add(count + 1) {
+                    self.step(Event::Records {
+                        from,
+                        head,
+                        next_offset: Offset(next),
+                        epochs: vec![(epoch, head.base_offset)],
+                    });
+                }
+            }
+            Happening::Append(count) => {
+                let mut effects = Vec::new();
+                if self.replica.next_offset().0 < u64::MAX - 9
+                    && self.replica.append(count, &mut effects).is_ok()
+                {
+                    self.flush();
+                    self.carry_out(effects);
+                }
+            }
+            Happening::Timeout(timer) => self.step(Event::Timeout(timer)),
+            Happening::Report if self.reports.is_empty() => {}
+            Happening::Report => {
+                let report = self.reports.remove(0);
+                self.step(report);
+            }
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let mut effects = Vec::new();
+        self.replica.step(event, &mut effects);
+        self.carry_out(effects);
+    }
+
+    fn flush(&mut self) {
+        let next_offset = self.replica.next_offset();
+        self.reports.push(Event::LogDurable { next_offset });
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::PersistFacts(facts) => self.reports.push(Event::FactsDurable(facts)),
+                Effect::Accept => self.flush(),
+                Effect::Truncate { to } => {
+                    self.reports.push(Event::Truncated { next_offset: to });
+                }
+                Effect::SendRecords { to, epoch, from } => {
+                    let next_offset = self.replica.next_offset();
+                    if let Some(head) = self.replica.records_head(to, epoch, from)
+                        && from < next_offset
+                    {
+                        self.step(Event::RecordsSent {
+                            to,
+                            head,
+                            next_offset,
+                        });
+                    }
+                }
+                Effect::Send { .. }
+                | Effect::SendRepair { .. }
+                | Effect::Rewrite
+                | Effect::Opened { .. }
+                | Effect::SteppedDown
+                | Effect::Resigned { .. }
+                | Effect::Committed { .. }
+                | Effect::Distrust { .. }
+                | Effect::Arm(_)
+                | Effect::Disarm(_) => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn no_peer_makes_a_replica_of_a_partition_panic() {
+    let config = ProptestConfig {
+        cases: 6_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let happenings = prop::collection::vec(happening(), 1..40);
+    proptest!(config, |(happenings in happenings)| {
+        let history = EpochHistory::default();
+        let replica = Replica::new(NodeId(1), Facts::default(), Offset(0), history);
+        let mut driver = Driver {
+            replica: replica.unwrap(),
+            reports: Vec::new(),
+        };
+        for happening in happenings {
+            driver.happen(happening);
+        }
+    });
+}
