@@ -14,11 +14,8 @@ pub(crate) struct Interned<T> {
 
 impl<T: Hash> Interned<T> {
     pub(crate) fn new(value: T) -> Self {
-        // Always the same keys: hashes must not differ between runs, nor between threads.
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
         Self {
-            hash: hasher.finish(),
+            hash: hash(&value),
             value: Arc::new(value),
         }
     }
@@ -26,6 +23,24 @@ impl<T: Hash> Interned<T> {
     pub(crate) fn hash(&self) -> u64 {
         self.hash
     }
+
+    /// Changes the value here, and in no other state.
+    pub(crate) fn change<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R
+    where
+        T: Clone,
+    {
+        let value = Arc::make_mut(&mut self.value);
+        let result = change(value);
+        self.hash = hash(value);
+        result
+    }
+}
+
+/// Always with the same keys: hashes must not differ between runs, nor between threads.
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl<T> Clone for Interned<T> {
@@ -42,6 +57,12 @@ impl<T> Deref for Interned<T> {
 
     fn deref(&self) -> &T {
         &self.value
+    }
+}
+
+impl<T: Hash + Default> Default for Interned<T> {
+    fn default() -> Self {
+        Self::new(T::default())
     }
 }
 

@@ -7,20 +7,28 @@
 //! timers that may run out whenever they are armed.
 //!
 //! Within its bounds a check is exhaustive: it looks at every state that can be reached. Beyond
-//! them it says nothing, so what is reached is itself a property. And a check that finds nothing
-//! proves something only if it can find: drivers that lie are among its tests.
+//! them it says nothing, so what is reached is itself a rule. And a check that finds nothing proves
+//! something only if it can find: with each rule of the protocols broken on purpose, it must.
 
 mod broken;
-mod check;
 mod group;
 mod interned;
 mod network;
+mod order;
 mod partition;
+mod report;
+mod rule;
+mod scope;
+mod search;
 mod simulation;
+mod story;
 mod walk;
 
-pub use check::{Finding, Picture, check};
-pub use group::{Bounds as GroupBounds, GroupModel, Lie as GroupLie};
-pub use partition::{Bounds as PartitionBounds, Lie as PartitionLie, PartitionModel};
-pub use simulation::{Campaign, Outcome, Protocol, simulate};
-pub use walk::{Pace, walk};
+pub use group::{Bounds as GroupBounds, GroupModel};
+pub use partition::{Assignment, Bounds as PartitionBounds, PartitionModel};
+pub use report::{End, Report, Violation};
+pub use rule::{Judged, Rule, Taken, Told};
+pub use scope::{Bounds, Preset, Scope};
+pub use search::{Direction, Limits, search};
+pub use simulation::{Campaign, Finding, Outcome, Protocol, simulate};
+pub use walk::walk;

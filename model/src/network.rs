@@ -1,9 +1,6 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-
-use quorate_vsr::NodeId;
 
 use crate::interned::Interned;
 
@@ -12,25 +9,29 @@ use crate::interned::Interned;
 /// Any of it may arrive at any time, again and again, or never. So loss, repetition, delay and
 /// reordering need no steps of their own: a message is lost by never being delivered.
 #[derive(Clone)]
-pub(crate) struct Network<M> {
-    /// Most steps say nothing, so states share it.
-    said: Arc<Said<M>>,
+pub(crate) struct Network<E> {
+    /// Ordered by hash. Most steps say nothing, so states share it.
+    said: Arc<Vec<Said<E>>>,
     /// Counts what was said. It is no part of the state: see [`Network::forget_the_oldest`].
     clock: u64,
 }
 
-/// When each message was said last, by its hash.
-type Said<M> = BTreeMap<u64, (u64, Interned<Envelope<M>>)>;
-
-/// A message on its way.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Envelope<M> {
-    pub(crate) from: NodeId,
-    pub(crate) to: NodeId,
-    pub(crate) message: M,
+struct Said<E> {
+    envelope: Interned<E>,
+    /// When it was said last.
+    age: u64,
 }
 
-impl<M: Hash> Network<M> {
+impl<E> Clone for Said<E> {
+    fn clone(&self) -> Self {
+        Self {
+            envelope: self.envelope.clone(),
+            age: self.age,
+        }
+    }
+}
+
+impl<E: Hash> Network<E> {
     pub(crate) fn new() -> Self {
         Self {
             said: Arc::default(),
@@ -38,25 +39,26 @@ impl<M: Hash> Network<M> {
         }
     }
 
-    pub(crate) fn say(&mut self, from: NodeId, to: NodeId, message: M) {
-        let envelope = Interned::new(Envelope { from, to, message });
+    pub(crate) fn say(&mut self, envelope: E) {
         self.clock += 1;
-        let entry = (self.clock, envelope.clone());
-        Arc::make_mut(&mut self.said).insert(envelope.hash(), entry);
+        let envelope = Interned::new(envelope);
+        let said = Arc::make_mut(&mut self.said);
+        let entry = Said {
+            envelope,
+            age: self.clock,
+        };
+        match said.binary_search_by_key(&entry.envelope.hash(), |said| said.envelope.hash()) {
+            Ok(place) => said[place] = entry,
+            Err(place) => said.insert(place, entry),
+        }
     }
 
     /// Forgets what nobody will ever listen to again.
-    pub(crate) fn forget(&mut self, mut is_dead: impl FnMut(&Envelope<M>) -> bool) {
-        let dead = self
-            .said
-            .iter()
-            .filter(|(_, (_, envelope))| is_dead(envelope));
-        let dead: Vec<u64> = dead.map(|(hash, _)| *hash).collect();
-        if !dead.is_empty() {
-            let said = Arc::make_mut(&mut self.said);
-            for hash in dead {
-                said.remove(&hash);
-            }
+    pub(crate) fn forget(&mut self, mut is_dead: impl FnMut(&E) -> bool) {
+        let is_alive: Vec<bool> = self.said().map(|envelope| !is_dead(envelope)).collect();
+        if is_alive.contains(&false) {
+            let mut is_alive = is_alive.into_iter();
+            Arc::make_mut(&mut self.said).retain(|_| is_alive.next().unwrap_or(true));
         }
     }
 
@@ -67,36 +69,32 @@ impl<M: Hash> Network<M> {
     pub(crate) fn forget_the_oldest(&mut self, room: usize) {
         let surplus = self.said.len().saturating_sub(room);
         if surplus > 0 {
-            let mut ages: Vec<u64> = self.said.values().map(|(age, _)| *age).collect();
+            let mut ages: Vec<u64> = self.said.iter().map(|said| said.age).collect();
             ages.sort_unstable();
             let oldest = ages[surplus - 1];
-            Arc::make_mut(&mut self.said).retain(|_, (age, _)| *age > oldest);
+            Arc::make_mut(&mut self.said).retain(|said| said.age > oldest);
         }
     }
 
-    pub(crate) fn said(&self) -> impl Iterator<Item = &Interned<Envelope<M>>> {
-        self.said.values().map(|(_, envelope)| envelope)
+    pub(crate) fn said(&self) -> impl Iterator<Item = &Interned<E>> {
+        self.said.iter().map(|said| &said.envelope)
     }
 }
 
-impl<M> PartialEq for Network<M> {
+impl<E: Hash> PartialEq for Network<E> {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.said, &other.said) || self.said.keys().eq(other.said.keys())
+        Arc::ptr_eq(&self.said, &other.said) || self.said().eq(other.said())
     }
 }
 
-impl<M> Hash for Network<M> {
+impl<E: Hash> Hash for Network<E> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for hash in self.said.keys() {
-            hash.hash(state);
-        }
+        self.said().for_each(|envelope| envelope.hash().hash(state));
     }
 }
 
-impl<M: fmt::Debug> fmt::Debug for Network<M> {
+impl<E: Hash + fmt::Debug> fmt::Debug for Network<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set()
-            .entries(self.said.values().map(|(_, envelope)| envelope))
-            .finish()
+        f.debug_set().entries(self.said()).finish()
     }
 }

@@ -1,170 +1,180 @@
 //! How far the checks go.
 //!
-//! Each of the narrow bounds leaves out what another one has, so that all of its states can be
-//! looked at: with a disk that confirms at once there are more messages, with a crash fewer.
+//! Each scope leaves out what another one has, so that all of its states can be looked at: with a
+//! disk that confirms at once there are more messages, with a crash fewer.
 
-use std::time::Duration;
+mod group;
+mod partition;
 
-use clap::ValueEnum;
-use quorate_model::{GroupBounds, PartitionBounds};
-use quorate_vsr::group::Timer;
+use std::fmt;
+use std::net::SocketAddr;
 
-/// How far to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Depth {
-    /// Under a minute on two cores.
-    Quick,
-    /// Hours, and much memory.
-    Deep,
+use stateright::{Expectation, Model};
+
+use crate::group::{Bounds as GroupBounds, GroupModel};
+use crate::partition::{Bounds as PartitionBounds, PartitionModel};
+use crate::report::Report;
+use crate::rule::Judged;
+use crate::search::{Direction, Limits, search};
+use crate::walk::walk;
+
+/// How much may happen, and in which protocol.
+#[derive(Clone, Copy, Debug)]
+pub enum Bounds {
+    /// In the group of the control plane.
+    Group(GroupBounds),
+    /// In a partition.
+    Partition(PartitionBounds),
 }
 
-const PARTITION: PartitionBounds = PartitionBounds {
-    leaders: &[1, 2],
-    appends: 1,
-    crashes: 0,
-    timeouts: 0,
-    room: None,
-    restarts: true,
-    slow_disk: false,
-    slow_links: false,
-    followers_are_told: false,
-    lie: None,
-};
+/// Bounds with a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// The name.
+    pub name: &'static str,
+    /// What is looked at.
+    pub about: &'static str,
+    /// The bounds.
+    pub bounds: Bounds,
+    /// From which preset on it is looked at; `None` if it is too wide for any search.
+    pub preset: Option<Preset>,
+}
 
-const GROUP: GroupBounds = GroupBounds {
-    proposals: 1,
-    client: false,
-    timeouts: 0,
-    timers: &[Timer::PrimarySilent],
-    crashes: 0,
-    room: None,
-    restarts: true,
-    slow_disk: false,
-    checkpoint_interval: 1000,
-    lie: None,
-};
+/// How much to look at. Each preset includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Preset {
+    /// Under two minutes on two cores.
+    Seconds,
+    /// Some minutes.
+    Minutes,
+    /// About an hour.
+    Hour,
+}
 
-/// For walks.
-pub(crate) const PARTITION_WIDE: PartitionBounds = PartitionBounds {
-    leaders: &[1, 2, 3, 1, 2],
-    appends: 12,
-    crashes: 4,
-    timeouts: 12,
-    room: Some(40),
-    slow_disk: true,
-    slow_links: true,
-    followers_are_told: true,
-    ..PARTITION
-};
+impl Preset {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Seconds, Self::Minutes, Self::Hour];
 
-/// For walks.
-pub(crate) const GROUP_WIDE: GroupBounds = GroupBounds {
-    proposals: 8,
-    client: true,
-    timeouts: 24,
-    timers: &Timer::ALL,
-    crashes: 4,
-    room: Some(40),
-    slow_disk: true,
-    checkpoint_interval: 3,
-    ..GROUP
-};
-
-impl Depth {
-    pub(crate) fn partition(self) -> Vec<PartitionBounds> {
-        let crash = PartitionBounds {
-            crashes: 1,
-            slow_disk: true,
-            ..PARTITION
-        };
-        let quick = [
-            // Two leaders, one record, everything that a network can do.
-            PARTITION,
-            // Two leaders and a crash while promises are on their way to the disk.
-            PartitionBounds {
-                appends: 0,
-                timeouts: 1,
-                ..crash
-            },
-            // One leader, and a crash while a record is on its way to the disk.
-            PartitionBounds {
-                leaders: &[1],
-                slow_disk: false,
-                ..crash
-            },
-        ];
-        let deep = [
-            PartitionBounds {
-                appends: 2,
-                ..PARTITION
-            },
-            PartitionBounds {
-                appends: 1,
-                restarts: false,
-                ..crash
-            },
-            PartitionBounds {
-                leaders: &[1],
-                appends: 2,
-                timeouts: 1,
-                slow_links: true,
-                ..crash
-            },
-        ];
-        self.of(quick, deep)
-    }
-
-    pub(crate) fn group(self) -> Vec<GroupBounds> {
-        let crash = GroupBounds {
-            crashes: 1,
-            slow_disk: true,
-            ..GROUP
-        };
-        let quick = [
-            // A view change, and everything that a network can do.
-            GroupBounds {
-                proposals: 0,
-                timeouts: 2,
-                ..GROUP
-            },
-            // A client that registers, and asks again and again.
-            GroupBounds {
-                proposals: 0,
-                client: true,
-                ..GROUP
-            },
-            // An operation, and a crash while it is on its way to the disk.
-            crash,
-        ];
-        let deep = [
-            GroupBounds {
-                timeouts: 2,
-                ..GROUP
-            },
-            GroupBounds {
-                timeouts: 2,
-                restarts: false,
-                ..crash
-            },
-            GroupBounds {
-                timeouts: 1,
-                ..crash
-            },
-        ];
-        self.of(quick, deep)
-    }
-
-    pub(crate) fn walking(self) -> Duration {
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Quick => Duration::from_secs(8),
-            Self::Deep => Duration::from_secs(1800),
+            Self::Seconds => "seconds",
+            Self::Minutes => "minutes",
+            Self::Hour => "hour",
         }
     }
 
-    fn of<B, const N: usize, const M: usize>(self, quick: [B; N], deep: [B; M]) -> Vec<B> {
-        match self {
-            Self::Quick => quick.into(),
-            Self::Deep => quick.into_iter().chain(deep).collect(),
+    /// Everything that is looked at.
+    #[must_use]
+    pub fn scopes(self) -> Vec<Scope> {
+        let mut scopes = Scope::all();
+        scopes.retain(|scope| scope.preset.is_some_and(|preset| preset <= self));
+        scopes
+    }
+}
+
+impl Scope {
+    /// All of them.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let partition = partition::SCOPES.iter().copied();
+        partition.chain(group::SCOPES.iter().copied()).collect()
+    }
+
+    /// The scope with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|scope| scope.name == name)
+    }
+
+    const fn partition(
+        preset: Option<Preset>,
+        name: &'static str,
+        about: &'static str,
+        bounds: PartitionBounds,
+    ) -> Self {
+        Self {
+            name,
+            about,
+            bounds: Bounds::Partition(bounds),
+            preset,
         }
+    }
+
+    const fn group(
+        preset: Option<Preset>,
+        name: &'static str,
+        about: &'static str,
+        bounds: GroupBounds,
+    ) -> Self {
+        Self {
+            name,
+            about,
+            bounds: Bounds::Group(bounds),
+            preset,
+        }
+    }
+
+    /// Looks at all states, or as many as the limits allow. `progress` is told now and then how
+    /// many different states there have been.
+    pub fn search(&self, direction: Direction, limits: Limits, progress: &dyn Fn(usize)) -> Report {
+        match self.bounds {
+            Bounds::Group(bounds) => search(&GroupModel { bounds }, direction, limits, progress),
+            Bounds::Partition(bounds) => {
+                search(&PartitionModel { bounds }, direction, limits, progress)
+            }
+        }
+    }
+
+    /// Walks at random.
+    #[must_use]
+    pub fn walk(&self, seed: u64, limits: Limits) -> Report {
+        match self.bounds {
+            Bounds::Group(bounds) => walk(&GroupModel { bounds }, seed, limits),
+            Bounds::Partition(bounds) => walk(&PartitionModel { bounds }, seed, limits),
+        }
+    }
+
+    /// Serves Stateright's Explorer, until the process ends.
+    pub fn explore(&self, address: SocketAddr) {
+        match self.bounds {
+            Bounds::Group(bounds) => {
+                GroupModel { bounds }.checker().serve(address);
+            }
+            Bounds::Partition(bounds) => {
+                PartitionModel { bounds }.checker().serve(address);
+            }
+        }
+    }
+
+    /// The rules that must always hold, each with what it means for a user.
+    #[must_use]
+    pub fn rules(&self) -> Vec<(&'static str, &'static str)> {
+        match self.bounds {
+            Bounds::Group(bounds) => meanings(&GroupModel { bounds }),
+            Bounds::Partition(bounds) => meanings(&PartitionModel { bounds }),
+        }
+    }
+
+    /// The protocol that it is about.
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        match self.bounds {
+            Bounds::Group(_) => "group",
+            Bounds::Partition(_) => "partition",
+        }
+    }
+}
+
+fn meanings(model: &impl Judged) -> Vec<(&'static str, &'static str)> {
+    let rules = model.rules().into_iter();
+    let always = rules.filter(|rule| matches!(rule.expectation, Expectation::Always));
+    always.map(|rule| (rule.name, rule.meaning)).collect()
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.about)
     }
 }

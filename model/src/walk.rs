@@ -4,108 +4,92 @@
 //! any possible step, again and again, and judges every state on its way. It proves nothing, but it
 //! gets to where three things have gone wrong one after the other.
 
-use std::fmt::Debug;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use stateright::{Expectation, Model, Property};
+use stateright::Expectation;
 
-use crate::check::{Finding, Picture};
+use crate::report::{End, Report, Violation};
+use crate::rule::{Judged, Rule, Taken};
+use crate::search::Limits;
+use crate::story::tell;
 
 /// Longer than a walk needs until nothing new can happen any more.
 const STEPS_MAX: usize = 2000;
 /// A rare action is taken about once in so many steps.
 const RARE_ONE_IN: usize = 25;
 
-/// How often an action is taken on a walk.
-pub trait Pace {
-    /// Whether it is used up early if it is taken as often as any other, so that nothing is left
-    /// for later.
-    fn is_rare(&self) -> bool;
-}
-
-/// Walks for `patience` on every core, and prints the outcome.
-pub fn walk<M>(name: &str, bounds: &dyn Debug, model: &M, seed: u64, patience: Duration) -> Finding
-where
-    M: Model + Sync,
-    M::State: Picture,
-    M::Action: Debug + Clone + Pace,
-{
+/// Walks on every core, until the limits are reached or a rule is violated.
+///
+/// The same seed takes the same walks, though on several cores not the same one is the first to
+/// find something.
+pub fn walk<P: Judged>(model: &P, seed: u64, limits: Limits) -> Report {
     let begin = Instant::now();
     let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
     let tally = Tally::default();
+    let is_over = || {
+        tally.is_over.load(Ordering::Relaxed)
+            || begin.elapsed() >= limits.patience
+            || tally.steps.load(Ordering::Relaxed) >= limits.states_max
+    };
     thread::scope(|scope| {
         for number in 0..threads {
-            let tally = &tally;
+            let (tally, is_over) = (&tally, &is_over);
             scope.spawn(move || {
                 let mut walk_seed = seed.wrapping_add(number);
-                while begin.elapsed() < patience && !tally.is_over.load(Ordering::Relaxed) {
+                while !is_over() {
                     walk_once(model, walk_seed, tally);
                     walk_seed = walk_seed.wrapping_add(threads);
                 }
             });
         }
     });
-    let (walks, steps) = (tally.walks.into_inner(), tally.steps.into_inner());
-    let seconds = begin.elapsed().as_secs_f64();
-    println!("{name}: {bounds:?}");
-    println!(
-        "  {walks} random walks of {steps} steps in all from seed {seed}, {seconds:.1} s, {:.0} \
-         steps/s",
-        steps as f64 / seconds
-    );
+    let duration = begin.elapsed();
+    let states = tally.steps.into_inner();
     let violation = tally.violation.into_inner().unwrap_or_default();
     let seen = tally.seen.into_inner().unwrap_or_default();
-    for property in model.properties() {
-        let is_wanted = matches!(property.expectation, Expectation::Sometimes);
-        if is_wanted && violation.is_none() && !seen.contains(&property.name) {
-            println!("  not come across: {}", property.name);
-        }
-    }
-    match violation {
-        Some(story) => {
-            println!("{story}\n  does not hold");
-            Finding::Violated
-        }
-        None => {
-            println!("  no violation on these walks");
-            Finding::Unfinished
-        }
+    let wanted = model.rules().into_iter().filter(|rule| {
+        matches!(rule.expectation, Expectation::Sometimes) && !seen.contains(rule.name)
+    });
+    Report {
+        unique: 0,
+        states,
+        depth: tally.depth.into_inner(),
+        duration,
+        end: match violation {
+            Some(_) => End::Violation,
+            None if duration >= limits.patience => End::Time,
+            None => End::States,
+        },
+        violation,
+        missing: wanted.map(|rule| rule.name).collect(),
     }
 }
 
 #[derive(Default)]
 struct Tally {
-    walks: AtomicU64,
-    steps: AtomicU64,
+    steps: AtomicUsize,
+    depth: AtomicUsize,
     is_over: AtomicBool,
-    seen: Mutex<Vec<&'static str>>,
-    violation: Mutex<Option<String>>,
+    seen: Mutex<BTreeSet<&'static str>>,
+    violation: Mutex<Option<Violation>>,
 }
 
-fn walk_once<M>(model: &M, seed: u64, tally: &Tally)
-where
-    M: Model,
-    M::State: Picture,
-    M::Action: Debug + Clone + Pace,
-{
+fn walk_once<P: Judged>(model: &P, seed: u64, tally: &Tally) {
     let mut random = Random(seed);
-    let properties = model.properties();
-    let mut taken: Vec<M::Action> = Vec::new();
+    let rules = model.rules();
+    let mut taken: Vec<P::Action> = Vec::new();
     let mut state = model.init_states().swap_remove(0);
     let mut actions = Vec::new();
-    tally.walks.fetch_add(1, Ordering::Relaxed);
     for _ in 0..STEPS_MAX {
-        if let Some(broken) = judge(model, &properties, &state, tally) {
-            let story = tell(broken, &taken, &state, seed);
+        if let Some(rule) = judge(model, &rules, &state, tally) {
             tally.is_over.store(true, Ordering::Relaxed);
-            tally
-                .violation
-                .lock()
-                .expect("no walk panics with it")
-                .get_or_insert(story);
+            let violation = tell(model, rule, taken);
+            let mut first = tally.violation.lock().expect("no walk panics with it");
+            first.get_or_insert(violation);
             return;
         }
         actions.clear();
@@ -115,22 +99,20 @@ where
         };
         tally.steps.fetch_add(1, Ordering::Relaxed);
         taken.push(action);
+        tally.depth.fetch_max(taken.len(), Ordering::Relaxed);
         state = next;
     }
 }
 
 /// Any action that changes something.
-fn step<M: Model>(
-    model: &M,
-    state: &M::State,
-    actions: &mut Vec<M::Action>,
+fn step<P: Judged>(
+    model: &P,
+    state: &P::State,
+    actions: &mut Vec<P::Action>,
     random: &mut Random,
-) -> Option<(M::Action, M::State)>
-where
-    M::Action: Clone + Pace,
-{
+) -> Option<(P::Action, P::State)> {
     let prefers_rare = random.below(RARE_ONE_IN) == 0;
-    let is_preferred = |action: &mut M::Action| action.is_rare() == prefers_rare;
+    let is_preferred = |action: &mut P::Action| action.is_rare() == prefers_rare;
     let mut preferred: Vec<_> = actions.extract_if(.., is_preferred).collect();
     while let Some(action) = random.take(&mut preferred).or_else(|| random.take(actions)) {
         if let Some(next) = model.next_state(state, action.clone()) {
@@ -140,34 +122,25 @@ where
     None
 }
 
-fn judge<M: Model>(
-    model: &M,
-    properties: &[Property<M>],
-    state: &M::State,
+/// The rule that does not hold in this state.
+fn judge<'a, P: Judged>(
+    model: &P,
+    rules: &'a [Rule<P>],
+    state: &P::State,
     tally: &Tally,
-) -> Option<&'static str> {
-    for property in properties {
-        let holds = (property.condition)(model, state);
-        match property.expectation {
-            Expectation::Always if !holds => return Some(property.name),
+) -> Option<&'a Rule<P>> {
+    for rule in rules {
+        let holds = (rule.condition)(model, state);
+        match rule.expectation {
+            Expectation::Always if !holds => return Some(rule),
             Expectation::Sometimes if holds => {
                 let mut seen = tally.seen.lock().expect("no walk panics with it");
-                if !seen.contains(&property.name) {
-                    seen.push(property.name);
-                }
+                seen.insert(rule.name);
             }
             Expectation::Always | Expectation::Sometimes | Expectation::Eventually => {}
         }
     }
     None
-}
-
-fn tell<S: Picture, A: Debug>(broken: &str, taken: &[A], last: &S, seed: u64) -> String {
-    let mut story = format!("  VIOLATED on the walk of seed {seed}: {broken}");
-    for (number, action) in (1..).zip(taken) {
-        story += &format!("\n    {number:3}. {action:?}");
-    }
-    story + "\n  which leads to:\n" + &last.picture()
 }
 
 /// SplitMix64.

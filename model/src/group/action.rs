@@ -1,16 +1,20 @@
 use std::fmt;
 
-use quorate_vsr::group::{DiskId, Event, Member, Message, Timer};
+use quorate_vsr::group::{Event, Message, Timer};
 use quorate_vsr::{NodeId, OpNumber};
 
-use super::effect::{CLIENT, OPERATION, start, step};
-use super::node::{Node, Process};
-use super::state::{Left, State, index};
-use super::{Bounds, Lie, NODES};
+use super::bounds::Bounds;
+use super::effect::{CLIENT, request, start, step, step_changed};
+use super::lease::is_of_lease;
+use super::node::Process;
+use super::rule::BACKWARDS;
+use super::state::{Envelope, State};
+use super::storage::{
+    Kept, crash, damage, settle, sync_checkpoint, sync_prepare, sync_superblock, ways_to_crash,
+};
 use crate::broken::Broken;
 use crate::interned::Interned;
-use crate::network::Envelope;
-use crate::walk::Pace;
+use crate::rule::Taken;
 
 /// Something that may happen next.
 #[derive(Clone, PartialEq)]
@@ -21,6 +25,8 @@ pub enum Action {
     Register { node: NodeId },
     /// The client asks a primary for its operation.
     Request { node: NodeId },
+    /// Somebody asks a primary for the state.
+    Read { node: NodeId },
     /// A primary proposes an operation of its own.
     Propose { node: NodeId },
     /// The oldest prepare under way is on the disk.
@@ -33,76 +39,90 @@ pub enum Action {
     Timeout { node: NodeId, timer: Timer },
     /// A process ends. Of what was under way, this much had reached the disk.
     Crash { node: NodeId, kept: Kept },
+    /// An entry in the journal of a node that is down becomes unreadable; without a number,
+    /// something after its end.
+    Damage { node: NodeId, op: Option<OpNumber> },
     /// A node starts from its disk.
     Restart { node: NodeId },
 }
 
 /// A message that arrives.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Delivery(Interned<Envelope<Message>>);
+pub struct Delivery(Interned<Envelope>);
 
-/// What a crash keeps of the writes that were not confirmed yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
-    prepares: usize,
-    superblocks: usize,
-    checkpoints: usize,
-}
-
-impl Pace for Action {
+impl Taken for Action {
     fn is_rare(&self) -> bool {
         matches!(
             self,
-            Self::Crash { .. } | Self::Timeout { .. } | Self::Propose { .. }
+            Self::Crash { .. } | Self::Timeout { .. } | Self::Propose { .. } | Self::Read { .. }
         )
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deliver(Delivery(envelope)) => (**envelope).fmt(f),
+            Self::Register { node } => write!(f, "the client registers with {node:?}"),
+            Self::Request { node } => write!(f, "the client sends its request to {node:?}"),
+            Self::Read { node } => write!(f, "somebody reads at {node:?}"),
+            Self::Propose { node } => write!(f, "{node:?} proposes an operation"),
+            Self::SyncPrepare { node } => {
+                write!(f, "{node:?}: the oldest prepare under way is durable")
+            }
+            Self::SyncSuperblock { node } => {
+                write!(f, "{node:?}: the oldest superblock under way is durable")
+            }
+            Self::SyncCheckpoint { node } => {
+                write!(f, "{node:?}: the checkpoint under way is durable")
+            }
+            Self::Timeout { node, timer } => write!(f, "{node:?}: timer {timer:?} runs out"),
+            Self::Crash { node, kept } => write!(f, "{node:?} crashes, {kept}"),
+            Self::Damage { node, op: Some(op) } => {
+                write!(f, "{op:?} in the journal of {node:?} becomes unreadable")
+            }
+            Self::Damage { node, op: None } => {
+                write!(f, "the journal of {node:?} ends with something unreadable")
+            }
+            Self::Restart { node } => write!(f, "{node:?} starts from its disk"),
+        }
     }
 }
 
 impl fmt::Debug for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Deliver(Delivery(envelope)) => {
-                let Envelope { from, to, message } = &**envelope;
-                write!(f, "{from:?} -> {to:?}: {message:?}")
-            }
-            Self::Register { node } => write!(f, "the client registers with {node:?}"),
-            Self::Request { node } => write!(f, "the client asks {node:?} for its operation"),
-            Self::Propose { node } => write!(f, "{node:?} proposes"),
-            Self::SyncPrepare { node } => write!(f, "{node:?}: the oldest prepare is durable"),
-            Self::SyncSuperblock { node } => {
-                write!(f, "{node:?}: the oldest superblock is durable")
-            }
-            Self::SyncCheckpoint { node } => {
-                write!(f, "{node:?}: the oldest checkpoint is durable")
-            }
-            Self::Timeout { node, timer } => write!(f, "{node:?}: {timer:?} runs out"),
-            Self::Crash { node, kept } => write!(f, "{node:?} crashes, {kept:?}"),
-            Self::Restart { node } => write!(f, "{node:?} starts again"),
-        }
+        fmt::Display::fmt(self, f)
     }
 }
 
 /// The group after its first start, with everything said heard, and in order.
-pub(super) fn come_up(bounds: &Bounds, left: Left) -> State {
-    let calm = Bounds {
-        slow_disk: false,
-        lie: None,
-        ..*bounds
-    };
-    let mut state = State::new(left);
-    for id in NODES {
-        start(&calm, &mut state, id, Default::default());
-        settle(&calm, &mut state, id);
+pub(super) fn come_up(bounds: &Bounds) -> State {
+    let mut state = State::new(bounds.voters, bounds.left());
+    for id in state.ids() {
+        start(bounds, &mut state, id);
+        settle(bounds, &mut state, id);
     }
+    hear_all(bounds, &mut state);
+    if bounds.requests > 0 && bounds.is_registered {
+        for id in state.ids() {
+            step(bounds, &mut state, id, Event::Register { client: CLIENT });
+            settle(bounds, &mut state, id);
+        }
+        hear_all(bounds, &mut state);
+    }
+    state
+}
+
+fn hear_all(bounds: &Bounds, state: &mut State) {
     loop {
         let said: Vec<_> = state.network.said().cloned().collect();
         if said.is_empty() {
-            return state;
+            return;
         }
         state.network.forget(|_| true);
         for envelope in said {
-            deliver(&mut state, &envelope);
-            settle(&calm, &mut state, envelope.to);
+            deliver(bounds, state, &envelope);
+            settle(bounds, state, envelope.to);
         }
     }
 }
@@ -112,22 +132,29 @@ pub(super) fn possible(bounds: &Bounds, state: &State, actions: &mut Vec<Action>
     if state.broken.is_some() {
         return;
     }
-    for (id, node) in state.nodes() {
-        match node {
-            Node::Down(_) if bounds.restarts => actions.push(Action::Restart { node: id }),
-            Node::Down(_) => {}
-            Node::Up(process) => {
-                possible_at(bounds, state, id, process, actions);
+    for (node, found) in state.nodes() {
+        match &found.process {
+            None if bounds.restarts => {
+                actions.push(Action::Restart { node });
+                if state.left.damages > 0 {
+                    let ops = found.disk.journal.iter().map(|prepare| Some(prepare.op));
+                    let ops = ops.chain([None]);
+                    actions.extend(ops.map(|op| Action::Damage { node, op }));
+                }
+            }
+            None => {}
+            Some(process) => {
+                possible_at(bounds, state, node, process, actions);
                 if state.left.crashes > 0 {
-                    crashes(id, process, actions);
+                    let ways = ways_to_crash(process).into_iter();
+                    actions.extend(ways.map(|kept| Action::Crash { node, kept }));
                 }
             }
         }
     }
-    let is_up = |id| state.node(id).process().is_some();
-    for envelope in state.network.said().filter(|envelope| is_up(envelope.to)) {
-        actions.push(Action::Deliver(Delivery(envelope.clone())));
-    }
+    let said = state.network.said();
+    let heard = said.filter(|envelope| state.process(envelope.to).is_some());
+    actions.extend(heard.map(|envelope| Action::Deliver(Delivery(envelope.clone()))));
 }
 
 fn possible_at(
@@ -141,11 +168,14 @@ fn possible_at(
         if state.left.proposals > 0 {
             actions.push(Action::Propose { node });
         }
-        if bounds.client {
-            match state.client.session {
-                None => actions.push(Action::Register { node }),
-                Some(_) => actions.push(Action::Request { node }),
-            }
+        if state.left.reads > 0 {
+            actions.push(Action::Read { node });
+        }
+        if bounds.requests > 0 {
+            actions.push(match state.client.session {
+                None => Action::Register { node },
+                Some(_) => Action::Request { node },
+            });
         }
     }
     if !process.prepares.is_empty() {
@@ -157,91 +187,59 @@ fn possible_at(
     if !process.checkpoints.is_empty() {
         actions.push(Action::SyncCheckpoint { node });
     }
-    if state.left.timeouts > 0 {
-        let timers = process
-            .timers
-            .iter()
-            .filter(|timer| bounds.timers.contains(timer));
-        actions.extend(timers.map(|timer| Action::Timeout {
-            node,
-            timer: *timer,
-        }));
-    }
+    let may_run_out = |timer: &Timer| {
+        let may = can_run_out(bounds, state, *timer);
+        may && state.clocks.may_run_out(node, *timer)
+    };
+    let timers = process.timers.iter().copied().filter(may_run_out);
+    actions.extend(timers.map(|timer| Action::Timeout { node, timer }));
 }
 
-/// A crash for every way in which the disk may be left. Writes of one kind keep their order.
-fn crashes(node: NodeId, process: &Process, actions: &mut Vec<Action>) {
-    for prepares in 0..=process.prepares.len() {
-        for superblocks in 0..=process.superblocks.len() {
-            for checkpoints in 0..=process.checkpoints.len() {
-                let kept = Kept {
-                    prepares,
-                    superblocks,
-                    checkpoints,
-                };
-                actions.push(Action::Crash { node, kept });
-            }
-        }
-    }
+/// Whether a timer can ever run out in this state or a later one.
+fn can_run_out(bounds: &Bounds, state: &State, timer: Timer) -> bool {
+    let is_wanted = state.left.timeouts > 0 && bounds.timers.contains(&timer);
+    is_of_lease(timer) || is_wanted
 }
 
 /// The state after an action; `None` if it changes nothing.
 pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<State> {
     let mut state = last.clone();
-    match action {
-        Action::Deliver(Delivery(envelope)) => deliver(&mut state, envelope)?,
-        Action::Register { node } => {
-            let event = Event::Register { client: CLIENT };
-            step(
-                &mut state,
-                *node,
-                last.node(*node).process()?.clone(),
-                event,
-            );
-        }
-        Action::Request { node } => {
-            let event = Event::Request {
-                client: CLIENT,
-                session: last.client.session?,
-                request_number: 1,
-                operation: vec![OPERATION],
-            };
-            step(
-                &mut state,
-                *node,
-                last.node(*node).process()?.clone(),
-                event,
-            );
-        }
+    let is_change = match action {
+        Action::Deliver(Delivery(envelope)) => deliver(bounds, &mut state, envelope),
+        Action::Register { node } => step(
+            bounds,
+            &mut state,
+            *node,
+            Event::Register { client: CLIENT },
+        ),
+        Action::Request { node } => ask(bounds, &mut state, *node),
+        Action::Read { node } => read(bounds, &mut state, *node),
         Action::Propose { node } => {
-            let event = Event::Propose {
-                operation: vec![state.left.proposals],
-            };
+            let operation = vec![state.left.proposals];
             state.left.proposals -= 1;
-            step(
-                &mut state,
-                *node,
-                last.node(*node).process()?.clone(),
-                event,
-            );
+            step(bounds, &mut state, *node, Event::Propose { operation })
         }
-        Action::SyncPrepare { node } => sync_prepare(bounds, &mut state, *node)?,
-        Action::SyncSuperblock { node } => sync_superblock(bounds, &mut state, *node)?,
-        Action::SyncCheckpoint { node } => sync_checkpoint(&mut state, *node)?,
-        Action::Timeout { node, timer } => {
-            let mut process = last.node(*node).process()?.clone();
-            state.left.timeouts -= 1;
-            process.timers.remove(timer);
-            step(&mut state, *node, process, Event::Timeout(*timer));
-        }
-        Action::Crash { node, kept } => crash(&mut state, *node, *kept)?,
+        Action::SyncPrepare { node } => sync_prepare(bounds, &mut state, *node),
+        Action::SyncSuperblock { node } => sync_superblock(bounds, &mut state, *node),
+        Action::SyncCheckpoint { node } => sync_checkpoint(bounds, &mut state, *node),
+        Action::Timeout { node, timer } => time_out(bounds, &mut state, *node, *timer),
+        Action::Crash { node, kept } => crash(&mut state, *node, *kept),
+        Action::Damage { node, op } => damage(&mut state, *node, *op),
         Action::Restart { node } => {
-            let disk = state.node(*node).disk().clone();
-            start(bounds, &mut state, *node, disk);
+            let mut found = state.node(*node).clone();
+            found.restarts += 1;
+            state.put(*node, found);
+            start(bounds, &mut state, *node);
+            true
         }
+    };
+    if !is_change {
+        return None;
     }
-    for id in NODES {
-        settle(bounds, &mut state, id);
+    if !bounds.slow_disk {
+        for id in state.ids() {
+            settle(bounds, &mut state, id);
+        }
     }
     forget_the_outdated(&mut state);
     forget_timers(bounds, &mut state);
@@ -251,151 +249,125 @@ pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<Sta
     (state != *last).then_some(state)
 }
 
-/// Confirms at once what is not to take its time.
-fn settle(bounds: &Bounds, state: &mut State, id: NodeId) {
-    while !bounds.slow_disk && state.broken.is_none() && settle_one(bounds, state, id).is_some() {}
-}
-
-fn settle_one(bounds: &Bounds, state: &mut State, id: NodeId) -> Option<()> {
-    let process = state.node(id).process()?;
-    if !process.superblocks.is_empty() {
-        sync_superblock(bounds, state, id)
-    } else if !process.prepares.is_empty() {
-        sync_prepare(bounds, state, id)
-    } else if !process.checkpoints.is_empty() {
-        sync_checkpoint(state, id)
-    } else {
-        None
-    }
-}
-
 /// States that differ only in timers which cannot run out any more are the same.
 fn forget_timers(bounds: &Bounds, state: &mut State) {
-    let has_none = state.left.timeouts == 0;
-    let can_fire = |timer: &Timer| !has_none && bounds.timers.contains(timer);
-    for id in NODES {
-        let Some(process) = state.node(id).process() else {
-            continue;
-        };
-        if !process.timers.iter().all(can_fire) {
-            let mut process = process.clone();
-            process.timers.retain(can_fire);
-            state.put(id, Node::Up(Box::new(process)));
+    for id in state.ids() {
+        let can_fire = |timer: &Timer| can_run_out(bounds, state, *timer);
+        let timers = state.process(id).map(|process| &process.timers);
+        if timers.is_some_and(|timers| !timers.iter().all(can_fire)) {
+            let mut node = state.node(id).clone();
+            if let Some(process) = &mut node.process {
+                process.timers.retain(can_fire);
+            }
+            state.put(id, node);
         }
     }
 }
 
-/// Drops messages of views that are older than what their receiver's disk promises, where
-/// production does not listen to them any more: asked of it here, before each is dropped.
+/// Drops messages of views that are older than what their receiver's disk promises. It never
+/// listens to them again; that this is so is asked of it here, before each is dropped.
 fn forget_the_outdated(state: &mut State) {
-    let State { nodes, network, .. } = state;
+    let mut heard = None;
+    let State { network, .. } = &mut *state;
+    let mut network = network.clone();
     network.forget(|envelope| {
-        let node = &nodes[index(envelope.to)];
-        let promised = node
-            .disk()
-            .superblock
-            .as_ref()
-            .map(|superblock| superblock.view);
-        if promised.is_none_or(|promised| promised <= envelope.message.view()) {
-            return false;
+        let node = state.node(envelope.to);
+        let is_outdated = !is_heard_in_any_view(&envelope.message)
+            && envelope.message.view() < node.disk.promised();
+        if is_outdated && let Some(process) = &node.process {
+            let mut probe = process.replica.clone();
+            let mut effects = Vec::new();
+            let is_silent = probe.change(|replica| {
+                replica.step(event(envelope), &mut effects);
+                effects.is_empty()
+            });
+            if !is_silent || probe != process.replica {
+                heard = Some(envelope.to);
+            }
         }
-        let Some(process) = node.process() else {
-            return false;
-        };
-        let mut probe = process.replica.clone();
-        let mut effects = Vec::new();
-        let (from, message) = (founder(envelope.from), envelope.message.clone());
-        probe.step(Event::Message { from, message }, &mut effects);
-        probe == process.replica && effects.is_empty()
+        is_outdated
     });
+    state.network = network;
+    if let Some(id) = heard {
+        let what = format!("{id:?} listens to a message of a view that it has left");
+        state.broken.get_or_insert(Broken::new(BACKWARDS, what));
+    }
 }
 
-fn deliver(state: &mut State, envelope: &Envelope<Message>) -> Option<()> {
-    let process = state.node(envelope.to).process()?.clone();
-    let (from, message) = (founder(envelope.from), envelope.message.clone());
-    step(
-        state,
-        envelope.to,
-        process,
-        Event::Message { from, message },
-    );
-    Some(())
+fn is_heard_in_any_view(message: &Message) -> bool {
+    match message {
+        Message::StartViewChange { .. }
+        | Message::Recovery { .. }
+        | Message::GetPrepares { .. }
+        | Message::NewPrepares { .. } => true,
+        Message::Prepare { .. }
+        | Message::PrepareOk { .. }
+        | Message::Commit { .. }
+        | Message::DoViewChange { .. }
+        | Message::StartView { .. }
+        | Message::RecoveryResponse { .. }
+        | Message::GetState { .. }
+        | Message::NewState { .. }
+        | Message::GetCheckpoint { .. }
+        | Message::CheckpointPiece { .. } => false,
+    }
 }
 
-/// All founded the group, and none loses its disk.
-fn founder(node: NodeId) -> Member {
-    let disk = DiskId(0);
-    Member { node, disk }
+fn event(envelope: &Envelope) -> Event {
+    Event::Message {
+        from: envelope.from,
+        message: envelope.message.clone(),
+    }
 }
 
-fn sync_prepare(bounds: &Bounds, state: &mut State, node: NodeId) -> Option<()> {
-    let mut process = state.node(node).process()?.clone();
-    let prepare = process.prepares.pop_front()?;
-    let event = Event::PrepareDurable {
-        op: prepare.op,
-        checksum: prepare.checksum,
+fn deliver(bounds: &Bounds, state: &mut State, envelope: &Envelope) -> bool {
+    step(bounds, state, envelope.to, event(envelope))
+}
+
+/// The client sends the request that is not answered yet, for the first time or again; after the
+/// last answer, the last request, as if the answer had been lost.
+fn ask(bounds: &Bounds, state: &mut State, node: NodeId) -> bool {
+    let Some(session) = state.client.session else {
+        return false;
     };
-    if bounds.lie != Some(Lie::Prepares) {
-        process.disk.write(prepare);
+    let mut number = state.client.answered;
+    let is_first = number < bounds.requests && state.client.begun.is_none();
+    if number < bounds.requests {
+        number += 1;
+        state.client.begun.get_or_insert(state.order.begin());
     }
-    step(state, node, process, event);
-    Some(())
-}
-
-fn sync_superblock(bounds: &Bounds, state: &mut State, node: NodeId) -> Option<()> {
-    let mut process = state.node(node).process()?.clone();
-    let superblock = process.superblocks.pop_front()?;
-    let event = Event::SuperblockDurable {
-        sequence: superblock.sequence,
+    let event = Event::Request {
+        client: CLIENT,
+        session,
+        request_number: u64::from(number),
+        operation: vec![request(number)],
     };
-    let old = process.disk.superblock.as_ref();
-    let goes_back = old.is_some_and(|old| {
-        superblock.sequence <= old.sequence
-            || superblock.view < old.view
-            || superblock.log_view < old.log_view
-            || superblock.checkpoint.op < old.checkpoint.op
-    });
-    if goes_back {
-        state.broken = Some(Broken::new("a superblock goes back"));
-    }
-    if bounds.lie != Some(Lie::Superblocks) || old.is_none() {
-        let named = superblock.checkpoint;
-        process
-            .disk
-            .checkpoints
-            .retain(|checkpoint| checkpoint.op() >= named.op);
-        process.disk.superblock = Some(superblock);
-    }
-    step(state, node, process, event);
-    Some(())
+    step(bounds, state, node, event) || is_first
 }
 
-fn sync_checkpoint(state: &mut State, node: NodeId) -> Option<()> {
-    let mut process = state.node(node).process()?.clone();
-    let checkpoint = process.checkpoints.pop_front()?;
-    let op: OpNumber = checkpoint.op();
-    process.disk.checkpoints.push(checkpoint);
-    step(state, node, process, Event::CheckpointDurable { op });
-    Some(())
+fn read(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
+    let mut node = state.node(id).clone();
+    let Some(process) = &mut node.process else {
+        return false;
+    };
+    let read = u64::from(state.left.reads);
+    state.left.reads -= 1;
+    process.reads.insert(read, state.order.begin());
+    step_changed(bounds, state, id, node, Event::Read { read });
+    true
 }
 
-fn crash(state: &mut State, node: NodeId, kept: Kept) -> Option<()> {
-    let process = state.node(node).process()?.clone();
-    state.left.crashes -= 1;
-    let mut disk = process.disk;
-    for prepare in process.prepares.into_iter().take(kept.prepares) {
-        disk.write(prepare);
+fn time_out(bounds: &Bounds, state: &mut State, id: NodeId, timer: Timer) -> bool {
+    let mut node = state.node(id).clone();
+    let Some(process) = &mut node.process else {
+        return false;
+    };
+    process.timers.remove(&timer);
+    if is_of_lease(timer) {
+        state.clocks.change(|clocks| clocks.stop(id, timer));
+    } else {
+        state.left.timeouts -= 1;
     }
-    disk.checkpoints
-        .extend(process.checkpoints.into_iter().take(kept.checkpoints));
-    if let Some(superblock) = process
-        .superblocks
-        .into_iter()
-        .take(kept.superblocks)
-        .next_back()
-    {
-        disk.superblock = Some(superblock);
-    }
-    state.put(node, Node::Down(disk));
-    Some(())
+    step_changed(bounds, state, id, node, Event::Timeout(timer));
+    true
 }

@@ -2,41 +2,67 @@
 
 use std::collections::VecDeque;
 
-use quorate_vsr::group::{Effect, Event, Replica, Status, Timer};
-use quorate_vsr::{NodeId, OpNumber, ViewNumber};
+use quorate_vsr::group::{Effect, Event, Message, Replica};
+use quorate_vsr::{NodeId, ViewNumber};
 
-use super::Bounds;
-use super::disk::Disk;
-use super::node::{Node, Process};
-use super::state::State;
+use super::bounds::Bounds;
+use super::lease::is_of_lease;
+use super::ledger::check_direction;
+use super::node::{Node, Process, Write};
+use super::rule::TRUST;
+use super::state::{Envelope, State};
 use crate::broken::{Broken, caught};
+use crate::interned::Interned;
+use crate::order::LINEARIZABLE;
 
 /// Who the one client is.
 pub(super) const CLIENT: u128 = 77;
-/// What it asks for.
-pub(super) const OPERATION: u8 = 200;
 
 /// Starts a node from its disk.
-pub(super) fn start(bounds: &Bounds, state: &mut State, id: NodeId, disk: Disk) {
+pub(super) fn start(bounds: &Bounds, state: &mut State, id: NodeId) {
     let mut effects = Vec::new();
-    let recovered = disk.recovered();
-    match caught(|| Replica::new(bounds.config(id), recovered, &mut effects)) {
-        Ok(replica) => {
-            let process = Process::new(replica, disk);
-            carry_out(state, id, process, effects);
-        }
-        Err(broken) => state.broken = Some(broken),
+    let recovered = state.node(id).disk.recovered();
+    let started = caught(|| Replica::new(bounds.config(id), recovered, &mut effects));
+    if let Some(replica) = state.note(started) {
+        let node = state.node(id).clone();
+        carry_out(bounds, state, id, node, replica, effects);
     }
 }
 
-/// Lets a process take an event.
-pub(super) fn step(state: &mut State, id: NodeId, mut process: Process, event: Event) {
+/// Lets a running node take an event; false if nothing comes of it, as of most of what arrives.
+pub(super) fn step(bounds: &Bounds, state: &mut State, id: NodeId, event: Event) -> bool {
+    let Some(process) = state.process(id) else {
+        return false;
+    };
+    let mut replica = Replica::clone(&process.replica);
     let mut effects = Vec::new();
-    match caught(|| advance(&mut process.replica, event, &mut effects)) {
-        // Most of what arrives is an echo.
-        Ok(()) if effects.is_empty() && state.node(id).process() == Some(&process) => {}
-        Ok(()) => carry_out(state, id, process, effects),
-        Err(broken) => state.broken = Some(broken),
+    let stepped = caught(|| advance(&mut replica, event, &mut effects));
+    if stepped.is_ok() && effects.is_empty() && replica == *process.replica {
+        return false;
+    }
+    if state.note(stepped).is_some() {
+        let node = state.node(id).clone();
+        carry_out(bounds, state, id, node, replica, effects);
+    }
+    true
+}
+
+/// As [`step`], for a node that the driver has changed already.
+pub(super) fn step_changed(
+    bounds: &Bounds,
+    state: &mut State,
+    id: NodeId,
+    node: Node,
+    event: Event,
+) {
+    let Some(process) = &node.process else {
+        return;
+    };
+    let mut replica = Replica::clone(&process.replica);
+    let mut effects = Vec::new();
+    let stepped = caught(|| advance(&mut replica, event, &mut effects));
+    if state.note(stepped).is_some() {
+        carry_out(bounds, state, id, node, replica, effects);
     }
 }
 
@@ -45,34 +71,62 @@ fn advance(replica: &mut Replica, event: Event, effects: &mut Vec<Effect>) {
     replica.check_invariants();
 }
 
-fn carry_out(state: &mut State, id: NodeId, mut process: Process, effects: Vec<Effect>) {
+/// Does what the replica of a node asks for, now that the replica has become `replica`.
+fn carry_out(
+    bounds: &Bounds,
+    state: &mut State,
+    id: NodeId,
+    mut node: Node,
+    mut replica: Replica,
+    effects: Vec<Effect>,
+) {
+    let before = node.process.take();
+    let mut process = match &before {
+        Some(process) => process.clone(),
+        None => Process::new(Interned::new(replica.clone())),
+    };
     let mut effects = VecDeque::from(effects);
     while let Some(effect) = effects.pop_front() {
-        if let Some(answer) = carry_out_one(state, id, &mut process, effect) {
+        if let Some(answer) = carry_out_one(bounds, state, id, &mut node, &mut process, effect) {
             // Before any other event, but after the other effects of the step that asked.
             let mut more = Vec::new();
-            if let Err(broken) = caught(|| advance(&mut process.replica, answer, &mut more)) {
-                state.broken = Some(broken);
+            let stepped = caught(|| advance(&mut replica, answer, &mut more));
+            if state.note(stepped).is_none() {
                 return;
             }
             effects.extend(more);
         }
     }
-    check(state, &process);
-    state.put(id, Node::Up(Box::new(process)));
+    if let Some(before) = before {
+        state.note(check_direction(&before.replica, &replica));
+    }
+    process.replica = Interned::new(replica);
+    node.process = Some(process);
+    if state.ledger.is_behind(&node) {
+        state.ledger.change(|ledger| ledger.catch_up(id, &node));
+    }
+    let judgement = state.ledger.judge(id, &node);
+    state.note(judgement);
+    state.put(id, node);
 }
 
 /// Carries out an effect; returns the event that must be answered at once.
 fn carry_out_one(
+    bounds: &Bounds,
     state: &mut State,
     id: NodeId,
+    node: &mut Node,
     process: &mut Process,
     effect: Effect,
 ) -> Option<Event> {
     match effect {
-        Effect::Send { to, message } => state.network.say(id, to, message),
-        Effect::Append(prepare) => process.prepares.push_back(prepare),
-        Effect::Mend(_) => state.broken = Some(Broken::new("nothing was damaged")),
+        Effect::Send { to, message } => {
+            node.vowed = node.vowed.max(vow(&message));
+            let from = process.replica.member();
+            state.network.say(Envelope { from, to, message });
+        }
+        Effect::Append(prepare) => process.prepares.push_back(Write::Append(prepare)),
+        Effect::Mend(prepare) => process.prepares.push_back(Write::Mend(prepare)),
         Effect::Persist(superblock) => process.superblocks.push_back(superblock),
         Effect::PersistCheckpoint(checkpoint) => process.checkpoints.push_back(checkpoint),
         Effect::Execute { op, operation } => {
@@ -81,87 +135,110 @@ fn carry_out_one(
             return Some(Event::Executed { op, reply });
         }
         Effect::TakeSnapshot { op } => {
-            return Some(Event::Snapshot {
-                op,
-                state: process.machine.clone(),
-            });
+            let state = process.machine.clone();
+            return Some(Event::Snapshot { op, state });
         }
-        Effect::TrimJournal { below } => process.disk.journal.retain(|old| old.op >= below),
+        Effect::TrimJournal { below } => {
+            node.disk.change(|disk| disk.trim(below));
+        }
         Effect::Restore { state, .. } => process.machine = state,
         Effect::ReplyRegistered { session, .. } => {
             state.client.session.get_or_insert(session);
         }
-        Effect::Reply { reply, .. } => {
-            let first = state.client.reply.get_or_insert_with(|| reply.clone());
-            if *first != reply {
-                state.broken = Some(Broken::new("a client was given two answers"));
-            }
+        Effect::Reply {
+            request_number,
+            reply,
+            ..
+        } => {
+            let answered = answer(state, request_number, reply, &process.machine);
+            state.note(answered);
         }
         Effect::RejectRequest { .. } => {}
-        Effect::ReadReady { .. } | Effect::RejectRead { .. } => {
-            unreachable!("nobody reads")
+        Effect::Distrust { from, why } => {
+            let what = format!("{id:?} takes what node {from} rightly says for unsound: {why}");
+            state.broken.get_or_insert(Broken::new(TRUST, what));
+        }
+        Effect::ReadReady { read } => {
+            if let Some(begun) = process.reads.remove(&read) {
+                let read = state.order.read(begun, process.machine.len() as u64);
+                state.note(read);
+            }
+        }
+        Effect::RejectRead { read, .. } => {
+            process.reads.remove(&read);
         }
         // Without reads a lease changes nothing, and so its end may come at once.
-        Effect::Arm(
-            timer @ (Timer::LeaseEven | Timer::LeaseOdd | Timer::LeaseOver | Timer::LeaseWait),
-        ) => return Some(Event::Timeout(timer)),
-        Effect::Distrust { from, why } => {
-            let what = format!("{id:?} distrusts {from:?}: {why}");
-            state.broken = Some(Broken::new(what));
+        Effect::Arm(timer) if is_of_lease(timer) && !bounds.has_leases() => {
+            return Some(Event::Timeout(timer));
         }
         Effect::Arm(timer) => {
             process.timers.insert(timer);
+            if is_of_lease(timer) {
+                state.clocks.change(|clocks| clocks.start(id, timer));
+            }
         }
         Effect::Disarm(timer) => {
             process.timers.remove(&timer);
+            if is_of_lease(timer) {
+                state.clocks.change(|clocks| clocks.stop(id, timer));
+            }
         }
     }
     None
 }
 
-/// Compares what a process holds for committed, and has executed, with what others did.
-fn check(state: &mut State, process: &Process) {
-    let replica = &process.replica;
-    for op in (1..=replica.commit_number().0).map(OpNumber) {
-        // What is missing here is covered by a checkpoint.
-        let Some(prepare) = replica.prepare(op) else {
-            continue;
-        };
-        let first = state
-            .committed
-            .entry(op)
-            .or_insert_with(|| (prepare.clone(), replica.view()));
-        if first.0 != *prepare {
-            state.broken = Some(Broken::new(format!(
-                "two operations are committed as {op:?}"
-            )));
-        }
-    }
-    let both = state.executed.len().min(process.machine.len());
-    if state.executed[..both] != process.machine[..both] {
-        state.broken = Some(Broken::new("two members executed different operations"));
-    } else if state.executed.len() < process.machine.len() {
-        state.executed = process.machine.clone();
-    }
-    if replica.is_primary() && !serves_all(state, replica, replica.view()) {
-        state.broken = Some(Broken::new(
-            "a primary serves without what was committed before",
-        ));
+/// The view that a message promises to obey none before.
+fn vow(message: &Message) -> ViewNumber {
+    match message {
+        Message::DoViewChange { view, .. } | Message::PrepareOk { view, .. } => *view,
+        Message::StartViewChange { promised, .. } => *promised,
+        Message::Prepare { .. }
+        | Message::Commit { .. }
+        | Message::StartView { .. }
+        | Message::Recovery { .. }
+        | Message::RecoveryResponse { .. }
+        | Message::GetPrepares { .. }
+        | Message::NewPrepares { .. }
+        | Message::GetState { .. }
+        | Message::NewState { .. }
+        | Message::GetCheckpoint { .. }
+        | Message::CheckpointPiece { .. } => ViewNumber::default(),
     }
 }
 
-/// Whether the log of a primary holds everything that was committed in earlier views.
-fn serves_all(state: &State, replica: &Replica, view: ViewNumber) -> bool {
-    assert_eq!(
-        replica.status(),
-        Status::Normal,
-        "a primary serves in status normal only"
-    );
-    let earlier = state
-        .committed
-        .iter()
-        .filter(|(_, (_, committed_in))| *committed_in < view);
-    earlier.into_iter().all(|(op, (prepare, _))| {
-        *op <= replica.checkpoint_op() || replica.prepare(*op) == Some(prepare)
-    })
+/// The client is answered: with the place that its operation was executed at.
+fn answer(
+    state: &mut State,
+    request_number: u64,
+    reply: Vec<u8>,
+    executed: &[u8],
+) -> Result<(), Broken> {
+    let client = &mut state.client;
+    let answered = u64::from(client.answered);
+    if request_number == answered && client.reply.as_ref() != Some(&reply) {
+        let what = "a request that was sent again was given another answer";
+        return Err(Broken::new(LINEARIZABLE, what));
+    }
+    if request_number != answered + 1 {
+        return Ok(());
+    }
+    let Some(begun) = client.begun.take() else {
+        let what = "a request was answered that was never sent";
+        return Err(Broken::new(LINEARIZABLE, what));
+    };
+    let place = reply.first().copied().unwrap_or_default();
+    client.answered += 1;
+    client.reply = Some(reply);
+    let operation = request(client.answered);
+    let found = usize::from(place).checked_sub(1);
+    if found.and_then(|place| executed.get(place)) != Some(&operation) {
+        let what = "a request was answered with a place at which another operation stands";
+        return Err(Broken::new(LINEARIZABLE, what));
+    }
+    state.order.appended(begun, u64::from(place))
+}
+
+/// What the client asks for with its request of this number.
+pub(super) fn request(number: u8) -> u8 {
+    200 + number
 }

@@ -3,20 +3,24 @@ use std::fmt;
 use quorate_vsr::partition::{Event, Timer};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
-use super::disk::{self, Record};
-use super::effect::{append, step};
+use super::bounds::{Bounds, nodes};
+use super::disk;
+use super::effect::{Offered, append, step, step_changed};
 use super::node::{Node, Process, Wire};
-use super::state::{State, index};
-use super::{Bounds, Lie, NODES};
+use super::rule::BACKWARDS;
+use super::state::{Envelope, State};
+use super::storage::{
+    Kept, crash, damage, finish_cut, finish_rewrite, lose, restart, sync_facts, sync_records,
+    ways_to_crash,
+};
 use crate::broken::Broken;
 use crate::interned::Interned;
-use crate::network::Envelope;
-use crate::walk::Pace;
+use crate::rule::Taken;
 
 /// Something that may happen next.
 #[derive(Clone, PartialEq)]
 pub enum Action {
-    /// The control plane tells a node who leads an epoch.
+    /// The control plane tells a node of an epoch.
     Assign {
         node: NodeId,
         epoch: Epoch,
@@ -34,27 +38,25 @@ pub enum Action {
     SyncRecords { node: NodeId },
     /// The cut is on the disk.
     FinishCut { node: NodeId },
+    /// Records that take the place of damaged ones are on the disk.
+    FinishRewrite { node: NodeId },
+    /// A record on the disk of a running node becomes unreadable.
+    Damage { node: NodeId, offset: Offset },
     /// A timer runs out.
     Timeout { node: NodeId, timer: Timer },
     /// A process ends. Of what was under way, this much had reached the disk.
     Crash { node: NodeId, kept: Kept },
+    /// The disk of a node that is down loses all records from this offset on, and notices.
+    Lose { node: NodeId, from: Offset },
     /// A node starts from its disk.
     Restart { node: NodeId },
 }
 
 /// A message that arrives.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Delivery(Interned<Envelope<Wire>>);
+pub struct Delivery(Interned<Envelope>);
 
-/// What a crash keeps of the writes that were not confirmed yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
-    facts: usize,
-    records: usize,
-    cut: bool,
-}
-
-impl Pace for Action {
+impl Taken for Action {
     fn is_rare(&self) -> bool {
         matches!(
             self,
@@ -63,7 +65,7 @@ impl Pace for Action {
     }
 }
 
-impl fmt::Debug for Action {
+impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Assign {
@@ -73,19 +75,32 @@ impl fmt::Debug for Action {
             } => {
                 write!(f, "{node:?} is told: {epoch:?} is led by {leader:?}")
             }
-            Self::Deliver(Delivery(envelope)) => {
-                let Envelope { from, to, message } = &**envelope;
-                write!(f, "{from:?} -> {to:?}: {message:?}")
+            Self::Deliver(Delivery(envelope)) => (**envelope).fmt(f),
+            Self::Append { node } => write!(f, "{node:?} takes a record from a producer"),
+            Self::Pump { from, to } => write!(f, "{from:?} has room to send records to {to:?}"),
+            Self::SyncFacts { node } => {
+                write!(f, "{node:?}: the oldest facts under way are durable")
             }
-            Self::Append { node } => write!(f, "{node:?} takes a record"),
-            Self::Pump { from, to } => write!(f, "{from:?} sends records to {to:?}"),
-            Self::SyncFacts { node } => write!(f, "{node:?}: the oldest facts are durable"),
-            Self::SyncRecords { node } => write!(f, "{node:?}: all records are durable"),
-            Self::FinishCut { node } => write!(f, "{node:?}: the cut is durable"),
-            Self::Timeout { node, timer } => write!(f, "{node:?}: {timer:?} runs out"),
-            Self::Crash { node, kept } => write!(f, "{node:?} crashes, {kept:?}"),
-            Self::Restart { node } => write!(f, "{node:?} starts again"),
+            Self::SyncRecords { node } => write!(f, "{node:?}: all its records are durable"),
+            Self::FinishCut { node } => write!(f, "{node:?}: the cut is done and durable"),
+            Self::FinishRewrite { node } => write!(f, "{node:?}: what was damaged is rewritten"),
+            Self::Damage { node, offset } => {
+                write!(f, "{node:?} finds that its record at {offset:?} is damaged")
+            }
+            Self::Timeout { node, timer } => write!(f, "{node:?}: timer {timer:?} runs out"),
+            Self::Crash { node, kept } => write!(f, "{node:?} crashes, {kept}"),
+            Self::Lose { node, from } => write!(
+                f,
+                "the disk of {node:?} loses what may have stood from offset {from} on, and notices"
+            ),
+            Self::Restart { node } => write!(f, "{node:?} starts from its disk"),
         }
+    }
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -95,130 +110,108 @@ pub(super) fn possible(bounds: &Bounds, state: &State, actions: &mut Vec<Action>
         return;
     }
     for (id, node) in state.nodes() {
-        match node {
-            Node::Down(_) if bounds.restarts => actions.push(Action::Restart { node: id }),
-            Node::Down(_) => {}
-            Node::Up(process) => {
-                possible_at(bounds, state, id, process, actions);
+        match &node.process {
+            None if bounds.restarts => {
+                actions.push(Action::Restart { node: id });
+                if state.left.losses > 0 {
+                    let offsets = (0..=node.disk.log.len() as u64).map(Offset);
+                    actions.extend(offsets.map(|from| Action::Lose { node: id, from }));
+                }
+            }
+            None => {}
+            Some(process) => {
+                possible_at(bounds, state, id, node, process, actions);
                 if state.left.crashes > 0 {
-                    crashes(id, process, actions);
+                    let ways = ways_to_crash(node, process).into_iter();
+                    actions.extend(ways.map(|kept| Action::Crash { node: id, kept }));
                 }
             }
         }
     }
-    let is_up = |id| state.node(id).process().is_some();
-    for envelope in state.network.said().filter(|envelope| is_up(envelope.to)) {
-        actions.push(Action::Deliver(Delivery(envelope.clone())));
-    }
+    let said = state.network.said();
+    let heard = said.filter(|envelope| state.process(envelope.to).is_some());
+    actions.extend(heard.map(|envelope| Action::Deliver(Delivery(envelope.clone()))));
 }
 
 fn possible_at(
     bounds: &Bounds,
     state: &State,
-    node: NodeId,
+    id: NodeId,
+    node: &Node,
     process: &Process,
     actions: &mut Vec<Action>,
 ) {
-    for (epoch, leader) in bounds.epochs().filter(|(epoch, _)| *epoch > process.told) {
-        if leader == node || bounds.followers_are_told {
+    for (epoch, assignment) in bounds.epochs().filter(|(epoch, _)| *epoch > process.told) {
+        let leader = NodeId(assignment.leader);
+        let is_told = leader == id || bounds.followers_are_told;
+        let is_given = |joint: Vec<Epoch>| joint.iter().any(|epoch| state.adopted.contains(epoch));
+        if is_told && bounds.adopted_before(epoch).is_none_or(is_given) {
             actions.push(Action::Assign {
-                node,
+                node: id,
                 epoch,
                 leader,
             });
         }
     }
     if process.replica.is_open() && state.left.appends > 0 {
-        actions.push(Action::Append { node });
+        actions.push(Action::Append { node: id });
     }
-    actions.extend(process.wishes.keys().map(|to| Action::Pump {
-        from: node,
-        to: *to,
-    }));
+    actions.extend(
+        process
+            .wishes
+            .keys()
+            .map(|to| Action::Pump { from: id, to: *to }),
+    );
     if !process.facts.is_empty() {
-        actions.push(Action::SyncFacts { node });
+        actions.push(Action::SyncFacts { node: id });
     }
-    if process.has_unsynced() {
-        actions.push(Action::SyncRecords { node });
+    if node.has_unsynced() {
+        actions.push(Action::SyncRecords { node: id });
     }
     if process.cut.is_some() {
-        actions.push(Action::FinishCut { node });
+        actions.push(Action::FinishCut { node: id });
+    }
+    if process.rewriting.is_some() {
+        actions.push(Action::FinishRewrite { node: id });
+    }
+    if state.left.damages > 0 {
+        let offsets = (0..node.disk.log.len() as u64).map(Offset);
+        let sound = offsets.filter(|offset| !node.disk.damaged.contains(offset));
+        actions.extend(sound.map(|offset| Action::Damage { node: id, offset }));
     }
     if state.left.timeouts > 0 {
-        let timers = process.timers.iter();
-        actions.extend(timers.map(|timer| Action::Timeout {
-            node,
-            timer: *timer,
-        }));
-    }
-}
-
-/// A crash for every way in which the disk may be left. Writes to one file keep their order.
-fn crashes(node: NodeId, process: &Process, actions: &mut Vec<Action>) {
-    for facts in 0..=process.facts.len() {
-        let synced = process.disk.log.len().min(process.log.len());
-        for records in synced..=process.log.len() {
-            for cut in [false, true] {
-                if cut && process.cut.is_none() {
-                    continue;
-                }
-                let kept = Kept {
-                    facts,
-                    records,
-                    cut,
-                };
-                actions.push(Action::Crash { node, kept });
-            }
-        }
+        let timers = process.timers.iter().copied();
+        actions.extend(timers.map(|timer| Action::Timeout { node: id, timer }));
     }
 }
 
 /// The state after an action; `None` if it changes nothing.
 pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<State> {
     let mut state = last.clone();
-    match action {
-        Action::Assign {
-            node,
-            epoch,
-            leader,
-        } => {
-            let mut process = last.node(*node).process()?.clone();
-            process.told = *epoch;
-            let voters = NODES.to_vec();
-            let event = Event::Assign {
-                epoch: *epoch,
-                leader: *leader,
-                voters,
-                previous: Vec::new(),
-                learners: Vec::new(),
-            };
-            step(&mut state, *node, process, event, &[]);
-        }
-        Action::Deliver(Delivery(envelope)) => deliver(&mut state, envelope)?,
+    let is_change = match action {
+        Action::Assign { node, epoch, .. } => assign(bounds, &mut state, *node, *epoch),
+        Action::Deliver(Delivery(envelope)) => deliver(bounds, &mut state, envelope),
         Action::Append { node } => {
-            let process = last.node(*node).process()?.clone();
             state.left.appends -= 1;
-            let record = Record {
-                epoch: process.replica.epoch(),
-                serial: state.left.appends,
-            };
-            append(&mut state, *node, process, record);
+            let serial = state.left.appends;
+            append(bounds, &mut state, *node, serial)
         }
-        Action::Pump { from, to } => pump(&mut state, *from, *to)?,
-        Action::SyncFacts { node } => sync_facts(bounds, &mut state, *node)?,
-        Action::SyncRecords { node } => sync_records(bounds, &mut state, *node)?,
-        Action::FinishCut { node } => finish_cut(bounds, &mut state, *node)?,
-        Action::Timeout { node, timer } => {
-            let mut process = last.node(*node).process()?.clone();
-            state.left.timeouts -= 1;
-            process.timers.remove(timer);
-            step(&mut state, *node, process, Event::Timeout(*timer), &[]);
-        }
-        Action::Crash { node, kept } => crash(&mut state, *node, *kept)?,
-        Action::Restart { node } => restart(&mut state, *node),
+        Action::Pump { from, to } => pump(bounds, &mut state, *from, *to),
+        Action::SyncFacts { node } => sync_facts(bounds, &mut state, *node),
+        Action::SyncRecords { node } => sync_records(bounds, &mut state, *node),
+        Action::FinishCut { node } => finish_cut(bounds, &mut state, *node),
+        Action::Timeout { node, timer } => time_out(bounds, &mut state, *node, *timer),
+        Action::Crash { node, kept } => crash(&mut state, *node, *kept),
+        Action::Lose { node, from } => lose(&mut state, *node, *from),
+        Action::FinishRewrite { node } => finish_rewrite(bounds, &mut state, *node),
+        Action::Damage { node, offset } => damage(bounds, &mut state, *node, *offset),
+        Action::Restart { node } => restart(bounds, &mut state, *node),
+    };
+    if !is_change {
+        return None;
     }
-    for id in NODES {
-        settle(bounds, &mut state, id);
+    for id in state.ids() {
+        while state.broken.is_none() && settle_one(bounds, &mut state, id) {}
     }
     forget_the_fenced(&mut state);
     forget_timers(&mut state);
@@ -233,13 +226,16 @@ fn forget_timers(state: &mut State) {
     if state.left.timeouts > 0 {
         return;
     }
-    for id in NODES {
-        if let Some(process) = state.node(id).process()
-            && !process.timers.is_empty()
-        {
-            let mut process = process.clone();
-            process.timers.clear();
-            state.put(id, Node::Up(Box::new(process)));
+    for id in state.ids() {
+        let is_armed = state
+            .process(id)
+            .is_some_and(|process| !process.timers.is_empty());
+        if is_armed {
+            let mut node = state.node(id).clone();
+            if let Some(process) = &mut node.process {
+                process.timers.clear();
+            }
+            state.put(id, node);
         }
     }
 }
@@ -247,65 +243,85 @@ fn forget_timers(state: &mut State) {
 /// Drops messages of epochs that are older than a promise on their receiver's disk. Production
 /// never listens to them again; that this is so is asked of it here, before each is dropped.
 fn forget_the_fenced(state: &mut State) {
-    let State {
-        nodes,
-        network,
-        broken,
-        ..
-    } = state;
+    let mut heard = None;
+    let mut network = state.network.clone();
     network.forget(|envelope| {
-        let node = &nodes[index(envelope.to)];
-        let is_fenced = envelope.message.epoch() < node.disk().facts.promised;
-        if is_fenced && let Some(process) = node.process() {
+        let node = state.node(envelope.to);
+        let epoch = envelope.wire.epoch();
+        let is_fenced = epoch.is_some_and(|epoch| epoch < node.disk.facts.promised);
+        if is_fenced && let Some(process) = &node.process {
             let mut probe = process.replica.clone();
             let mut effects = Vec::new();
-            probe.step(event(envelope), &mut effects);
+            probe.change(|replica| replica.step(event(envelope), &mut effects));
             if probe != process.replica || !effects.is_empty() {
-                *broken = Some(Broken::new("a fenced message was listened to"));
+                heard = Some(envelope.to);
             }
         }
         is_fenced
     });
+    state.network = network;
+    if let Some(id) = heard {
+        let what = format!("{id:?} listens to a message of an epoch before its promise");
+        state.broken.get_or_insert(Broken::new(BACKWARDS, what));
+    }
 }
 
-/// Does at once what is not to take its time.
-fn settle(bounds: &Bounds, state: &mut State, id: NodeId) {
-    while state.broken.is_none() && settle_one(bounds, state, id).is_some() {}
-}
-
-fn settle_one(bounds: &Bounds, state: &mut State, id: NodeId) -> Option<()> {
-    let process = state.node(id).process()?;
+/// Does one thing at once that is not to take its time.
+fn settle_one(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
+    let node = state.node(id);
+    let Some(process) = &node.process else {
+        return false;
+    };
     let to = process.wishes.keys().next().copied();
     if let Some(to) = to.filter(|_| !bounds.slow_links) {
-        return pump(state, id, to);
+        return pump(bounds, state, id, to);
     }
     if bounds.slow_disk {
-        return None;
-    }
-    if !process.facts.is_empty() {
+        false
+    } else if !process.facts.is_empty() {
         sync_facts(bounds, state, id)
-    } else if process.has_unsynced() {
+    } else if node.has_unsynced() {
         sync_records(bounds, state, id)
     } else if process.cut.is_some() {
         finish_cut(bounds, state, id)
     } else {
-        None
+        process.rewriting.is_some() && finish_rewrite(bounds, state, id)
     }
 }
 
-fn deliver(state: &mut State, envelope: &Envelope<Wire>) -> Option<()> {
-    let process = state.node(envelope.to).process()?.clone();
-    let offered: &[Record] = match &envelope.message {
-        Wire::Message(_) => &[],
-        Wire::Records { records, .. } => records,
+fn assign(bounds: &Bounds, state: &mut State, id: NodeId, epoch: Epoch) -> bool {
+    let Some(assignment) = bounds.assignment(epoch) else {
+        return false;
     };
-    step(state, envelope.to, process, event(envelope), offered);
-    Some(())
+    let mut node = state.node(id).clone();
+    let Some(process) = &mut node.process else {
+        return false;
+    };
+    process.told = epoch;
+    let event = Event::Assign {
+        epoch,
+        leader: NodeId(assignment.leader),
+        voters: nodes(assignment.voters),
+        previous: nodes(assignment.previous),
+        learners: nodes(assignment.learners),
+    };
+    step_changed(bounds, state, id, node, event);
+    true
 }
 
-fn event(envelope: &Envelope<Wire>) -> Event {
+fn deliver(bounds: &Bounds, state: &mut State, envelope: &Envelope) -> bool {
+    let (base, records): (_, &[_]) = match &envelope.wire {
+        Wire::Message(_) => (Offset(0), &[]),
+        Wire::Records { head, records } => (head.base_offset, records),
+        Wire::Repair { base, records } => (*base, records),
+    };
+    let offered = Offered { base, records };
+    step(bounds, state, envelope.to, event(envelope), offered)
+}
+
+fn event(envelope: &Envelope) -> Event {
     let from = envelope.from;
-    match &envelope.message {
+    match &envelope.wire {
         Wire::Message(message) => Event::Message {
             from,
             message: message.clone(),
@@ -320,94 +336,48 @@ fn event(envelope: &Envelope<Wire>) -> Event {
                 epochs,
             }
         }
+        Wire::Repair { base, records } => Event::Repair {
+            base_offset: *base,
+            next_offset: Offset(base.0 + records.len() as u64),
+            epochs: disk::headers(*base, records),
+        },
     }
 }
 
-fn pump(state: &mut State, from: NodeId, to: NodeId) -> Option<()> {
-    let mut process = state.node(from).process()?.clone();
-    let (epoch, base) = process.wishes.remove(&to)?;
-    let records = disk::from(&process.log, base).to_vec();
+fn pump(bounds: &Bounds, state: &mut State, from: NodeId, to: NodeId) -> bool {
+    let mut node = state.node(from).clone();
+    let Some(process) = &mut node.process else {
+        return false;
+    };
+    let Some((epoch, base)) = process.wishes.remove(&to) else {
+        return false;
+    };
+    let all = disk::end(&process.log);
+    let records = node.disk.readable(&process.log, base, all).to_vec();
     let head = process.replica.records_head(to, epoch, base);
     let Some(head) = head.filter(|_| !records.is_empty()) else {
-        state.put(from, Node::Up(Box::new(process)));
-        return Some(());
+        state.put(from, node);
+        return true;
     };
     let next_offset = Offset(base.0 + records.len() as u64);
-    state.network.say(from, to, Wire::Records { head, records });
+    let wire = Wire::Records { head, records };
+    state.network.say(Envelope { from, to, wire });
     let event = Event::RecordsSent {
         to,
         head,
         next_offset,
     };
-    step(state, from, process, event, &[]);
-    Some(())
+    step_changed(bounds, state, from, node, event);
+    true
 }
 
-fn sync_facts(bounds: &Bounds, state: &mut State, node: NodeId) -> Option<()> {
-    let mut process = state.node(node).process()?.clone();
-    let facts = process.facts.pop_front()?;
-    if bounds.lie != Some(Lie::Facts) {
-        let old = process.disk.facts;
-        if facts.promised < old.promised
-            || facts.log_epoch < old.log_epoch
-            || facts.high_watermark < old.high_watermark
-        {
-            state.broken = Some(Broken::new("facts go back"));
-        }
-        process.disk.facts = facts;
-    }
-    step(state, node, process, Event::FactsDurable(facts), &[]);
-    Some(())
-}
-
-fn sync_records(bounds: &Bounds, state: &mut State, node: NodeId) -> Option<()> {
-    let mut process = state.node(node).process()?.clone();
-    let next_offset = disk::end(&process.log);
-    if bounds.lie != Some(Lie::Records) {
-        process.disk.log = process.log.clone();
-    } else if process.replica.durable_offset() == next_offset {
-        return None;
-    }
-    step(state, node, process, Event::LogDurable { next_offset }, &[]);
-    Some(())
-}
-
-fn finish_cut(bounds: &Bounds, state: &mut State, node: NodeId) -> Option<()> {
-    let mut process = state.node(node).process()?.clone();
-    let next_offset = process.cut.take()?;
-    let kept = usize::try_from(next_offset.0).unwrap_or(usize::MAX);
-    process.log.truncate(kept);
-    if bounds.lie != Some(Lie::Cuts) {
-        process.disk.log.truncate(kept);
-    }
-    step(state, node, process, Event::Truncated { next_offset }, &[]);
-    Some(())
-}
-
-fn crash(state: &mut State, node: NodeId, kept: Kept) -> Option<()> {
-    let process = state.node(node).process()?.clone();
-    state.left.crashes -= 1;
-    let mut disk = process.disk;
-    if let Some(facts) = process.facts.iter().take(kept.facts).next_back() {
-        disk.facts = *facts;
-    }
-    // A cut that was confirmed and not done leaves on the disk what nobody knows of any more.
-    if process.log.starts_with(&disk.log) {
-        disk.log = process.log;
-        disk.log.truncate(kept.records);
-    }
-    if let Some(cut) = process.cut.filter(|_| kept.cut) {
-        disk.log
-            .truncate(usize::try_from(cut.0).unwrap_or(usize::MAX));
-    }
-    state.put(node, Node::Down(disk));
-    Some(())
-}
-
-fn restart(state: &mut State, node: NodeId) {
-    let disk = state.node(node).disk().clone();
-    match disk.start(node) {
-        Ok(replica) => state.put(node, Node::Up(Box::new(Process::new(replica, disk)))),
-        Err(unsound) => state.broken = Some(Broken::new(format!("after a crash: {unsound}"))),
-    }
+fn time_out(bounds: &Bounds, state: &mut State, id: NodeId, timer: Timer) -> bool {
+    let mut node = state.node(id).clone();
+    let Some(process) = &mut node.process else {
+        return false;
+    };
+    state.left.timeouts -= 1;
+    process.timers.remove(&timer);
+    step_changed(bounds, state, id, node, Event::Timeout(timer));
+    true
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use quorate_vsr::partition::{EpochHistory, Facts, Replica, Unsound};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
@@ -14,9 +16,50 @@ pub(crate) struct Record {
 pub(crate) struct Disk {
     pub(crate) facts: Facts,
     pub(crate) log: Vec<Record>,
+    /// Which records of it cannot be read.
+    pub(crate) damaged: BTreeSet<Offset>,
 }
 
 impl Disk {
+    /// Keeps the first records only.
+    pub(crate) fn truncate(&mut self, to: Offset) {
+        let kept = usize::try_from(to.0).unwrap_or(usize::MAX);
+        self.log.truncate(kept);
+        self.damaged.retain(|offset| *offset < to);
+    }
+
+    /// Readable records take the place of what may be damaged; false if they are others than those
+    /// that were there.
+    pub(crate) fn rewrite(&mut self, base: Offset, records: &[Record]) -> bool {
+        for offset in (base.0..).map(Offset).take(records.len()) {
+            self.damaged.remove(&offset);
+        }
+        from(&self.log, base).starts_with(records)
+    }
+
+    /// How many of these records the disk holds, and can read, from the first one on.
+    pub(crate) fn held(&self, records: &[Record]) -> usize {
+        let common = self.log.iter().zip(records).take_while(|(a, b)| a == b);
+        let damage = self.damaged.first().map_or(u64::MAX, |offset| offset.0);
+        common
+            .count()
+            .min(usize::try_from(damage).unwrap_or(usize::MAX))
+    }
+
+    /// The readable records from `base` on, up to `until` or where damage begins.
+    pub(crate) fn readable<'a>(
+        &self,
+        log: &'a [Record],
+        base: Offset,
+        until: Offset,
+    ) -> &'a [Record] {
+        let damage = self.damaged.range(base..).next();
+        let until = damage.map_or(until, |damage| until.min(*damage));
+        let count = usize::try_from(until.0.saturating_sub(base.0)).unwrap_or(usize::MAX);
+        let records = from(log, base);
+        &records[..count.min(records.len())]
+    }
+
     /// Starts a replica from what is there.
     pub(crate) fn start(&self, me: NodeId) -> Result<Replica, Unsound> {
         Replica::new(me, self.facts, end(&self.log), history(&self.log))

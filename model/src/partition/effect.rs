@@ -1,70 +1,146 @@
 //! The driver: carries out what a replica asks for, in the order in which it asks.
 
-use quorate_vsr::partition::{Effect, Event, Replica};
+use quorate_vsr::partition::{ChangeProgress, Effect, Event, Message, Replica};
+use quorate_vsr::quorum::Electorate;
 use quorate_vsr::{Epoch, NodeId, Offset};
 
-use super::disk::{self, Record};
+use super::bounds::{Bounds, nodes};
+use super::disk::{self, Disk, Record};
 use super::node::{Node, Process, Wire};
-use super::state::State;
+use super::rule::{AGREEMENT, BACKWARDS, COMPLETENESS, DRIVER, DURABLE, ONE_LEADER, TRUST};
+use super::state::{Envelope, State};
 use crate::broken::{Broken, caught};
+use crate::interned::Interned;
 
-/// Lets a process take an event. `offered` are the records that came with it.
+/// The records that came with an event.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Offered<'a> {
+    pub(super) base: Offset,
+    pub(super) records: &'a [Record],
+}
+
+/// Lets a running node take an event; false if nothing comes of it, as of most of what arrives.
 pub(super) fn step(
+    bounds: &Bounds,
     state: &mut State,
     id: NodeId,
-    mut process: Process,
     event: Event,
-    offered: &[Record],
-) {
-    let before = process.replica.high_watermark();
+    offered: Offered<'_>,
+) -> bool {
+    let Some(process) = state.process(id) else {
+        return false;
+    };
+    let mut replica = Replica::clone(&process.replica);
     let mut effects = Vec::new();
-    match caught(|| process.replica.step(event, &mut effects)) {
-        // Most of what arrives is an echo.
-        Ok(()) if effects.is_empty() && state.node(id).process() == Some(&process) => {}
-        Ok(()) => carry_out(state, id, process, before, effects, offered),
-        Err(broken) => state.broken = Some(broken),
+    let stepped = caught(|| replica.step(event, &mut effects));
+    if stepped.is_ok() && effects.is_empty() && replica == *process.replica {
+        return false;
+    }
+    if state.note(stepped).is_some() {
+        let node = state.node(id).clone();
+        carry_out(bounds, state, id, node, replica, effects, offered);
+    }
+    true
+}
+
+/// As [`step`], for a node that the driver has changed already.
+pub(super) fn step_changed(
+    bounds: &Bounds,
+    state: &mut State,
+    id: NodeId,
+    node: Node,
+    event: Event,
+) {
+    let Some(process) = &node.process else {
+        return;
+    };
+    let mut replica = Replica::clone(&process.replica);
+    let mut effects = Vec::new();
+    let stepped = caught(|| replica.step(event, &mut effects));
+    if state.note(stepped).is_some() {
+        carry_out(
+            bounds,
+            state,
+            id,
+            node,
+            replica,
+            effects,
+            Offered::default(),
+        );
     }
 }
 
 /// Lets an open leader take one record.
-pub(super) fn append(state: &mut State, id: NodeId, mut process: Process, record: Record) {
-    let before = process.replica.high_watermark();
+pub(super) fn append(bounds: &Bounds, state: &mut State, id: NodeId, serial: u8) -> bool {
+    let mut node = state.node(id).clone();
+    let Some(process) = &mut node.process else {
+        return false;
+    };
+    let mut replica = Replica::clone(&process.replica);
     let mut effects = Vec::new();
-    match caught(|| process.replica.append(1, &mut effects)) {
-        Ok(Ok(base)) => {
-            if base != disk::end(&process.log) {
-                state.broken = Some(Broken::new(
-                    "an append was given another offset than the end",
-                ));
-            }
-            process.log.push(record);
-            carry_out(state, id, process, before, effects, &[]);
-        }
-        Ok(Err(_)) => state.broken = Some(Broken::new("an open leader took no record")),
-        Err(broken) => state.broken = Some(broken),
+    let epoch = replica.epoch();
+    let appended = caught(|| replica.append(1, &mut effects));
+    let Some(appended) = state.note(appended) else {
+        return true;
+    };
+    if appended != Ok(disk::end(&process.log)) {
+        let what = "an open leader did not take a record, or not at the end of its log";
+        state.broken.get_or_insert(Broken::new(DRIVER, what));
     }
+    process.log.push(Record { epoch, serial });
+    carry_out(
+        bounds,
+        state,
+        id,
+        node,
+        replica,
+        effects,
+        Offered::default(),
+    );
+    true
 }
 
+/// Does what the replica of a node asks for, now that the replica has become `replica`.
 fn carry_out(
+    bounds: &Bounds,
     state: &mut State,
     id: NodeId,
-    mut process: Process,
-    before: Offset,
+    mut node: Node,
+    replica: Replica,
     effects: Vec<Effect>,
-    offered: &[Record],
+    offered: Offered<'_>,
 ) {
+    let Some(process) = &mut node.process else {
+        return;
+    };
+    if replica.high_watermark() < process.replica.high_watermark() {
+        let what = "a high watermark goes back";
+        state.broken.get_or_insert(Broken::new(BACKWARDS, what));
+    }
+    process.replica = Interned::new(replica);
     for effect in effects {
         match effect {
-            Effect::Send { to, message } => state.network.say(id, to, Wire::Message(message)),
+            Effect::Send { to, message } => {
+                node.vowed = node.vowed.max(vow(&message));
+                let (from, wire) = (id, Wire::Message(message));
+                state.network.say(Envelope { from, to, wire });
+            }
             Effect::PersistFacts(facts) => process.facts.push_back(facts),
-            Effect::SendRepair { .. } | Effect::Rewrite | Effect::Resigned { .. } => {
-                unreachable!("no disk of this model is damaged")
+            Effect::SendRepair { to, from, until } => {
+                let records = node.disk.readable(&process.log, from, until).to_vec();
+                if !records.is_empty() {
+                    let wire = Wire::Repair {
+                        base: from,
+                        records,
+                    };
+                    let from = id;
+                    state.network.say(Envelope { from, to, wire });
+                }
             }
-            Effect::Distrust { from, why } => {
-                let what = format!("{id:?} distrusts {from:?}: {why}");
-                state.broken = Some(Broken::new(what));
+            Effect::Rewrite => {
+                process.rewriting = Some((offered.base, offered.records.to_vec()));
             }
-            Effect::Accept => process.log.extend_from_slice(offered),
+            Effect::Accept => process.log.extend_from_slice(offered.records),
             Effect::Truncate { to } => {
                 state.seen.cut = true;
                 process.cut = Some(to);
@@ -74,65 +150,111 @@ fn carry_out(
                 process.wishes.insert(to, (epoch, from));
             }
             Effect::Opened { epoch } => {
-                open(state, id, epoch, &process);
+                let opened = open(state, id, epoch, process);
+                state.note(opened);
             }
-            Effect::Committed { high_watermark } => commit(state, &process, high_watermark),
+            Effect::Committed { high_watermark } => {
+                let committed = commit(bounds, state, id, &node.disk, process, high_watermark);
+                state.note(committed);
+            }
             Effect::Arm(timer) => {
                 process.timers.insert(timer);
             }
             Effect::Disarm(timer) => {
                 process.timers.remove(&timer);
             }
-            Effect::SteppedDown => {}
+            Effect::Distrust { from, why } => {
+                let what = format!("{id:?} takes what {from:?} rightly says for unsound: {why}");
+                state.broken.get_or_insert(Broken::new(TRUST, what));
+            }
+            Effect::SteppedDown | Effect::Resigned { .. } => {}
         }
     }
-    check_step(state, &process.replica, before, &process);
-    state.put(id, Node::Up(Box::new(process)));
+    let replica = &process.replica;
+    if process.cut.is_none() && replica.next_offset() != disk::end(&process.log) {
+        let what = "a replica and its driver disagree about the log's end";
+        state.broken.get_or_insert(Broken::new(DRIVER, what));
+    }
+    if replica.change_progress() == Some(ChangeProgress::Adopted) {
+        // The report arrives; when the control plane makes use of it is another step.
+        state.adopted.insert(replica.epoch());
+    }
+    state.put(id, node);
+}
+
+/// The epoch that a message promises to obey none before.
+fn vow(message: &Message) -> Epoch {
+    match message {
+        Message::Promise(promise) => promise.epoch,
+        Message::Ack(ack) => ack.epoch,
+        Message::Lost { epoch, .. } => *epoch,
+        Message::RequestPromise { .. }
+        | Message::RequestRepair { .. }
+        | Message::Pull { .. }
+        | Message::Adopt(_)
+        | Message::Commit { .. } => Epoch(0),
+    }
 }
 
 /// Somebody says that everything below `high_watermark` is committed: a producer may have been
 /// told, so it must be true for ever.
-fn commit(state: &mut State, process: &Process, high_watermark: Offset) {
+fn commit(
+    bounds: &Bounds,
+    state: &mut State,
+    id: NodeId,
+    own_disk: &Disk,
+    process: &Process,
+    high_watermark: Offset,
+) -> Result<(), Broken> {
     let count = usize::try_from(high_watermark.0).unwrap_or(usize::MAX);
     let Some(said) = process.log.get(..count) else {
-        state.broken = Some(Broken::new("records are committed that are not there"));
-        return;
+        let what = "records are committed that are not there";
+        return Err(Broken::new(DRIVER, what));
     };
     let both = state.committed.len().min(said.len());
     if state.committed[..both] != said[..both] {
-        state.broken = Some(Broken::new("two different logs are committed"));
-    } else if state.committed.len() < said.len() {
-        state.committed = said.to_vec();
-        let epoch = process.replica.epoch();
-        state.committed_in.resize(said.len(), epoch);
+        let what = "two different logs are committed";
+        return Err(Broken::new(AGREEMENT, what));
     }
+    if said.len() <= both {
+        return Ok(());
+    }
+    state.committed = said.to_vec();
+    let epoch = process.replica.epoch();
+    state.committed_in.resize(said.len(), epoch);
+    let Some(assignment) = bounds.assignment(epoch) else {
+        return Ok(());
+    };
+    let electorate = Electorate::new(nodes(assignment.voters), nodes(assignment.previous));
+    let has_all = |node: NodeId| {
+        let disk = if node == id {
+            own_disk
+        } else {
+            &state.node(node).disk
+        };
+        disk.held(said) == said.len()
+    };
+    let has_lost = state.left.losses < bounds.losses || state.left.damages < bounds.damages;
+    if has_lost || electorate.has_majority(has_all) {
+        return Ok(());
+    }
+    let what = format!("{id:?} commits what is not on a majority of the disks of the voters");
+    Err(Broken::new(DURABLE, what))
 }
 
 /// A leader opens. It must hold what was committed before its epoch. (A leader that was fenced off
 /// on the way may open late and lack what a newer one has committed; it commits nothing any more.)
-fn open(state: &mut State, id: NodeId, epoch: Epoch, process: &Process) {
+fn open(state: &mut State, id: NodeId, epoch: Epoch, process: &Process) -> Result<(), Broken> {
     if *state.opened.entry(epoch).or_insert(id) != id {
-        state.broken = Some(Broken::new(format!("two leaders opened {epoch:?}")));
+        let what = format!("a second leader opens {epoch:?}");
+        return Err(Broken::new(ONE_LEADER, what));
     }
-    let older = state
-        .committed_in
-        .iter()
-        .filter(|committed_in| **committed_in < epoch)
-        .count();
-    if !process.log.starts_with(&state.committed[..older]) {
-        let what = "a leader opened without what was committed before";
-        state.broken = Some(Broken::new(what));
+    let mut older = state.committed_in.iter();
+    let older = older.position(|committed_in| *committed_in >= epoch);
+    let older = older.unwrap_or(state.committed.len());
+    if process.log.starts_with(&state.committed[..older]) {
+        return Ok(());
     }
-}
-
-fn check_step(state: &mut State, replica: &Replica, before: Offset, process: &Process) {
-    if replica.high_watermark() < before {
-        state.broken = Some(Broken::new("a high watermark went back"));
-    }
-    let known = process.cut.is_some() || replica.next_offset() == disk::end(&process.log);
-    if !known {
-        state.broken = Some(Broken::new(
-            "a replica and its driver disagree about the log's end",
-        ));
-    }
+    let what = format!("{id:?} opens {epoch:?} without what was committed before");
+    Err(Broken::new(COMPLETENESS, what))
 }

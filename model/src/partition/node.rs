@@ -4,6 +4,7 @@ use quorate_vsr::partition::{Facts, Message, RecordsHead, Replica, Timer};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
 use super::disk::{Disk, Record};
+use crate::interned::Interned;
 
 /// What goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,33 +14,44 @@ pub(crate) enum Wire {
         head: RecordsHead,
         records: Vec<Record>,
     },
+    /// Records that take the place of damaged ones.
+    Repair {
+        base: Offset,
+        records: Vec<Record>,
+    },
 }
 
 impl Wire {
-    pub(crate) fn epoch(&self) -> Epoch {
+    /// The epoch before whose end this has to arrive, or it is not listened to.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
         match self {
-            Self::Message(message) => message.epoch(),
-            Self::Records { head, .. } => head.epoch,
+            Self::Message(Message::RequestRepair { .. }) | Self::Repair { .. } => None,
+            Self::Message(message) => Some(message.epoch()),
+            Self::Records { head, .. } => Some(head.epoch),
         }
     }
 }
 
 /// A node, running or not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Node {
-    Down(Disk),
-    Up(Box<Process>),
+pub(crate) struct Node {
+    pub(crate) disk: Interned<Disk>,
+    pub(crate) process: Option<Process>,
+    /// The latest epoch that others may take it to have promised to. Nothing of the node itself
+    /// knows.
+    pub(crate) vowed: Epoch,
 }
 
 /// A running node: the replica and the duties that its driver has not yet done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Process {
-    pub(crate) replica: Replica,
-    pub(crate) disk: Disk,
+    pub(crate) replica: Interned<Replica>,
     /// The log as it is read, with what is not on the disk yet.
     pub(crate) log: Vec<Record>,
     /// Facts on their way to the disk, oldest first.
     pub(crate) facts: VecDeque<Facts>,
+    /// What is being written in the place of damaged records.
+    pub(crate) rewriting: Option<(Offset, Vec<Record>)>,
     /// The cut that is under way.
     pub(crate) cut: Option<Offset>,
     /// What is to be sent to whom as soon as there is room.
@@ -50,37 +62,24 @@ pub(crate) struct Process {
 }
 
 impl Node {
-    pub(crate) fn disk(&self) -> &Disk {
-        match self {
-            Self::Down(disk) => disk,
-            Self::Up(process) => &process.disk,
-        }
-    }
-
-    pub(crate) fn process(&self) -> Option<&Process> {
-        match self {
-            Self::Down(_) => None,
-            Self::Up(process) => Some(process),
-        }
+    /// Whether records wait for the disk.
+    pub(crate) fn has_unsynced(&self) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| self.disk.log.len() < process.log.len())
     }
 }
 
 impl Process {
-    pub(crate) fn new(replica: Replica, disk: Disk) -> Self {
+    pub(crate) fn new(replica: Replica, disk: &Disk) -> Self {
         Self {
-            replica,
+            replica: Interned::new(replica),
             log: disk.log.clone(),
-            disk,
             facts: VecDeque::new(),
+            rewriting: None,
             cut: None,
             wishes: BTreeMap::new(),
             timers: BTreeSet::new(),
             told: Epoch(0),
         }
-    }
-
-    /// Whether records wait for the disk.
-    pub(crate) fn has_unsynced(&self) -> bool {
-        self.disk.log.len() < self.log.len()
     }
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::sometimes::Table;
 use super::timeline::Telling;
 use super::{Outcome, Protocol};
-use crate::Finding;
 use crate::broken::{Broken, caught};
 
 /// So many seeds are taken at once.
@@ -17,6 +16,15 @@ const CHUNK: u64 = 32;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// From so many seeds on, what never happened is missed.
 const SEEDS_THAT_SEE_ALL: u64 = 100_000;
+
+/// What runs have come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// No run has violated anything.
+    Holds,
+    /// One has, or something never happened that must.
+    Violated,
+}
 
 /// Which runs.
 #[derive(Clone, Debug)]
@@ -49,7 +57,7 @@ impl Campaign {
             println!("{protocol}, seed {}", self.first);
             match caught(|| protocol.tell(self.first, Telling::Aloud)) {
                 Ok(outcome) => println!("  {} steps, trace {:016x}", outcome.steps, outcome.trace),
-                Err(Broken(words)) => {
+                Err(Broken { what: words, .. }) => {
                     println!("VIOLATED: {words}");
                     finding = Finding::Violated;
                 }
@@ -120,7 +128,7 @@ fn note_failure(
     seed: u64,
     broken: Broken,
 ) {
-    println!("{protocol}, seed {seed}: {}", broken.0);
+    println!("{protocol}, seed {seed}: {}", broken.what);
     let mut failures = progress.failures.lock().expect("nobody panics with it");
     failures.push((protocol, seed, broken));
     if failures.len() >= campaign.failures_max {
@@ -180,7 +188,7 @@ fn report(
          {steps_each:.0} steps/s"
     );
     let failures = progress.failures.lock().expect("nobody panics with it");
-    if let Some((protocol, seed, Broken(words))) = failures.first() {
+    if let Some((protocol, seed, Broken { what: words, .. })) = failures.first() {
         println!("how it came to it, {protocol}, seed {seed}:");
         let again = caught(|| protocol.tell(*seed, Telling::Kept));
         assert!(again.is_err(), "the same seed does the same again");

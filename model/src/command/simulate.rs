@@ -1,10 +1,9 @@
-//! The command that simulates.
-
 use clap::{Args, ValueEnum};
 use quorate_model::{Campaign, Finding, Protocol, simulate};
 
+/// Thousands of short random runs in bad worlds.
 #[derive(Args)]
-pub(crate) struct Arguments {
+pub(super) struct Simulate {
     /// How many runs of each protocol; without it one run, all of which is told.
     #[arg(long)]
     seeds: Option<u64>,
@@ -29,8 +28,9 @@ enum Choice {
     Both,
 }
 
-impl Arguments {
-    pub(crate) fn run(self) -> Finding {
+impl Simulate {
+    /// Whether no run has violated anything.
+    pub(super) fn run(self) -> bool {
         let protocols = match self.protocol {
             Choice::Group => vec![Protocol::Group],
             Choice::Partition => vec![Protocol::Partition],
@@ -42,9 +42,10 @@ impl Arguments {
             seeds: self.seeds.unwrap_or(1),
             failures_max: self.failures,
         };
-        match self.seeds {
+        let finding = match self.seeds {
             Some(_) => simulate(&campaign),
             None => campaign.replay(),
-        }
+        };
+        finding == Finding::Holds
     }
 }

@@ -1,0 +1,207 @@
+//! The disks: what reaches them, when, and what a crash leaves.
+
+use std::fmt;
+
+use quorate_vsr::partition::Event;
+use quorate_vsr::{NodeId, Offset};
+
+use super::bounds::Bounds;
+use super::disk;
+use super::effect::{Offered, step, step_changed};
+use super::node::{Node, Process};
+use super::rule::{AGREEMENT, BACKWARDS};
+use super::state::State;
+use crate::broken::Broken;
+
+/// What a crash keeps of the writes that were not confirmed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    facts: usize,
+    records: usize,
+    cut: bool,
+    rewrite: bool,
+}
+
+/// A way to crash for every way in which the disk may be left. Writes to one file keep their order.
+pub(super) fn ways_to_crash(node: &Node, process: &Process) -> Vec<Kept> {
+    let mut ways = Vec::new();
+    let synced = node.disk.log.len().min(process.log.len());
+    for facts in 0..=process.facts.len() {
+        for records in synced..=process.log.len() {
+            for (cut, rewrite) in [(false, false), (true, false), (false, true)] {
+                let is_possible =
+                    (!cut || process.cut.is_some()) && (!rewrite || process.rewriting.is_some());
+                if is_possible {
+                    ways.push(Kept {
+                        facts,
+                        records,
+                        cut,
+                        rewrite,
+                    });
+                }
+            }
+        }
+    }
+    ways
+}
+
+pub(super) fn sync_facts(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
+    let mut node = state.node(id).clone();
+    let process = node.process.as_mut();
+    let Some(facts) = process.and_then(|process| process.facts.pop_front()) else {
+        return false;
+    };
+    let old = node.disk.facts;
+    if facts.promised < old.promised
+        || facts.log_epoch < old.log_epoch
+        || facts.high_watermark < old.high_watermark
+    {
+        let what = format!("the facts of {id:?} go back");
+        state.broken.get_or_insert(Broken::new(BACKWARDS, what));
+    }
+    node.disk.change(|disk| disk.facts = facts);
+    step_changed(bounds, state, id, node, Event::FactsDurable(facts));
+    true
+}
+
+pub(super) fn sync_records(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
+    let mut node = state.node(id).clone();
+    let Some(process) = &node.process else {
+        return false;
+    };
+    let log = process.log.clone();
+    let next_offset = disk::end(&log);
+    node.disk.change(|disk| disk.log = log);
+    step_changed(bounds, state, id, node, Event::LogDurable { next_offset });
+    true
+}
+
+pub(super) fn finish_cut(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
+    let mut node = state.node(id).clone();
+    let Some(process) = &mut node.process else {
+        return false;
+    };
+    let Some(next_offset) = process.cut.take() else {
+        return false;
+    };
+    let kept = usize::try_from(next_offset.0).unwrap_or(usize::MAX);
+    process.log.truncate(kept);
+    if !bounds.lies {
+        node.disk.change(|disk| disk.truncate(next_offset));
+    }
+    step_changed(bounds, state, id, node, Event::Truncated { next_offset });
+    true
+}
+
+pub(super) fn crash(state: &mut State, id: NodeId, kept: Kept) -> bool {
+    let mut node = state.node(id).clone();
+    let Some(process) = node.process.take() else {
+        return false;
+    };
+    state.left.crashes -= 1;
+    let mut is_same = true;
+    node.disk.change(|disk| {
+        if let Some(facts) = process.facts.iter().take(kept.facts).next_back() {
+            disk.facts = *facts;
+        }
+        // A cut that was confirmed and not done leaves on the disk what nobody knows of any more.
+        if process.log.starts_with(&disk.log) {
+            disk.log = process.log;
+            disk.log.truncate(kept.records);
+        }
+        if let Some(cut) = process.cut.filter(|_| kept.cut) {
+            disk.truncate(cut);
+        }
+        if let Some((base, records)) = process.rewriting.filter(|_| kept.rewrite) {
+            is_same = disk.rewrite(base, &records);
+        }
+    });
+    state.put(id, node);
+    note_rewrite(state, id, is_same);
+    true
+}
+
+/// The driver finds it when the node starts, and makes it a fact before it does anything else.
+pub(super) fn lose(state: &mut State, id: NodeId, from: Offset) -> bool {
+    let mut node = state.node(id).clone();
+    state.left.losses -= 1;
+    node.disk.change(|disk| {
+        disk.truncate(from);
+        disk.facts = disk.facts.with_loss();
+    });
+    state.put(id, node);
+    true
+}
+
+pub(super) fn restart(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
+    let mut node = state.node(id).clone();
+    let damaged = node.disk.damaged.clone();
+    match node.disk.start(id) {
+        Ok(replica) => {
+            node.process = Some(Process::new(replica, &node.disk));
+            state.put(id, node);
+            for offset in damaged {
+                step(bounds, state, id, damaged_at(offset), Offered::default());
+            }
+        }
+        Err(unsound) => {
+            let what = format!("{id:?} cannot start any more: {unsound}");
+            state.broken.get_or_insert(Broken::new(BACKWARDS, what));
+        }
+    }
+    true
+}
+
+/// A record on the disk of a running node becomes unreadable, and a scrubber finds it.
+pub(super) fn damage(bounds: &Bounds, state: &mut State, id: NodeId, offset: Offset) -> bool {
+    let mut node = state.node(id).clone();
+    state.left.damages -= 1;
+    node.disk.change(|disk| disk.damaged.insert(offset));
+    step_changed(bounds, state, id, node, damaged_at(offset));
+    true
+}
+
+fn damaged_at(offset: Offset) -> Event {
+    Event::Damaged {
+        from: offset,
+        to: Offset(offset.0 + 1),
+    }
+}
+
+pub(super) fn finish_rewrite(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
+    let mut node = state.node(id).clone();
+    let process = node.process.as_mut();
+    let Some((from, records)) = process.and_then(|process| process.rewriting.take()) else {
+        return false;
+    };
+    let to = Offset(from.0 + records.len() as u64);
+    let is_same = node.disk.change(|disk| disk.rewrite(from, &records));
+    step_changed(bounds, state, id, node, Event::Repaired { from, to });
+    note_rewrite(state, id, is_same);
+    true
+}
+
+fn note_rewrite(state: &mut State, id: NodeId, is_same: bool) {
+    if !is_same {
+        let what = format!("{id:?} puts other records in the place of damaged ones");
+        state.broken.get_or_insert(Broken::new(AGREEMENT, what));
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            facts,
+            records,
+            cut,
+            rewrite,
+        } = self;
+        let cut = if *cut { ", and done the cut" } else { "" };
+        let rewrite = if *rewrite { ", and repaired" } else { "" };
+        write!(
+            f,
+            "having written {facts} of the facts under way and the records below \
+             {records}{cut}{rewrite}"
+        )
+    }
+}
