@@ -29,7 +29,8 @@
 //!
 //! Suppose that an operation was committed in some view. A majority has acknowledged it there, so
 //! holds it and has a `log_view` of at least that view (2). The next view takes the log of the
-//! greatest (`log_view`, op number) from a majority (1), and two majorities share a member. If the
+//! greatest (`log_view`, op number) from a majority (1), and two majorities share a member (also
+//! when the members have changed in between: see `reconfiguration`). If the
 //! winner has the very `log_view` of the commit, its log is the longer one and so includes the
 //! operation; if it has a later one, its log started with the operation by the same argument, one
 //! view earlier (3). Replacing part of a journal on the way does not hurt: it becomes the beginning
@@ -40,9 +41,11 @@
 //!
 //! A view names its primary, where the paper computes it from the number of the view and the list
 //! of the members. So who is primary of a view needs no knowledge but the view: members that know
-//! different lists of voters still never take two nodes for the primary of one view. A primary that was restarted does not resume its view: it
-//! may have sent prepares that its own journal has lost, and would give their numbers out again. It
-//! asks for the next view. A deposed primary that has not noticed cannot commit, since a majority
+//! different lists of voters still never take two nodes for the primary of one view. Nor do two
+//! disks of one node both serve it: a primary has to be a voter, with its disk, by the very log with
+//! which its view begins. A primary that was restarted does not resume its view: it may have sent
+//! prepares that its own journal has lost, and would give their numbers out again. It asks for the
+//! next view. A deposed primary that has not noticed cannot commit, since a majority
 //! acknowledges nothing in its view any more; and it does not answer requests from its own memory
 //! alone, because a reply leaves only when its operation is committed. Reads do without an operation,
 //! and take other care (`read`, `lease`).
@@ -55,6 +58,12 @@
 //! lost is sent again by a timer, or is contained in the primary's regular `Commit`. A primary that
 //! hears no majority stops sending that, and the others replace it.
 //!
+//! # Who belongs to it
+//!
+//! The members are a part of the log (`membership`, `reconfiguration`). A member is a node with its
+//! disk: what a node has promised and acknowledged is on its disk, so with another disk it is
+//! another member, and none at all until the group makes it one.
+//!
 //! # What damage does
 //!
 //! A journal that lost prepares which it may have acknowledged is marked in the superblock before
@@ -66,10 +75,11 @@
 //!
 //! `normal` is the paper's section 4.1, `view_change` 4.2, `recovery` 4.3 (from disk), `execution`
 //! and `client_table` the up-calls and at-most-once, `state_transfer` 5.1 and 5.2 with
-//! `checkpoint_transfer`. `invariants` is
-//! checked after every step of a debug build. Handlers record what they learned; the `advance`
-//! functions look at what is known and take every step that has become possible. That way it does
-//! not matter in which order completions and messages arrive.
+//! `checkpoint_transfer`, `reconfiguration` takes the place of 7. `choice`, `repair`, `handover`,
+//! `lease` and `read` are not in the paper. `invariants` is checked after every step of a debug
+//! build. Handlers record what they learned; the `advance` functions look at what is known and take
+//! every step that has become possible. That way it does not matter in which order completions and
+//! messages arrive.
 
 mod checkpoint;
 mod checkpoint_transfer;
@@ -80,6 +90,7 @@ mod display;
 mod effect;
 mod event;
 mod execution;
+mod handover;
 mod invariants;
 mod journal;
 mod lease;
@@ -89,6 +100,7 @@ mod normal;
 mod prepare;
 mod promise;
 mod read;
+mod reconfiguration;
 mod recovery;
 mod repair;
 mod request;
@@ -109,6 +121,7 @@ pub use membership::{DiskId, Member, Membership};
 pub use message::Message;
 pub use prepare::{Checksum, Content, Head, Prepare};
 pub use promise::Promise;
+pub use reconfiguration::NotNow;
 pub use recovery::Recovered;
 pub use superblock::Superblock;
 pub use timer::Timer;
@@ -116,6 +129,7 @@ pub use timer::Timer;
 use crate::{NodeId, OpNumber, ViewNumber, quorum};
 use checkpoint_transfer::Transfer;
 use execution::Executing;
+use handover::Handover;
 use journal::Journal;
 use lease::Lease;
 use read::Reads;
@@ -140,8 +154,6 @@ pub enum Status {
 pub struct Replica {
     config: Config,
     disk: DiskId,
-    /// The members with which the group began; empty if this replica was not there.
-    genesis: Membership,
     status: Status,
     /// Never goes back, and neither does anything else up to `executed`.
     view: ViewNumber,
@@ -164,7 +176,7 @@ pub struct Replica {
     /// The checkpoint that is on its way there.
     writing: Option<Writing>,
 
-    /// As primary: how far each other voter has acknowledged in this view.
+    /// As primary: how far each other member has acknowledged in this view.
     acknowledged: BTreeMap<Member, OpNumber>,
     /// As primary: the other voters heard from since [`Timer::QuorumSilent`] was armed.
     heard: BTreeSet<Member>,
@@ -183,6 +195,10 @@ pub struct Replica {
     fetch: Option<Fetch>,
     /// The checkpoint of which only a part has come; it outlives what it was asked for.
     transfer: Option<Transfer>,
+    /// As primary: set while it gives up its place.
+    handover: Option<Handover>,
+    /// Whether [`Timer::DiskSilent`] is armed.
+    is_disk_watched: bool,
 }
 
 impl Replica {
@@ -196,6 +212,7 @@ impl Replica {
     /// If members have come to disagree about a committed operation, which the protocol excludes;
     /// going on would only spread it.
     pub fn step(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        let has_disk_moved = event.is_of_disk();
         match event {
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Timeout(timer) => self.on_timeout(timer, effects),
@@ -210,6 +227,8 @@ impl Replica {
             }
             Event::Propose { operation } => self.on_propose(operation, effects),
             Event::Read { read } => self.on_read(read, effects),
+            Event::Reconfigure { membership } => self.on_reconfigure(membership, effects),
+            Event::Transfer { to } => self.on_transfer(to, effects),
             Event::PrepareDurable { op, checksum } => {
                 self.on_prepare_durable(op, checksum, effects);
             }
@@ -219,10 +238,11 @@ impl Replica {
             Event::Snapshot { op, state } => self.on_snapshot(op, state, effects),
         }
         self.advance(effects);
+        self.watch_disk(has_disk_moved, effects);
     }
 
     fn on_message(&mut self, from: Member, message: Message, effects: &mut Vec<Effect>) {
-        if !self.is_heard(from) {
+        if !self.is_heard(from, &message) {
             return;
         }
         match message {
@@ -292,14 +312,31 @@ impl Replica {
         }
     }
 
-    /// Whether what a member says is listened to.
+    /// Whether a message is listened to, considering who sent it.
     ///
-    /// Who has lost its disk, or was replaced, is a stranger. A replica that does not know yet who
-    /// belongs to the group hears everybody.
-    fn is_heard(&self, from: Member) -> bool {
-        let members = self.membership();
-        let knows_nobody = members.members().next().is_none();
-        from.node != self.config.me && (knows_nobody || members.contains(from))
+    /// What somebody asks for himself, or says of himself, counts if he is a member with this very
+    /// disk: who has lost his disk, or was dropped, is a stranger. What is said of a log is true
+    /// whoever says it, and a replica that is behind may not know yet who belongs to the group.
+    fn is_heard(&self, from: Member, message: &Message) -> bool {
+        let is_from_another = from.node != self.config.me;
+        let is_from_primary = from.node == message.view().primary();
+        is_from_another
+            && match message {
+                Message::Prepare { .. }
+                | Message::Commit { .. }
+                | Message::StartView { .. }
+                | Message::RecoveryResponse { .. } => is_from_primary,
+                Message::NewState { .. }
+                | Message::NewPrepares { .. }
+                | Message::CheckpointPiece { .. } => true,
+                // These two have rules of their own, in `view_change`.
+                Message::StartViewChange { .. } | Message::DoViewChange { .. } => true,
+                Message::PrepareOk { .. }
+                | Message::Recovery { .. }
+                | Message::GetPrepares { .. }
+                | Message::GetState { .. }
+                | Message::GetCheckpoint { .. } => self.membership().contains(from),
+            }
     }
 
     fn on_timeout(&mut self, timer: Timer, effects: &mut Vec<Effect>) {
@@ -311,6 +348,8 @@ impl Replica {
             Timer::ViewChangeStalled => self.on_view_change_stalled(effects),
             Timer::ViewChangeResend => self.on_view_change_resend(effects),
             Timer::GetState => self.on_get_state_timeout(effects),
+            Timer::Transfer => self.on_transfer_timeout(effects),
+            Timer::DiskSilent => self.on_disk_silent(effects),
             Timer::Repair => self.ask_for_repair(effects),
             Timer::LeaseEven => self.on_lease_even(),
             Timer::LeaseOdd => self.on_lease_odd(),
@@ -324,6 +363,7 @@ impl Replica {
         self.advance_votes(effects);
         self.advance_view_change(effects);
         self.advance_commit(effects);
+        self.advance_handover(effects);
         self.advance_execution(effects);
         self.advance_transfer(effects);
         self.advance_reads(effects);
@@ -337,7 +377,7 @@ impl Replica {
         self.superblocks.sequence += 1;
         let sequence = self.superblocks.sequence;
         self.superblocks.view_sequence.get_or_insert(sequence);
-        let checkpoint = self.named_checkpoint();
+        let (checkpoint, membership) = self.named_checkpoint();
         // A commit number beyond the durable journal would declare committed, after a crash, what a
         // later prepare was to replace.
         let commit_number = self
@@ -347,12 +387,12 @@ impl Replica {
         effects.push(Effect::Persist(Superblock {
             sequence,
             disk: self.disk,
-            genesis: self.genesis.clone(),
             view: self.view,
             log_view: self.log_view,
             log_view_op: self.log_view_op,
             commit_number,
             checkpoint,
+            membership,
             is_tail_uncertain: self.damage.is_some(),
         }));
         sequence
@@ -412,7 +452,8 @@ impl Replica {
     fn sources(&self) -> Vec<NodeId> {
         let members = self.membership().members().map(|member| member.node);
         let mut sources: Vec<_> = members.chain([self.primary()]).collect();
-        sources.retain(|source| *source != self.config.me);
+        let nobody = ViewNumber::default().primary();
+        sources.retain(|source| *source != self.config.me && *source != nobody);
         sources.sort_unstable();
         sources.dedup();
         sources
@@ -443,7 +484,16 @@ impl Replica {
     /// Who belongs to the group, as far as this replica knows; nobody if it knows of no group.
     #[must_use]
     pub fn membership(&self) -> &Membership {
-        &self.genesis
+        self.journal.memberships().in_force()
+    }
+
+    fn membership_at(&self, op: OpNumber) -> &Membership {
+        self.journal.memberships().at(op)
+    }
+
+    /// Whether this replica knows who belongs to the group. Until then it only follows.
+    fn knows_group(&self) -> bool {
+        !self.membership().is_empty()
     }
 
     /// The view in which the replica is.

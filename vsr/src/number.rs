@@ -94,22 +94,22 @@ impl ViewNumber {
         NodeId(u16::from_be_bytes([high, low]))
     }
 
-    /// The first view after this one whose primary is one of `voters`, which are in the order of
-    /// their numbers.
+    /// The first view after this one whose primary is one of `voters`.
     ///
     /// # Panics
     ///
     /// If there are no voters.
     #[must_use]
     pub fn next_among(self, voters: &[NodeId]) -> Self {
-        let later = voters.iter().find(|voter| **voter > self.primary());
-        match later {
-            Some(voter) => Self::of(self.round(), *voter),
-            None => Self::of(
-                self.round() + 1,
-                *voters.first().expect("a group has voters"),
-            ),
-        }
+        let turns = voters.iter().map(|voter| self.next_of(*voter));
+        turns.min().expect("a group has voters")
+    }
+
+    /// The first view after this one whose primary is `node`.
+    #[must_use]
+    pub fn next_of(self, node: NodeId) -> Self {
+        let is_later = node > self.primary();
+        Self::of(self.round() + u64::from(!is_later), node)
     }
 }
 

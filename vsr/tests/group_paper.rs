@@ -10,10 +10,14 @@ mod client_table;
 mod damage;
 #[path = "group_paper/group.rs"]
 mod group;
+#[path = "group_paper/lost_disk.rs"]
+mod lost_disk;
 #[path = "group_paper/normal.rs"]
 mod normal;
 #[path = "group_paper/read.rs"]
 mod read;
+#[path = "group_paper/reconfiguration.rs"]
+mod reconfiguration;
 #[path = "group_paper/recovery.rs"]
 mod recovery;
 #[path = "group_paper/replies.rs"]
@@ -22,6 +26,8 @@ mod replies;
 mod start_view;
 #[path = "group_paper/state_transfer.rs"]
 mod state_transfer;
+#[path = "group_paper/transfer.rs"]
+mod transfer;
 #[path = "group_paper/view_change.rs"]
 mod view_change;
 #[path = "group_paper/wire.rs"]

@@ -40,7 +40,9 @@ fn part(timer: Timer) -> Part {
         | Timer::ViewChangeStalled
         | Timer::ViewChangeResend
         | Timer::GetState
-        | Timer::Repair => Part::None,
+        | Timer::Repair
+        | Timer::Transfer
+        | Timer::DiskSilent => Part::None,
     }
 }
 

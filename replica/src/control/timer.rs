@@ -39,6 +39,10 @@ const fn length_of(timer: Timer) -> (Duration, Duration) {
         Timer::Commit | Timer::Prepare | Timer::ViewChangeResend => (100, 0),
         Timer::GetState | Timer::Repair => (300, 100),
         Timer::QuorumSilent => (500, 0),
+        // Catching up, and a view change.
+        Timer::Transfer => (2000, 0),
+        // Not even a checkpoint on a slow disk takes so long.
+        Timer::DiskSilent => (3000, 0),
         Timer::PrimarySilent | Timer::ViewChangeStalled => (500, 250),
         Timer::LeaseEven | Timer::LeaseOdd => (LEASE_MS, 0),
         Timer::LeaseOver | Timer::LeaseWait => (LEASE_WAIT_MS, 0),

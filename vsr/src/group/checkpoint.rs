@@ -2,15 +2,15 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::Head;
 use super::client_table::ClientTable;
+use super::{Head, Membership};
 use crate::OpNumber;
 use crate::format::{Damaged, Seal};
 use crate::shared_bytes::SharedBytes;
 
 const SEAL: Seal = Seal {
     magic: *b"QGCP",
-    version: 1,
+    version: 2,
 };
 
 /// A checkpoint as it stands on the disk and goes over the wire: the bytes, sealed once.
@@ -28,6 +28,8 @@ pub struct Checkpoint {
 pub struct Contents {
     /// The last operation that it covers.
     pub head: Head,
+    /// Who belongs to the group as of it.
+    pub membership: Membership,
     /// The sessions of the clients, with their latest replies.
     pub client_table: ClientTable,
     /// The state machine's state, opaque to the group.
@@ -76,6 +78,9 @@ impl Checkpoint {
     /// Says in which way the bytes are not a checkpoint.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let contents: Contents = SEAL.decode(bytes)?;
+        if !contents.membership.is_sound() {
+            return Err(Damaged::Body);
+        }
         Ok(Self {
             head: contents.head,
             bytes: SharedBytes::new(bytes),

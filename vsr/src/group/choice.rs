@@ -81,12 +81,9 @@ pub(super) struct Choice {
 /// The best log of which the promises show that it contains all that is committed; `None` as long
 /// as there is none.
 ///
-/// `voters_of` gives the voters of the membership that is in force in the log that a promise offers:
-/// only the log itself can tell.
-pub(super) fn choose(
-    promises: &BTreeMap<Member, Promise>,
-    voters_of: impl Fn(&Promise) -> Vec<Member>,
-) -> Option<Choice> {
+/// The voters are those of the membership that is in force in the log itself. `primary`, who
+/// chooses, has to be one of them: so two disks of one node never both serve a view that names it.
+pub(super) fn choose(promises: &BTreeMap<Member, Promise>, primary: Member) -> Option<Choice> {
     let commit_number = promises
         .values()
         .map(|promise| promise.commit_number)
@@ -95,14 +92,15 @@ pub(super) fn choose(
     // The checksum only makes the choice unambiguous.
     offers.sort_by_key(|offer| (offer.view_of_log(), offer.sound.op, offer.sound.checksum));
     let is_safe = |offer: &&&Promise| {
-        let voters = voters_of(offer);
+        let voters = offer.membership.voters();
         let promised = voters.iter().filter_map(|voter| promises.get(voter));
         let witnesses = promised
             .filter(|promise| promise.witnesses_for(offer))
             .count();
         // Known commits veto: if a disk did not keep what it was told to keep, waiting for another
         // promise is better than dropping them.
-        witnesses >= quorum::majority(voters.len()) && commit_number <= offer.sound.op
+        let is_safe = witnesses >= quorum::majority(voters.len());
+        is_safe && commit_number <= offer.sound.op && voters.contains(&primary)
     };
     let best = offers.iter().rev().find(is_safe)?;
     let is_owner = |(_, it): &(&Member, &Promise)| {

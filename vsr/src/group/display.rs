@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Content, Event, Head, Message, Prepare, Promise};
+use super::{Content, Event, Head, Member, Membership, Message, Prepare, Promise};
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,8 +26,25 @@ impl fmt::Display for Content {
                 operation.escape_ascii()
             ),
             Self::Proposal { operation } => write!(f, "proposal {}", operation.escape_ascii()),
+            Self::Reconfigure { membership } => write!(f, "{membership}"),
         }
     }
+}
+
+impl fmt::Display for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("voters")?;
+        tell_members(f, self.voters())?;
+        if !self.standbys().is_empty() {
+            f.write_str(", standbys")?;
+            tell_members(f, self.standbys())?;
+        }
+        Ok(())
+    }
+}
+
+fn tell_members(f: &mut fmt::Formatter<'_>, members: &[Member]) -> fmt::Result {
+    members.iter().try_for_each(|member| write!(f, " {member}"))
 }
 
 impl fmt::Display for Prepare {
@@ -205,6 +222,8 @@ impl fmt::Display for Event {
                 write!(f, "is to propose {}", operation.escape_ascii())
             }
             Self::Read { read } => write!(f, "is asked for the state by read {read}"),
+            Self::Reconfigure { membership } => write!(f, "is to reconfigure to {membership}"),
+            Self::Transfer { to } => write!(f, "is to hand over to node {to}"),
             Self::PrepareDurable { op, .. } => write!(f, "has op {op} on stable storage"),
             Self::SuperblockDurable { sequence } => {
                 write!(f, "has superblock {sequence} on stable storage")

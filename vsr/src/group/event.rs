@@ -1,7 +1,7 @@
 //! What can happen to a replica.
 
-use super::{Checksum, Member, Message, Timer};
-use crate::OpNumber;
+use super::{Checksum, Member, Membership, Message, Timer};
+use crate::{NodeId, OpNumber};
 
 /// Something that happened, for [`Replica::step`](super::Replica::step).
 ///
@@ -55,6 +55,21 @@ pub enum Event {
         /// Tells this read from the others of the driver.
         read: u64,
     },
+    /// Other members are to belong to the group.
+    ///
+    /// Dropped when [`Replica::may_reconfigure`](super::Replica::may_reconfigure) has something
+    /// against it, and lost if the view ends before it is committed: the driver looks at
+    /// [`Replica::membership`](super::Replica::membership) and tries again.
+    Reconfigure {
+        /// All that are to belong to it.
+        membership: Membership,
+    },
+    /// Another voter is to be the primary. Ignored if this replica is not the primary, or `to` no
+    /// other voter; given up if `to` does not keep up.
+    Transfer {
+        /// The node.
+        to: NodeId,
+    },
     /// What [`Effect::Append`](super::Effect::Append) or [`Effect::Mend`](super::Effect::Mend) asked
     /// for is on stable storage. One for each, in the same order.
     PrepareDurable {
@@ -88,4 +103,25 @@ pub enum Event {
         /// The state machine's state, the same on every member.
         state: Vec<u8>,
     },
+}
+
+impl Event {
+    /// Whether it tells that the disk has done something.
+    pub(crate) fn is_of_disk(&self) -> bool {
+        match self {
+            Self::PrepareDurable { .. }
+            | Self::SuperblockDurable { .. }
+            | Self::CheckpointDurable { .. } => true,
+            Self::Message { .. }
+            | Self::Timeout(_)
+            | Self::Register { .. }
+            | Self::Request { .. }
+            | Self::Propose { .. }
+            | Self::Read { .. }
+            | Self::Reconfigure { .. }
+            | Self::Transfer { .. }
+            | Self::Executed { .. }
+            | Self::Snapshot { .. } => false,
+        }
+    }
 }

@@ -42,6 +42,8 @@ impl Replica {
                     }
                 }
                 Content::Proposal { operation } => self.execute(op, operation, effects),
+                // It has been in force since it was put into the journal.
+                Content::Reconfigure { .. } => self.finish(op, effects),
             }
         }
     }
@@ -149,7 +151,9 @@ impl Replica {
             .head_at(op)
             .expect("the journal holds what was just executed");
         let client_table = self.client_table.clone();
+        let membership = self.membership_at(op).clone();
         let checkpoint = Checkpoint::new(&Contents {
+            membership,
             head,
             client_table,
             state,

@@ -68,7 +68,6 @@ impl Replica {
                 self.journal.is_whole(),
                 "a primary has all of its view's log"
             );
-            assert!(self.has_vote(), "a standby is never primary");
             assert!(
                 self.fetch.is_none(),
                 "nobody has more of a view's log than its primary"
@@ -78,8 +77,9 @@ impl Replica {
             self.is_primary() || (self.reads.is_empty() && self.lease.is_idle()),
             "only a primary answers reads and measures leases"
         );
-        if self.vote.is_some() {
-            assert!(self.has_vote(), "a standby does not vote");
-        }
+        assert!(
+            self.handover.is_none() || self.is_primary(),
+            "only a primary hands over"
+        );
     }
 }

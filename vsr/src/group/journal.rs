@@ -10,9 +10,13 @@
 //! ever takes its place but the log of a later view (see `repair` and `choice`). Only a restart can
 //! find faulty slots.
 
+mod memberships;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Checksum, Effect, Head, Prepare};
+pub(crate) use memberships::Memberships;
+
+use super::{Checksum, Effect, Head, Membership, Prepare};
 use crate::OpNumber;
 
 /// A chain of prepares that begins after `base`.
@@ -25,6 +29,8 @@ pub(crate) struct Journal {
     slots: VecDeque<Option<Prepare>>,
     /// The faulty slots, with the checksums of what stood there, where their successors name them.
     faulty: BTreeMap<OpNumber, Option<Checksum>>,
+    /// What the sound slots say of who belongs to the group.
+    memberships: Memberships,
     /// What the driver was asked to write and has not reported yet, in the order of asking.
     ///
     /// A number may occur twice, when a prepare was replaced before it was written. That is
@@ -57,15 +63,20 @@ pub(crate) struct Gap {
 }
 
 impl Journal {
-    /// A journal as it was found on the disk; the slots follow each other and `base`.
-    pub(crate) fn recovered(base: Head, found: Vec<Slot>) -> Self {
+    /// A journal as it was found on the disk; the slots follow each other and `base`, where
+    /// `membership` is in force.
+    pub(crate) fn recovered(base: Head, membership: Membership, found: Vec<Slot>) -> Self {
         let mut journal = Self {
             base,
+            memberships: Memberships::new(membership),
             ..Self::default()
         };
         for slot in found {
             match slot {
-                Slot::Sound(prepare) => journal.slots.push_back(Some(prepare)),
+                Slot::Sound(prepare) => {
+                    journal.memberships.note(&prepare);
+                    journal.slots.push_back(Some(prepare));
+                }
                 Slot::Faulty(checksum) => {
                     journal.slots.push_back(None);
                     journal.faulty.insert(journal.last_op(), checksum);
@@ -73,6 +84,11 @@ impl Journal {
             }
         }
         journal
+    }
+
+    /// Who belongs to the group. A faulty slot may hide that it is not so.
+    pub(crate) fn memberships(&self) -> &Memberships {
+        &self.memberships
     }
 
     pub(crate) fn base(&self) -> Head {
@@ -196,6 +212,7 @@ impl Journal {
             prepare.follows(self.head()),
             "only what continues the chain is appended"
         );
+        self.memberships.note(&prepare);
         self.writing.push_back(prepare.head());
         self.slots.push_back(Some(prepare.clone()));
         effects.push(Effect::Append(prepare));
@@ -226,8 +243,10 @@ impl Journal {
         if self.checksum_at(before) != Some(prepare.parent) {
             let place = self.place(before).expect("it comes after the base");
             self.slots[place] = None;
+            self.memberships.forget(before);
             self.faulty.insert(before, Some(prepare.parent));
         }
+        self.memberships.note(&prepare);
         self.writing.push_back(prepare.head());
         self.faulty.remove(&op);
         let place = self.place(op).expect("it has a slot");
@@ -241,12 +260,16 @@ impl Journal {
         let kept = usize::try_from(op.0 - self.base.op.0).expect("a journal fits into memory");
         self.slots.truncate(kept);
         self.faulty.retain(|faulty, _| *faulty <= op);
+        self.memberships.cut(op);
     }
 
-    /// Forgets everything up to `base`, and everything else as well if it does not continue it.
-    pub(crate) fn rebase(&mut self, base: Head) {
+    /// Forgets everything up to `base`, where `membership` is in force, and everything else as well
+    /// if it does not continue it.
+    pub(crate) fn rebase(&mut self, base: Head, membership: Membership) {
         assert!(base.op >= self.base.op, "a journal never grows backwards");
-        if self.may_continue(base) {
+        let may_continue = self.may_continue(base);
+        self.memberships.rebase(base.op, membership, may_continue);
+        if may_continue {
             let covered = usize::try_from(base.op.0 - self.base.op.0).expect("it fits into memory");
             self.slots.drain(..covered);
             self.faulty.retain(|faulty, _| *faulty > base.op);
@@ -358,7 +381,7 @@ mod tests {
     fn rebasing_keeps_what_continues_the_checkpoint_and_drops_a_fork() {
         let mut journal = filled(5);
         let middle = journal.head_at(OpNumber(3)).expect("appended");
-        journal.rebase(middle);
+        journal.rebase(middle, Membership::default());
         assert_eq!(journal.head().op, OpNumber(5));
         assert_eq!(journal.base(), middle);
 
@@ -366,7 +389,7 @@ mod tests {
             op: OpNumber(4),
             checksum: Checksum(1),
         };
-        journal.rebase(foreign);
+        journal.rebase(foreign, Membership::default());
         assert_eq!(journal.head(), foreign);
     }
 
@@ -384,7 +407,8 @@ mod tests {
                 checksum = Some(prepare.parent);
             }
         }
-        (Journal::recovered(Head::default(), slots), prepares)
+        let nobody = Membership::default();
+        (Journal::recovered(Head::default(), nobody, slots), prepares)
     }
 
     #[test]
@@ -455,7 +479,7 @@ mod tests {
     fn a_checkpoint_covers_faulty_slots_and_shows_a_fork() {
         let (mut journal, prepares) = damaged(&[3, 4, 8]);
         // What stood at 3 is not known, so nothing speaks against it.
-        journal.rebase(prepares[2].head());
+        journal.rebase(prepares[2].head(), Membership::default());
         assert_eq!(
             journal.faulty().collect::<Vec<_>>(),
             [OpNumber(4), OpNumber(8)]
@@ -465,7 +489,7 @@ mod tests {
             checksum: Checksum(1),
         };
         let mut fork = journal.clone();
-        fork.rebase(foreign);
+        fork.rebase(foreign, Membership::default());
         assert_eq!((fork.head(), fork.is_whole()), (foreign, true));
 
         let fork = Head {
@@ -473,7 +497,7 @@ mod tests {
             checksum: Checksum(1),
         };
         let (mut journal, _) = damaged(&[3, 4]);
-        journal.rebase(fork);
+        journal.rebase(fork, Membership::default());
         journal.mend(prepares[3].clone(), &mut Vec::new());
         assert_eq!((journal.head(), journal.is_whole()), (fork, true));
     }

@@ -191,10 +191,10 @@ impl Message {
             Self::NewState { prepares, .. } | Self::NewPrepares { prepares, .. } => {
                 prepares.iter().all(Prepare::is_sound)
             }
+            Self::DoViewChange { promise, .. } => promise.membership.is_sound(),
             Self::PrepareOk { .. }
             | Self::Commit { .. }
             | Self::StartViewChange { .. }
-            | Self::DoViewChange { .. }
             | Self::StartView { .. }
             | Self::Recovery { .. }
             | Self::RecoveryResponse { .. }

@@ -72,10 +72,11 @@ impl Replica {
 
     /// As backup: tells the primary how far the journal of this view is durable.
     ///
-    /// In status `Normal`, `log_view` is this view and on stable storage: see
-    /// [`enter_normal`](Self::enter_normal).
+    /// A standby does so too. It does not count towards a commit, but before it is made a voter the
+    /// primary has to know how far it is. In status `Normal`, `log_view` is this view and on stable
+    /// storage: see [`enter_normal`](Self::enter_normal).
     pub(super) fn acknowledge(&mut self, effects: &mut Vec<Effect>) {
-        if self.status == Status::Normal && !self.is_primary() && self.has_vote() {
+        if self.status == Status::Normal && !self.is_primary() {
             let op = if sabotage::is(Sabotage::PrepareOkBeforeDurable) {
                 self.op_number()
             } else {
@@ -99,7 +100,7 @@ impl Replica {
         round: u64,
         effects: &mut Vec<Effect>,
     ) {
-        if view != self.view || !self.is_primary() || !self.membership().is_voter(from) {
+        if view != self.view || !self.is_primary() {
             return;
         }
         if op > self.op_number() {
@@ -112,15 +113,28 @@ impl Replica {
         self.reads.echo(from, round);
         self.votes.remove(&from);
         self.heard.insert(from);
-        if self.heard.len() + 1 >= self.majority() {
+        if self.hears_majority() {
             self.heard.clear();
             effects.push(Effect::Arm(Timer::QuorumSilent));
-            if self.vote.take().is_some() {
-                effects.push(Effect::Disarm(Timer::ViewChangeResend));
-                self.send_commit(effects);
-                if self.commit_number < self.op_number() {
-                    effects.push(Effect::Arm(Timer::Prepare));
-                }
+            if self.handover.is_none() {
+                self.be_content(effects);
+            }
+        }
+    }
+
+    fn hears_majority(&self) -> bool {
+        let is_heard = |voter: &&Member| **voter == self.member() || self.heard.contains(*voter);
+        let voters = self.membership().voters().iter();
+        voters.filter(is_heard).count() >= self.majority()
+    }
+
+    /// As primary: if it asks for a later view, asks no longer and goes on.
+    pub(super) fn be_content(&mut self, effects: &mut Vec<Effect>) {
+        if self.vote.take().is_some() {
+            effects.push(Effect::Disarm(Timer::ViewChangeResend));
+            self.send_commit(effects);
+            if self.commit_number < self.op_number() {
+                effects.push(Effect::Arm(Timer::Prepare));
             }
         }
     }
@@ -153,15 +167,20 @@ impl Replica {
         }
     }
 
+    /// How far each voter has acknowledged. The membership is the one in force in the journal of the
+    /// primary as it is now; so a primary that is no voter does not count itself.
     fn durable_everywhere(&self) -> Vec<OpNumber> {
-        let durable = |voter: &Member| {
-            if *voter == self.member() {
-                self.journal.durable()
-            } else {
-                self.acknowledged.get(voter).copied().unwrap_or_default()
-            }
-        };
+        let durable = |voter: &Member| self.acknowledged_by(*voter).unwrap_or_default();
         self.membership().voters().iter().map(durable).collect()
+    }
+
+    /// As primary: how far a member has acknowledged in this view; `None` if it has not done so.
+    pub(super) fn acknowledged_by(&self, member: Member) -> Option<OpNumber> {
+        if member == self.member() {
+            Some(self.journal.durable())
+        } else {
+            self.acknowledged.get(&member).copied()
+        }
     }
 
     /// The primary says where it is, as `Commit` or as `StartView`.
@@ -210,9 +229,6 @@ impl Replica {
 
     /// As backup: is content with the primary, and waits for it to fall silent.
     pub(super) fn enter_following(&mut self, effects: &mut Vec<Effect>) {
-        if !self.has_vote() {
-            return;
-        }
         if self.vote.take().is_some() {
             effects.push(Effect::Disarm(Timer::ViewChangeResend));
         }
@@ -227,7 +243,7 @@ impl Replica {
             return;
         }
         for voter in self.other_voters() {
-            let acknowledged = self.acknowledged.get(&voter).copied().unwrap_or_default();
+            let acknowledged = self.acknowledged_by(voter).unwrap_or_default();
             // Who lacks committed prepares as well finds the gap and asks for state.
             for prepare in self.journal.after(self.commit_number.max(acknowledged)) {
                 self.send(voter.node, self.prepare_message(prepare), effects);
@@ -269,7 +285,8 @@ impl Replica {
     /// It stays primary, so that what is under way can still be committed if the majority comes
     /// back.
     pub(super) fn on_quorum_silent(&mut self, effects: &mut Vec<Effect>) {
-        if self.is_primary() {
+        // Without another voter there is nobody who could be silent.
+        if self.is_primary() && self.other_voters().next().is_some() {
             effects.push(Effect::Disarm(Timer::Commit));
             self.reject_reads(effects);
             self.cast_vote(self.next_view(), effects);
@@ -277,7 +294,7 @@ impl Replica {
     }
 
     pub(super) fn on_primary_silent(&mut self, effects: &mut Vec<Effect>) {
-        if self.status == Status::Normal && !self.is_primary() && self.has_vote() {
+        if self.status == Status::Normal && !self.is_primary() && self.knows_group() {
             self.cast_vote(self.next_view(), effects);
         }
     }

@@ -8,12 +8,13 @@ use std::fmt;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::{Member, Membership};
 use crate::format::{Damaged, Seal};
 use crate::{OpNumber, ViewNumber};
 
 const SEAL: Seal = Seal {
     magic: *b"QGPR",
-    version: 2,
+    version: 3,
 };
 
 /// A fingerprint of a prepare and of all before it.
@@ -78,6 +79,11 @@ pub enum Content {
         /// What to do.
         operation: Vec<u8>,
     },
+    /// From here on other members belong to the group.
+    Reconfigure {
+        /// All of them.
+        membership: Membership,
+    },
 }
 
 impl Prepare {
@@ -110,10 +116,10 @@ impl Prepare {
         self.op.0 == parent.op.0 + 1 && self.parent == parent.checksum
     }
 
-    /// Whether its checksum is the right one.
+    /// Whether its checksum is the right one, and its content makes sense.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.checksum == self.sum()
+        self.checksum == self.sum() && self.content.is_sound()
     }
 
     /// About how many bytes it takes on the wire.
@@ -122,6 +128,9 @@ impl Prepare {
         FIXED
             + match &self.content {
                 Content::Register { .. } => 0,
+                Content::Reconfigure { membership } => {
+                    size_of::<Member>() * membership.members().count()
+                }
                 Content::Request { operation, .. } | Content::Proposal { operation } => {
                     operation.len()
                 }
@@ -174,8 +183,27 @@ impl Prepare {
                 sum.add(&[3]);
                 sum.add(operation);
             }
+            Content::Reconfigure { membership } => {
+                sum.add(&[4]);
+                for members in [membership.voters(), membership.standbys()] {
+                    sum.add(&(members.len() as u64).to_le_bytes());
+                    for Member { node, disk } in members {
+                        sum.add(&node.0.to_le_bytes());
+                        sum.add(&disk.0.to_le_bytes());
+                    }
+                }
+            }
         }
         Checksum(sum.0)
+    }
+}
+
+impl Content {
+    fn is_sound(&self) -> bool {
+        match self {
+            Self::Register { .. } | Self::Request { .. } | Self::Proposal { .. } => true,
+            Self::Reconfigure { membership } => membership.is_sound() && !membership.is_empty(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::Head;
+use super::{Head, Membership};
 use crate::{OpNumber, ViewNumber};
 
 /// What a `DoViewChange` says of its sender's journal, all of it on stable storage.
@@ -19,6 +19,8 @@ pub struct Promise {
     pub sound: Head,
     /// Whether prepares that were acknowledged may be missing after `head`.
     pub is_tail_uncertain: bool,
+    /// Who belongs to the group as of `sound`.
+    pub membership: Membership,
     /// How far the sender knows the log to be committed, perhaps beyond its own journal.
     pub commit_number: OpNumber,
     /// Whether a primary of an earlier view may hold a lease that rests on what the sender

@@ -20,6 +20,7 @@ use super::{
     Checkpoint, ClientTable, Config, DiskId, Effect, Head, Member, Membership, Message, Phase,
     Prepare, Replica, Status, Superblock, Superblocks, Timer,
 };
+use crate::sabotage::{self, Sabotage};
 use crate::{OpNumber, ViewNumber};
 
 /// What the driver found on its disk.
@@ -81,11 +82,15 @@ impl Replica {
         let base = found.as_ref().map_or_else(Head::default, Checkpoint::head);
         // Without the state there is nothing on which the journal could be executed.
         let journal = if lost_checkpoint { Vec::new() } else { journal };
-        let (journal, is_connected) = recover_journal(base, journal, &superblock);
+        let contents = found.as_ref().map(Checkpoint::contents);
+        let membership = contents
+            .as_ref()
+            .map_or(&superblock.membership, |it| &it.membership);
+        let (journal, is_connected) =
+            recover_journal(base, membership.clone(), journal, &superblock);
         let is_tail_uncertain =
             is_tail_uncertain || superblock.is_tail_uncertain || lost_checkpoint || !is_connected;
 
-        let contents = found.as_ref().map(Checkpoint::contents);
         let (client_table, state) = contents
             .map(|contents| (contents.client_table, contents.state))
             .unzip();
@@ -134,7 +139,6 @@ impl Replica {
         Self {
             config,
             disk: superblock.disk,
-            genesis: superblock.genesis.clone(),
             status: Status::Recovering,
             view: superblock.view,
             log_view: superblock.log_view,
@@ -159,13 +163,15 @@ impl Replica {
             promises: BTreeMap::new(),
             fetch: None,
             transfer: None,
+            handover: None,
+            is_disk_watched: false,
         }
     }
 
     fn start(&mut self, effects: &mut Vec<Effect>) {
         self.send_recovery(effects);
         self.ask_for_repair(effects);
-        if !self.has_vote() {
+        if !self.knows_group() {
             return;
         }
         if self.view > self.log_view {
@@ -188,7 +194,9 @@ impl Replica {
                 view: self.view,
                 nonce: damage.nonce,
             };
-            self.broadcast_to_voters(&message, effects);
+            for source in self.sources() {
+                self.send(source, message.clone(), effects);
+            }
         }
     }
 
@@ -244,8 +252,10 @@ impl Replica {
 
 /// What a blank disk is taken to say: that its replica founds a group, or belongs to none yet.
 fn first_superblock(config: &Config) -> Superblock {
-    let (disk, genesis) = if config.founders.contains(&config.me) {
+    let (disk, membership) = if config.founders.contains(&config.me) {
         (DiskId(0), Membership::founded_by(&config.founders))
+    } else if sabotage::is(Sabotage::LostDiskVotes) {
+        (DiskId(0), Membership::default())
     } else {
         assert!(
             config.disk != DiskId(0),
@@ -255,7 +265,7 @@ fn first_superblock(config: &Config) -> Superblock {
     };
     Superblock {
         disk,
-        genesis,
+        membership,
         ..Superblock::default()
     }
 }
@@ -265,7 +275,12 @@ fn first_superblock(config: &Config) -> Superblock {
 ///
 /// It begins before the checkpoint at `base` as far as what is there is sound, for the sake of
 /// members that are a little behind. What is damaged there harms nobody.
-fn recover_journal(base: Head, found: Vec<Prepare>, superblock: &Superblock) -> (Journal, bool) {
+fn recover_journal(
+    base: Head,
+    membership: Membership,
+    found: Vec<Prepare>,
+    superblock: &Superblock,
+) -> (Journal, bool) {
     let first = found.first().map_or(base.op, |first| first.op.min(base.op));
     let mut last = found.last().map_or(base.op, |last| last.op);
     let mut slots = find_slots(first, found);
@@ -288,13 +303,19 @@ fn recover_journal(base: Head, found: Vec<Prepare>, superblock: &Superblock) -> 
     }
     let covered = usize::try_from(base.op.0 - first.0).expect("a journal fits into memory");
     if slots.len() <= covered {
-        return (Journal::recovered(base, Vec::new()), is_end_known);
+        return (
+            Journal::recovered(base, membership, Vec::new()),
+            is_end_known,
+        );
     }
     let rest = slots.split_off(covered + 1);
     let is_connected = match slots[covered].checksum() {
         Some(checksum) if checksum != base.checksum => {
             // A checkpoint that came from another member has no place in what was found here.
-            return (Journal::recovered(base, Vec::new()), is_end_known);
+            return (
+                Journal::recovered(base, membership, Vec::new()),
+                is_end_known,
+            );
         }
         Some(_) => true,
         // Such a checkpoint comes into force only on the way into a view, and the journal follows
@@ -313,7 +334,7 @@ fn recover_journal(base: Head, found: Vec<Prepare>, superblock: &Superblock) -> 
     journal.reverse();
     journal.extend(rest);
     (
-        Journal::recovered(base, journal),
+        Journal::recovered(base, membership, journal),
         is_connected && is_end_known,
     )
 }
@@ -367,6 +388,11 @@ mod tests {
         views.iter().map(next).collect()
     }
 
+    fn recovered(found: Vec<Prepare>) -> (Journal, bool) {
+        let nobody = Membership::default();
+        recover_journal(Head::default(), nobody, found, &superblock())
+    }
+
     fn superblock() -> Superblock {
         Superblock {
             view: ViewNumber(2),
@@ -382,7 +408,7 @@ mod tests {
     fn end_that_nobody_names_is_uncertain() {
         let found = prepares(&[1, 1, 1, 1]);
         let found = vec![found[0].clone(), found[3].clone()];
-        let (journal, is_certain) = recover_journal(Head::default(), found.clone(), &superblock());
+        let (journal, is_certain) = recovered(found.clone());
         assert_eq!(journal.head(), found[0].head());
         assert!(!is_certain);
     }
@@ -392,7 +418,7 @@ mod tests {
         let found = prepares(&[1, 1, 1]);
         let end = found[1].head();
         let found = vec![found[0].clone(), found[2].clone()];
-        let (journal, is_certain) = recover_journal(Head::default(), found, &superblock());
+        let (journal, is_certain) = recovered(found);
         assert_eq!(journal.head(), end);
         assert!(is_certain && !journal.is_whole());
     }

@@ -97,7 +97,9 @@ impl Replica {
                 request_number,
                 ..
             } => (*other == client && *theirs == session).then_some(*request_number),
-            Content::Register { .. } | Content::Proposal { .. } => None,
+            Content::Register { .. } | Content::Proposal { .. } | Content::Reconfigure { .. } => {
+                None
+            }
         });
         match under_way.max() {
             Some(latest) if request_number < latest => Judgement::Reject(Rejection::Stale),
@@ -129,6 +131,9 @@ impl Replica {
     fn may_take_request(&self) -> Result<(), Rejection> {
         if !self.is_confident_primary() {
             return Err(Rejection::NotPrimary);
+        }
+        if self.handover.is_some() {
+            return Err(Rejection::Busy);
         }
         let under_way = self.op_number().0 - self.executed.0;
         if under_way < self.pipeline_max() && !self.is_journal_full() {

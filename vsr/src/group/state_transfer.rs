@@ -9,7 +9,9 @@
 //! Only members in the same view answer, and only with a log that cannot change under the asker's
 //! hands: the settled log of the view, or the log that was promised to the view's new primary.
 
-use super::{Checkpoint, Effect, Head, Member, Message, Phase, Prepare, Replica, Status, Timer};
+use super::{
+    Checkpoint, Effect, Head, Member, Membership, Message, Phase, Prepare, Replica, Status, Timer,
+};
 use crate::{NodeId, OpNumber, ViewNumber};
 
 /// How often everybody who has the chosen log is asked in vain before the choice is made anew.
@@ -33,6 +35,7 @@ pub(crate) struct Fetch {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Writing {
     checkpoint: Checkpoint,
+    membership: Membership,
     /// Whether it came from another member, and is ahead of this one's state.
     is_foreign: bool,
     /// The superblock that first names it; `None` while it is being written itself.
@@ -280,6 +283,11 @@ impl Replica {
         is_foreign: bool,
         effects: &mut Vec<Effect>,
     ) {
+        let membership = if is_foreign {
+            checkpoint.contents().membership
+        } else {
+            self.membership_at(checkpoint.op()).clone()
+        };
         assert!(
             self.writing.is_none(),
             "one checkpoint is written at a time"
@@ -287,9 +295,16 @@ impl Replica {
         effects.push(Effect::PersistCheckpoint(checkpoint.clone()));
         self.writing = Some(Writing {
             checkpoint,
+            membership,
             is_foreign,
             named_by: None,
         });
+    }
+
+    /// Whether the disk is busy with a checkpoint.
+    pub(super) fn is_writing_checkpoint(&self) -> bool {
+        let writing = self.writing.as_ref();
+        writing.is_some_and(|writing| writing.named_by.is_none())
     }
 
     /// Whether a foreign checkpoint is about to take the place of part of the journal, which must
@@ -300,16 +315,18 @@ impl Replica {
             .is_some_and(|writing| writing.is_foreign)
     }
 
-    /// The checkpoint that the next superblock names.
-    pub(super) fn named_checkpoint(&self) -> Head {
+    /// The checkpoint that the next superblock names, and who belongs to the group as of it.
+    pub(super) fn named_checkpoint(&self) -> (Head, Membership) {
         let named = self
             .writing
             .as_ref()
             .filter(|writing| writing.named_by.is_some());
-        let checkpoint = named
-            .map(|writing| &writing.checkpoint)
-            .or(self.checkpoint.as_ref());
-        checkpoint.map_or_else(Head::default, Checkpoint::head)
+        if let Some(writing) = named {
+            return (writing.checkpoint.head(), writing.membership.clone());
+        }
+        let checkpoint = self.checkpoint.as_ref();
+        let checkpoint = checkpoint.map_or_else(Head::default, Checkpoint::head);
+        (checkpoint, self.membership_at(checkpoint.op).clone())
     }
 
     pub(super) fn on_checkpoint_durable(&mut self, op: OpNumber, effects: &mut Vec<Effect>) {
@@ -336,7 +353,7 @@ impl Replica {
         let head = writing.checkpoint.head();
         let previous = self.checkpoint.replace(writing.checkpoint);
         if writing.is_foreign {
-            self.install(head, effects);
+            self.install(head, writing.membership, effects);
             return;
         }
         // Journal since the previous checkpoint is kept, so that who is only a little behind
@@ -344,18 +361,16 @@ impl Replica {
         if let Some(previous) = previous
             && previous.op() > self.journal.base().op
         {
-            self.trim_journal(previous.head(), effects);
+            let membership = self.membership_at(previous.op()).clone();
+            self.trim_journal(previous.head(), membership, effects);
         }
     }
 
     /// Goes over to the state of the checkpoint that has just come into force.
-    fn install(&mut self, head: Head, effects: &mut Vec<Effect>) {
+    fn install(&mut self, head: Head, membership: Membership, effects: &mut Vec<Effect>) {
+        let checkpoint = self.checkpoint.as_ref();
+        let contents = checkpoint.expect("it has just come into force").contents();
         if head.op > self.executed {
-            let checkpoint = self
-                .checkpoint
-                .as_ref()
-                .expect("it has just come into force");
-            let contents = checkpoint.contents();
             self.client_table = contents.client_table;
             self.executed = head.op;
             self.executing = None;
@@ -368,7 +383,7 @@ impl Replica {
         }
         // What this replica has beyond the checkpoint stays if it continues it: it may have been
         // acknowledged. If it does not, it is a fork, and was not part of any log that counts.
-        self.trim_journal(head, effects);
+        self.trim_journal(head, membership, effects);
         if self.is_fetched() {
             self.fetch = None;
             effects.push(Effect::Disarm(Timer::GetState));
@@ -377,8 +392,8 @@ impl Replica {
         }
     }
 
-    fn trim_journal(&mut self, base: Head, effects: &mut Vec<Effect>) {
-        self.journal.rebase(base);
+    fn trim_journal(&mut self, base: Head, membership: Membership, effects: &mut Vec<Effect>) {
+        self.journal.rebase(base, membership);
         effects.push(Effect::TrimJournal {
             below: base.op.next(),
         });

@@ -18,8 +18,6 @@ pub struct Superblock {
     pub sequence: u64,
     /// Which of its node's disks it is on.
     pub disk: DiskId,
-    /// The members with which the group began; nobody on a disk that was not there.
-    pub genesis: Membership,
     /// The view that was promised: the replica takes no part in any earlier one.
     pub view: ViewNumber,
     /// The last view whose log the journal is (the paper's last normal view).
@@ -34,6 +32,9 @@ pub struct Superblock {
     pub commit_number: OpNumber,
     /// The checkpoint that is valid; its number is 0 if there is none.
     pub checkpoint: Head,
+    /// Who belonged to the group as of the checkpoint, or when it was founded; nobody on a disk that
+    /// was not there.
+    pub membership: Membership,
     /// Whether the journal lost prepares that this replica may have acknowledged.
     ///
     /// Such a replica neither acknowledges nor says in a view change what its log is, until it has
@@ -54,7 +55,12 @@ impl Superblock {
     ///
     /// Says in which way the bytes are not a superblock.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        SEAL.decode(bytes)
+        let superblock: Self = SEAL.decode(bytes)?;
+        if superblock.membership.is_sound() {
+            Ok(superblock)
+        } else {
+            Err(Damaged::Body)
+        }
     }
 }
 

@@ -48,11 +48,17 @@ pub enum Timer {
     LeaseOver,
     /// No primary before this one has a lease any more.
     LeaseWait,
+    /// A primary hands over to another voter, and the view has not changed: it goes on as primary.
+    /// As long as [`Timer::ViewChangeStalled`].
+    Transfer,
+    /// The primary's own disk has finished nothing of what it is to write, and another voter is to
+    /// be the primary. Longer than a disk takes for its largest write.
+    DiskSilent,
 }
 
 impl Timer {
     /// All of them, for drivers that keep a table of deadlines.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Prepare,
         Self::Commit,
         Self::QuorumSilent,
@@ -65,5 +71,7 @@ impl Timer {
         Self::LeaseOdd,
         Self::LeaseOver,
         Self::LeaseWait,
+        Self::Transfer,
+        Self::DiskSilent,
     ];
 }

@@ -53,25 +53,58 @@ impl Replica {
         promised: ViewNumber,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.has_vote() || !self.membership().is_voter(from) {
+        if !self.may_be_led_by(from) {
             return;
         }
-        let vote = self.votes.entry(from).or_default();
-        *vote = view.max(*vote);
+        if self.membership().is_voter(from) {
+            let vote = self.votes.entry(from).or_default();
+            *vote = view.max(*vote);
+        }
         if promised > self.view {
             self.enter_view_change(promised, effects);
-        } else if self.vote.is_some_and(|mine| mine < view) {
+        } else if self.vote.is_some_and(|mine| mine < view) || self.is_relieved(from, view) {
             self.cast_vote(view, effects);
-        } else if self.is_primary() && self.vote.is_none() {
+            self.tell_stranger(from, effects);
+        } else if self.is_confident_primary() {
             // Whoever asks has missed that there is a primary, for instance because it was
             // restarted.
             self.send(from.node, self.commit_message(), effects);
+        } else {
+            self.tell_stranger(from, effects);
+        }
+    }
+
+    /// Whether a member may bring this replica into a later view, or to ask for one.
+    ///
+    /// A voter may. A replica that is behind may not know who the voters are by now, and may be one
+    /// of those who are needed; so when it misses its primary it listens to everybody. As long as it
+    /// is content, nobody disturbs it who has been dropped and was not told so.
+    fn may_be_led_by(&self, from: Member) -> bool {
+        let is_content = self.status == Status::Normal && self.vote.is_none();
+        let is_known = self.membership().contains(from);
+        self.knows_group() && (is_known || !is_content)
+    }
+
+    /// Whether the primary of this replica's view asks for a later one.
+    ///
+    /// It hands over, or has been restarted, or hears no majority: there is no use in waiting until
+    /// it is silent.
+    fn is_relieved(&self, from: Member, view: ViewNumber) -> bool {
+        let is_asked_by_primary = from.node == self.primary() && view > self.view;
+        is_asked_by_primary && self.status == Status::Normal && self.vote.is_none()
+    }
+
+    /// Lets somebody who asks, and whom this replica does not know as a voter, know what it asks for
+    /// itself: there it may count.
+    fn tell_stranger(&self, from: Member, effects: &mut Vec<Effect>) {
+        if self.vote.is_some() && !self.membership().is_voter(from) {
+            self.send(from.node, self.start_view_change(), effects);
         }
     }
 
     /// Enters the latest view that a majority is in or asks for.
     pub(super) fn advance_votes(&mut self, effects: &mut Vec<Effect>) {
-        if !self.has_vote() {
+        if !self.knows_group() {
             return;
         }
         let vote_of = |voter: &Member| {
@@ -115,12 +148,13 @@ impl Replica {
             Timer::Commit,
             Timer::QuorumSilent,
             Timer::PrimarySilent,
+            Timer::GetState,
         ];
         effects.extend(timers.map(Effect::Disarm));
-        effects.push(Effect::Disarm(Timer::GetState));
-        if self.has_vote() {
-            effects.push(Effect::Arm(Timer::ViewChangeStalled));
+        if self.handover.take().is_some() {
+            effects.push(Effect::Disarm(Timer::Transfer));
         }
+        effects.push(Effect::Arm(Timer::ViewChangeStalled));
     }
 
     /// Sets out for a view that has begun, with a log that ends at `head` or later.
@@ -136,9 +170,7 @@ impl Replica {
             && !is_new
         {
             // Already on the way. The primary is there, so it is worth while to go on waiting.
-            if self.has_vote() {
-                effects.push(Effect::Arm(Timer::ViewChangeStalled));
-            }
+            effects.push(Effect::Arm(Timer::ViewChangeStalled));
             return;
         }
         if head.op < self.commit_number {
@@ -173,10 +205,14 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) {
         let is_for_me = view.primary() == self.config.me;
-        if !is_for_me || view < self.view || !self.has_vote() || !self.membership().is_voter(from) {
+        if !is_for_me || view < self.view || !self.knows_group() {
             return;
         }
+        // Whether a promise counts is told by the membership of the log that is chosen.
         if view > self.view {
+            if !self.may_be_led_by(from) {
+                return;
+            }
             self.enter_view_change(view, effects);
         }
         match self.phase {
@@ -229,6 +265,7 @@ impl Replica {
             log_view_op: self.log_view_op,
             head: self.journal.head(),
             sound: self.journal.sound_head(),
+            membership: self.membership_at(self.journal.sound_head().op).clone(),
             is_tail_uncertain: self.damage.is_some(),
             commit_number: self.commit_known,
             lease_may_hold: self.lease.may_hold,
@@ -264,8 +301,7 @@ impl Replica {
         if self.primary() != self.config.me {
             return;
         }
-        let voters_of = |_: &Promise| self.membership().voters().to_vec();
-        let Some(choice) = choose(&self.promises, voters_of) else {
+        let Some(choice) = choose(&self.promises, self.member()) else {
             return;
         };
         self.commit_known = self.commit_known.max(choice.commit_number);
@@ -351,7 +387,7 @@ impl Replica {
         }
         self.broadcast(&self.start_view(), effects);
         effects.push(Effect::Arm(Timer::Commit));
-        if self.majority() > 1 {
+        if self.other_voters().next().is_some() {
             effects.push(Effect::Arm(Timer::QuorumSilent));
         }
         if self.commit_number < self.op_number() {
@@ -376,7 +412,7 @@ impl Replica {
     }
 
     pub(super) fn on_view_change_stalled(&mut self, effects: &mut Vec<Effect>) {
-        if self.status == Status::ViewChange && self.has_vote() {
+        if self.status == Status::ViewChange && self.knows_group() {
             self.cast_vote(self.next_view(), effects);
             effects.push(Effect::Arm(Timer::ViewChangeStalled));
         }

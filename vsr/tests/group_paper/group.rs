@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_vsr::group::{
-    Checkpoint, Config, DiskId, Effect, Event, Limits, Member, Membership, Message, Prepare,
-    Recovered, Replica, Superblock, Timer,
+    Checkpoint, Config, DiskId, Effect, Event, Limits, Member, Membership, Message, NotNow,
+    Prepare, Recovered, Replica, Superblock, Timer,
 };
 use quorate_vsr::{NodeId, OpNumber, ViewNumber};
 
@@ -18,12 +18,17 @@ pub(crate) fn view(count: u64) -> ViewNumber {
     (0..count).fold(ViewNumber::default(), |view, _| view.next_among(&voters))
 }
 
+/// A node with one of its disks.
+pub(crate) fn member(id: u16, disk: u64) -> Member {
+    Member {
+        node: node(id),
+        disk: DiskId(disk),
+    }
+}
+
 /// A node with the disk with which it founded the group.
 pub(crate) fn founder(node: NodeId) -> Member {
-    Member {
-        node,
-        disk: DiskId(0),
-    }
+    member(node.0, 0)
 }
 
 fn genesis(voters: &[NodeId], standbys: impl Iterator<Item = NodeId>) -> Membership {
@@ -42,6 +47,8 @@ pub(crate) struct Disk {
 
 pub(crate) struct Node {
     pub(crate) replica: Option<Replica>,
+    /// The number of the disk, which founds the group if it is 0.
+    disk_id: DiskId,
     pub(crate) disk: Disk,
     /// Writes that the disk has not carried out, and effects that a crash forgets.
     writes: VecDeque<Effect>,
@@ -100,20 +107,33 @@ impl Group {
                 disk.superblock.get_or_insert_default();
             }
             if let Some(superblock) = &mut disk.superblock {
-                superblock.genesis = genesis.clone();
+                superblock.membership = genesis.clone();
             }
-            let member = Node {
-                replica: None,
-                disk,
-                writes: VecDeque::new(),
-                armed: BTreeSet::new(),
-                executed: Vec::new(),
-                answers: Vec::new(),
-            };
-            group.members.insert(id, member);
-            group.start(id);
+            group.put(founder(id), disk);
         }
         group
+    }
+
+    /// Starts a node with a disk.
+    fn put(&mut self, member: Member, disk: Disk) {
+        let node = Node {
+            replica: None,
+            disk_id: member.disk,
+            disk,
+            writes: VecDeque::new(),
+            armed: BTreeSet::new(),
+            executed: Vec::new(),
+            answers: Vec::new(),
+        };
+        self.members.insert(member.node, node);
+        self.start(member.node);
+    }
+
+    /// Starts a node with a blank disk, a new one or one that has lost its disk. It is a stranger.
+    pub(crate) fn put_blank(&mut self, id: u16, disk: u64) -> Member {
+        let blank = member(id, disk);
+        self.put(blank, Disk::default());
+        blank
     }
 
     /// Three voters that have agreed on their first view, with a session for client 7.
@@ -172,6 +192,14 @@ impl Group {
             limits: self.limits,
         };
         let member = self.members.get_mut(&node).unwrap();
+        let config = match member.disk_id {
+            DiskId(0) => config,
+            disk => Config {
+                disk,
+                founders: Vec::new(),
+                ..config
+            },
+        };
         let disk = &member.disk;
         let named = disk
             .superblock
@@ -211,6 +239,36 @@ impl Group {
     pub(crate) fn hear(&mut self, from: NodeId, to: NodeId, message: Message) {
         let from = founder(from);
         self.step(to, Event::Message { from, message });
+    }
+
+    /// Asks the primary for a change of the members, and says what has become of it.
+    pub(crate) fn reconfigure(&mut self, next: Option<Membership>) -> Result<(), NotNow> {
+        self.reconfigure_at(self.primary(), next)
+    }
+
+    pub(crate) fn reconfigure_at(
+        &mut self,
+        node: NodeId,
+        next: Option<Membership>,
+    ) -> Result<(), NotNow> {
+        let membership = next.expect("the step can be taken");
+        let before = self.replica(node).op_number();
+        let answer = self.replica(node).may_reconfigure(&membership);
+        self.step(node, Event::Reconfigure { membership });
+        let is_taken = self.replica(node).op_number() > before;
+        assert_eq!(is_taken, answer.is_ok());
+        answer
+    }
+
+    /// What the primary knows of who belongs to the group.
+    pub(crate) fn membership(&self) -> &Membership {
+        self.replica(self.primary()).membership()
+    }
+
+    /// Who votes, as the primary knows.
+    pub(crate) fn voting(&self) -> Vec<u16> {
+        let nodes = self.membership().voting_nodes();
+        nodes.iter().map(|node| node.0).collect()
     }
 
     /// Lets a timer run out, if it is armed.

@@ -355,8 +355,24 @@ fn primary_without_a_majority_falls_silent() {
     assert!(!group.replica(primary).has_room());
 
     group.lose_messages();
+    let view = group.replica(primary).view();
+    for backup in group.backups() {
+        let op = OpNumber(0);
+        group.hear(backup, primary, Message::PrepareOk { view, op, round: 0 });
+    }
     group.settle();
     assert_eq!(group.primary(), primary, "the others are content with it");
+    assert!(group.replica(primary).has_room());
+}
+
+/// And if it is heard to ask, there is no use in waiting until it has been silent for long.
+#[test]
+fn primary_that_asks_for_a_later_view_is_relieved_at_once() {
+    let mut group = Group::of_three();
+    let (primary, next) = (group.primary(), view(2).primary());
+    group.fire(primary, Timer::QuorumSilent);
+    group.run();
+    assert_eq!(group.primary(), next);
 }
 
 /// Nor does it repeat its prepares: whoever hears them would go on believing in it.

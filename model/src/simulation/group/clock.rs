@@ -15,6 +15,7 @@ pub(crate) struct Lengths {
     silent: u64,
     stalled: u64,
     lease: u64,
+    disk: u64,
 }
 
 impl Lengths {
@@ -27,6 +28,7 @@ impl Lengths {
             silent: dice.pick(&[15, 40, 70, 120]),
             stalled: dice.pick(&[25, 60, 120]),
             lease: dice.pick(&[8, 30, 90]),
+            disk: dice.pick(&[10, 40, 150]),
         }
     }
 
@@ -38,6 +40,7 @@ impl Lengths {
         silent: 50,
         stalled: 90,
         lease: 30,
+        disk: 60,
     };
 
     fn of(&self, timer: Timer, dice: &mut Dice) -> u64 {
@@ -47,6 +50,8 @@ impl Lengths {
                 self.resend
             }
             Timer::QuorumSilent => self.silent,
+            Timer::Transfer => self.stalled,
+            Timer::DiskSilent => self.disk,
             Timer::PrimarySilent => self.silent + dice.between(0..=self.silent / 2),
             Timer::ViewChangeStalled => self.stalled + dice.between(0..=self.stalled / 2),
             Timer::LeaseEven | Timer::LeaseOdd => self.lease,

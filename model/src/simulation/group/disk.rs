@@ -42,7 +42,7 @@ impl Disk {
     /// A disk that knows who belongs to the group, or a blank one if all are founders of it.
     pub(crate) fn of(genesis: &Membership) -> Self {
         let known = Superblock {
-            genesis: genesis.clone(),
+            membership: genesis.clone(),
             ..Superblock::default()
         };
         Self {

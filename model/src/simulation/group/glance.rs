@@ -76,6 +76,10 @@ impl World {
             Timer::QuorumSilent => {
                 tally.saw_if(self.nodes[at].is_primary(), Sometimes::QuorumSilent);
             }
+            Timer::Transfer => {
+                tally.saw_if(self.nodes[at].is_primary(), Sometimes::HandoverGivenUp);
+            }
+            Timer::DiskSilent => tally.saw(Sometimes::Abdicated),
             Timer::Prepare
             | Timer::Commit
             | Timer::PrimarySilent

@@ -29,6 +29,8 @@ sometimes! {
         Evicted = "a client is evicted",
         PrimaryDeposed = "a primary learns that it was replaced",
         QuorumSilent = "a primary hears no majority",
+        Abdicated = "a primary hands over because its disk hangs",
+        HandoverGivenUp = "a primary that hands over is not relieved",
         PrimaryDeaf = "a primary is heard and hears nobody",
         MinorityLeftOut = "the group goes on without a minority",
         AllTogether = "all members come together in the end",

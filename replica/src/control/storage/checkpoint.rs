@@ -107,7 +107,7 @@ async fn numbers<D: Disk>(disk: &D, folder: &Path) -> Result<Vec<OpNumber>, Node
 #[cfg(test)]
 mod tests {
     use quorate_platform::Compio;
-    use quorate_vsr::group::{ClientTable, Contents, Head};
+    use quorate_vsr::group::{ClientTable, Contents, Head, Membership};
 
     use super::*;
 
@@ -118,6 +118,7 @@ mod tests {
         };
         Checkpoint::new(&Contents {
             head,
+            membership: Membership::default(),
             client_table: ClientTable::default(),
             state: format!("state {op}").into_bytes(),
         })

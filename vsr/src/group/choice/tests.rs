@@ -11,7 +11,7 @@
 
 use super::*;
 
-use crate::group::{Checksum, DiskId};
+use crate::group::{Checksum, DiskId, Membership};
 
 /// How long the logs are.
 const OPS: u64 = 3;
@@ -94,6 +94,7 @@ impl Logs {
             head: self.head(journal.log, journal.end),
             sound: self.head(journal.log, sound),
             is_tail_uncertain,
+            membership: Membership::default(),
             commit_number: OpNumber(0),
             lease_may_hold: false,
         }
@@ -254,8 +255,12 @@ fn promises(said: &[&Said]) -> BTreeMap<Member, Promise> {
 }
 
 fn chosen(promises: &BTreeMap<Member, Promise>, voters: usize) -> Option<Head> {
-    let voters: Vec<_> = (1..).map(founder).take(voters).collect();
-    choose(promises, |_| voters.clone()).map(|choice| choice.head)
+    let nodes: Vec<_> = (1..).map(NodeId).take(voters).collect();
+    let mut promises = promises.clone();
+    for promise in promises.values_mut() {
+        promise.membership = Membership::founded_by(&nodes);
+    }
+    choose(&promises, founder(1)).map(|choice| choice.head)
 }
 
 /// Calls `judge` with every selection of `count` of `all`; the order does not matter.
