@@ -42,13 +42,13 @@
 //! A view names its primary, where the paper computes it from the number of the view and the list
 //! of the members. So who is primary of a view needs no knowledge but the view: members that know
 //! different lists of voters still never take two nodes for the primary of one view. Nor do two
-//! disks of one node both serve it: a primary has to be a voter, with its disk, by the very log with
-//! which its view begins. A primary that was restarted does not resume its view: it may have sent
-//! prepares that its own journal has lost, and would give their numbers out again. It asks for the
-//! next view. A deposed primary that has not noticed cannot commit, since a majority
+//! disks of one node both serve it: a primary has to be a voter, with its disk, by the very log
+//! with which its view begins. A primary that was restarted does not resume its view: it may have
+//! sent prepares that its own journal has lost, and would give their numbers out again. It asks for
+//! the next view. A deposed primary that has not noticed cannot commit, since a majority
 //! acknowledges nothing in its view any more; and it does not answer requests from its own memory
-//! alone, because a reply leaves only when its operation is committed. Reads do without an operation,
-//! and take other care (`read`, `lease`).
+//! alone, because a reply leaves only when its operation is committed. Reads do without an
+//! operation, and take other care (`read`, `lease`).
 //!
 //! # Why it goes on
 //!

@@ -108,9 +108,9 @@
 //! because a voter counts only once it has adopted the epoch, and then speaks for it in every later
 //! choice. It is not sound to count by the epoch of the last record, and nobody here does.
 //!
-//! From protocol-aware recovery (FAST '18): the evidence is taken for the log as a whole, not record
-//! by record. A voter that cannot read one record that is not committed gives up all that follows;
-//! it has lost nothing by that, for it gets it back with the next adoption.
+//! From protocol-aware recovery (FAST '18): the evidence is taken for the log as a whole, not
+//! record by record. A voter that cannot read one record that is not committed gives up all that
+//! follows; it has lost nothing by that, for it gets it back with the next adoption.
 
 use crate::{Epoch, NodeId, Offset};
 

@@ -1,10 +1,10 @@
 //! Rules that can be broken on purpose, to see whether the checks would notice.
 //!
 //! A check that finds nothing proves something only if it can find. So each rule that a check is to
-//! defend has a place in this crate, marked with [`is`], where it can be switched off. In the
-//! product nothing can: [`is`] is constant there, and its branches are not even compiled. The model
+//! defend has a place in this crate, marked with `is`, where it can be switched off. In the
+//! product nothing can: `is` is constant there, and its branches are not even compiled. The model
 //! checker compiles these same sources a second time, as a package of its own that declares the
-//! feature `sabotage`, and there one rule at a time is broken by [`choose`]. This package does not
+//! feature `sabotage`, and there one rule at a time is broken by `choose`. This package does not
 //! declare that feature, so no build of a node can ever have it.
 
 #![allow(

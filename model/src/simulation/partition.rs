@@ -5,7 +5,8 @@
 //! There is no time here, because the protocol has none: of all that is under way, anything may
 //! happen next. `swarm` draws the world of a run, `world` lives through it, `ledger` judges; what
 //! goes wrong lies in `fault`, `network`, `disk`, `control` and `change`, what has to happen
-//! sometimes in `sometimes`. After the storm `calm` heals a quorum for good and expects that it goes on.
+//! sometimes in `sometimes`. After the storm `calm` heals a quorum for good and expects that it
+//! goes on.
 
 mod batch;
 mod calm;

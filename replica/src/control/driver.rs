@@ -313,7 +313,8 @@ impl<P: Platform> Driver<P> {
                 self.answer_read(read, |driver, _| Response::Refused(driver.refusal(reason)))
             }
             Effect::Distrust { from, why } => {
-                tracing::error!(node = %from.node, why, "dropped a message that no node should send");
+                let node = from.node;
+                tracing::error!(%node, why, "dropped a message that no node should send");
             }
             Effect::Arm(timer) => self.arm(timer),
             Effect::Disarm(timer) => self.timers.disarm(timer),

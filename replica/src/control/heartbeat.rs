@@ -37,7 +37,8 @@ pub(super) struct Heartbeat {
     pub(super) resigned: Vec<(u64, u32)>,
 }
 
-/// The most entries of [`Heartbeat::done`] and of [`Heartbeat::resigned`]: more than the primary lets change at once.
+/// The most entries of [`Heartbeat::done`] and of [`Heartbeat::resigned`]: more than the primary
+/// lets change at once.
 pub(super) const DONE_MAX: usize = 256;
 
 impl Heartbeat {

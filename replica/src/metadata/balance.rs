@@ -14,7 +14,7 @@ pub const MOVES_MAX: usize = 256;
 
 /// New leaders for all partitions that `is_vacant` names and that some live node may lead.
 ///
-/// Each goes where [`choose_leader`] says, counting the leaderships given out earlier in the same
+/// Each goes where `choose_leader` says, counting the leaderships given out earlier in the same
 /// call, so that the partitions of a dead node spread over all that remain.
 pub fn fill_vacancies(
     catalog: &Catalog,

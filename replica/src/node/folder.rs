@@ -65,8 +65,8 @@ pub(super) async fn take<D: Disk>(
         Some(data) if founds => Err(refused(
             folder,
             format!(
-                "it holds \"{data}\" already, and a node that founds a cluster starts with nothing: \
-                 start it without --new-cluster, or give it an empty `data_dir` if it is to found \
+                "it holds \"{data}\" already, and a node that founds a cluster starts with \
+                 nothing: start it without --new-cluster, or give it an empty `data_dir` if it is to found \
                  another cluster"
             ),
         )),

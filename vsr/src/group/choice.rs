@@ -16,15 +16,16 @@
 //!
 //! *What does it witness?* For a log that someone else offers: that its sender has acknowledged
 //! nothing in the log's view that would come after the log's end, and nothing in any later view.
-//! That is so if its own `log_view` is an earlier one; or if it is the same, its end is certain, and
-//! lies not beyond the end of the log. Faulty entries reach as far as sound ones here: **faulty is
-//! not absent**. The end of a journal is certain as a rule, however many entries before it are
+//! That is so if its own `log_view` is an earlier one; or if it is the same, its end is certain,
+//! and lies not beyond the end of the log. Faulty entries reach as far as sound ones here: **faulty
+//! is not absent**. The end of a journal is certain as a rule, however many entries before it are
 //! faulty.
 //!
 //! A log is *safe* if a majority of the voters of the membership that is in force in it witness
-//! for it. The best safe log is taken: the one of the latest view, and of these the longest. Without
-//! one the choice waits, for a further promise, or for one that says more than before. For meanwhile
-//! everybody mends its own journal from the others (`repair`), and promises anew when it has.
+//! for it. The best safe log is taken: the one of the latest view, and of these the longest.
+//! Without one the choice waits, for a further promise, or for one that says more than before. For
+//! meanwhile everybody mends its own journal from the others (`repair`), and promises anew when it
+//! has.
 //!
 //! # Why a safe log contains all that is committed
 //!
@@ -37,11 +38,11 @@
 //! way, it has replaced by the log of that view, which contains o too.
 //!
 //! *If c is v or later*, some w is in H and among the witnesses, because two majorities share a
-//! member (those of two memberships that are one step apart as well; see the page of the crate). Its
-//! `log_view` has not gone back since, so it is at least c, and not before v. A witness has no later
-//! one than v. So c is v, and w holds o, or a faulty entry in the place of it, within its certain
-//! end, which is not beyond e. In the log of one view there is one entry for a number. So L contains
-//! o.
+//! member (those of two memberships that are one step apart as well; see the page of the crate).
+//! Its `log_view` has not gone back since, so it is at least c, and not before v. A witness has no
+//! later one than v. So c is v, and w holds o, or a faulty entry in the place of it, within its
+//! certain end, which is not beyond e. In the log of one view there is one entry for a number. So L
+//! contains o.
 //!
 //! # What follows from it
 //!

@@ -17,10 +17,10 @@ pub struct Config {
     pub disk: DiskId,
     /// The nodes that found the group; empty if there is one already.
     ///
-    /// Looked at only if the disk is blank, and counts only if `me` is among them. Naming them again on a node that has lost its disk
-    /// would bring back a member that has forgotten what it promised, so a driver does it only when
-    /// it is told that the group is new. An odd number, because an even one tolerates no more
-    /// failures than the odd one below it.
+    /// Looked at only if the disk is blank, and counts only if `me` is among them. Naming them
+    /// again on a node that has lost its disk would bring back a member that has forgotten what it
+    /// promised, so a driver does it only when it is told that the group is new. An odd number,
+    /// because an even one tolerates no more failures than the odd one below it.
     pub founders: Vec<NodeId>,
     /// The limits.
     pub limits: Limits,

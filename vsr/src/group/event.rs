@@ -70,8 +70,8 @@ pub enum Event {
         /// The node.
         to: NodeId,
     },
-    /// What [`Effect::Append`](super::Effect::Append) or [`Effect::Mend`](super::Effect::Mend) asked
-    /// for is on stable storage. One for each, in the same order.
+    /// What [`Effect::Append`](super::Effect::Append) or [`Effect::Mend`](super::Effect::Mend)
+    /// asked for is on stable storage. One for each, in the same order.
     PrepareDurable {
         /// The number of the prepare.
         op: OpNumber,

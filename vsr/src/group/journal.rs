@@ -4,11 +4,11 @@
 //! the disk until something is appended in its place, and is recognised after a crash by
 //! [`Superblock::log_view_op`](super::Superblock::log_view_op).
 //!
-//! Each number has a *slot*. It holds a prepare, or it is faulty: something stood there, was perhaps
-//! acknowledged, and cannot be read any more. A faulty slot is not an empty one. It is mended with
-//! the very prepare that stood there, which its successor names by its checksum, and nothing else
-//! ever takes its place but the log of a later view (see `repair` and `choice`). Only a restart can
-//! find faulty slots.
+//! Each number has a *slot*. It holds a prepare, or it is faulty: something stood there, was
+//! perhaps acknowledged, and cannot be read any more. A faulty slot is not an empty one. It is
+//! mended with the very prepare that stood there, which its successor names by its checksum, and
+//! nothing else ever takes its place but the log of a later view (see `repair` and `choice`). Only
+//! a restart can find faulty slots.
 
 mod memberships;
 

@@ -167,8 +167,8 @@ impl Replica {
         }
     }
 
-    /// How far each voter has acknowledged. The membership is the one in force in the journal of the
-    /// primary as it is now; so a primary that is no voter does not count itself.
+    /// How far each voter has acknowledged. The membership is the one in force in the journal of
+    /// the primary as it is now; so a primary that is no voter does not count itself.
     fn durable_everywhere(&self) -> Vec<OpNumber> {
         let durable = |voter: &Member| self.acknowledged_by(*voter).unwrap_or_default();
         self.membership().voters().iter().map(durable).collect()

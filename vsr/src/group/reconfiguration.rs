@@ -34,32 +34,32 @@
 //! that were ever made form a tree. Two that follow one another differ by one voter at most, and so
 //! *their majorities share a member*.
 //!
-//! Suppose the contrary, and let w be the first view that is begun with a log B that lacks something
-//! that was committed in an earlier view, say o in view c. Of the voters of M, the last change in
-//! the journal L of the primary of c, a majority Q had acknowledged o there and then; and a majority
-//! W of the voters of N, the last change in B, witnesses for B. If Q and W share a member, o is in B:
-//! that is argued in `choice`. So M and N are neither the same nor neighbours in the tree. Let b be
-//! the view in which N was made.
+//! Suppose the contrary, and let w be the first view that is begun with a log B that lacks
+//! something that was committed in an earlier view, say o in view c. Of the voters of M, the last
+//! change in the journal L of the primary of c, a majority Q had acknowledged o there and then; and
+//! a majority W of the voters of N, the last change in B, witnesses for B. If Q and W share a
+//! member, o is in B: that is argued in `choice`. So M and N are neither the same nor neighbours in
+//! the tree. Let b be the view in which N was made.
 //!
 //! - *b is later than c.* Then b is earlier than w, so it began with o in its log. N comes after
 //!   that in the log, and B contains all that comes before N.
-//! - Otherwise let A be the last change that the ways to M and to N have in common, and let N' and M'
-//!   be the first changes after A on these ways, as far as there are any.
+//! - Otherwise let A be the last change that the ways to M and to N have in common, and let N' and
+//!   M' be the first changes after A on these ways, as far as there are any.
 //! - *N is more than one step behind A.* Then N' was committed (1) no later than in view b, and so
-//!   in c or before. The journal of c contains what was committed before, and what is committed in c
-//!   itself. So L contains N', and it is no different way.
-//! - *M is more than one step behind A.* Then M' was committed (1) when it was the last change, in c
-//!   or before. N is A or one step behind it. If it is A, M' and N are neighbours, and B contains M'
-//!   by the above. It does not. If it is N', that is the last case, with M' in the place of o.
+//!   in c or before. The journal of c contains what was committed before, and what is committed in
+//!   c itself. So L contains N', and it is no different way.
+//! - *M is more than one step behind A.* Then M' was committed (1) when it was the last change, in
+//!   c or before. N is A or one step behind it. If it is A, M' and N are neighbours, and B contains
+//!   M' by the above. It does not. If it is N', that is the last case, with M' in the place of o.
 //! - *Both are one step behind A*: two changes of the same members, M made in view m and N in view
-//!   b. They are different views, because a primary makes one change after the other. Both have been
-//!   made, so (2) held for each with the voters of A. Say that m is the earlier one. By (2) a
+//!   b. They are different views, because a primary makes one change after the other. Both have
+//!   been made, so (2) held for each with the voters of A. Say that m is the earlier one. By (2) a
 //!   majority of the voters of A has b as its `log_view`, or a later one. Their majorities are
 //!   neighbours of those of M. So from then on no log of a view before b can find a majority of the
 //!   voters of M to witness for it, nor can anybody who acknowledged in b acknowledge in an earlier
 //!   view; and the log of b and of what follows from it does not contain M. Hence no view after b
-//!   begins with a log whose last change is M, and if anything was committed by the voters of M, that
-//!   was in views before b. So it is with the two of them exchanged.
+//!   begins with a log whose last change is M, and if anything was committed by the voters of M,
+//!   that was in views before b. So it is with the two of them exchanged.
 //!   - If m is the earlier one, then c is before b. That was dealt with.
 //!   - If b is the earlier one, no view after m begins with a log whose last change is N. But w is
 //!     such a view, for it comes after c, and so after m.
@@ -164,7 +164,8 @@ impl Replica {
     /// As primary: whether a majority of the voters has acknowledged in this view, up to `op` at
     /// least.
     ///
-    /// Who has acknowledged nothing in this view is still in an earlier one, and counts for no `op`.
+    /// Who has acknowledged nothing in this view is still in an earlier one, and counts for no
+    /// `op`.
     fn has_majority_at(&self, membership: &Membership, op: OpNumber) -> bool {
         let voters = membership.voters();
         let reached = voters.iter().filter(|voter| self.has_reached(**voter, op));

@@ -402,8 +402,8 @@ mod tests {
         }
     }
 
-    /// The last entry was left behind by an earlier log. What lies between it and the end of the log
-    /// that counts cannot be read, so nothing tells what that end was.
+    /// The last entry was left behind by an earlier log. What lies between it and the end of the
+    /// log that counts cannot be read, so nothing tells what that end was.
     #[test]
     fn end_that_nobody_names_is_uncertain() {
         let found = prepares(&[1, 1, 1, 1]);

@@ -2,13 +2,14 @@
 //!
 //! A disk may give back something else than it was given. An entry that cannot be read any more
 //! leaves a faulty slot in the journal of its replica: the number is known, and from the chain also
-//! the checksum of the prepare that stood there. Whoever has a prepare with that number and checksum
-//! has the very one. So it may come from any member, whatever the views of the two.
+//! the checksum of the prepare that stood there. Whoever has a prepare with that number and
+//! checksum has the very one. So it may come from any member, whatever the views of the two.
 //!
 //! A replica with faulty slots takes part in everything. But what it says and does ends before the
 //! first of them: it acknowledges, commits, executes and offers only what comes before. It never
 //! cuts a faulty slot by itself. Either it is mended, or a view begins with a log that ends before
-//! it or has something else in its place (see `choice`). A checkpoint that covers it will do as well.
+//! it or has something else in its place (see `choice`). A checkpoint that covers it will do as
+//! well.
 //!
 //! Slots are mended from the last one to the first one, since each prepare names the one before it.
 //! What is mended is written beside what is damaged, so that nothing that is still good is ever

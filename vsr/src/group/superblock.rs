@@ -32,8 +32,8 @@ pub struct Superblock {
     pub commit_number: OpNumber,
     /// The checkpoint that is valid; its number is 0 if there is none.
     pub checkpoint: Head,
-    /// Who belonged to the group as of the checkpoint, or when it was founded; nobody on a disk that
-    /// was not there.
+    /// Who belonged to the group as of the checkpoint, or when it was founded; nobody on a disk
+    /// that was not there.
     pub membership: Membership,
     /// Whether the journal lost prepares that this replica may have acknowledged.
     ///

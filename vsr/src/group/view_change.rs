@@ -77,8 +77,8 @@ impl Replica {
     /// Whether a member may bring this replica into a later view, or to ask for one.
     ///
     /// A voter may. A replica that is behind may not know who the voters are by now, and may be one
-    /// of those who are needed; so when it misses its primary it listens to everybody. As long as it
-    /// is content, nobody disturbs it who has been dropped and was not told so.
+    /// of those who are needed; so when it misses its primary it listens to everybody. As long as
+    /// it is content, nobody disturbs it who has been dropped and was not told so.
     fn may_be_led_by(&self, from: Member) -> bool {
         let is_content = self.status == Status::Normal && self.vote.is_none();
         let is_known = self.membership().contains(from);
@@ -94,8 +94,8 @@ impl Replica {
         is_asked_by_primary && self.status == Status::Normal && self.vote.is_none()
     }
 
-    /// Lets somebody who asks, and whom this replica does not know as a voter, know what it asks for
-    /// itself: there it may count.
+    /// Lets somebody who asks, and whom this replica does not know as a voter, know what it asks
+    /// for itself: there it may count.
     fn tell_stranger(&self, from: Member, effects: &mut Vec<Effect>) {
         if self.vote.is_some() && !self.membership().is_voter(from) {
             self.send(from.node, self.start_view_change(), effects);
@@ -285,8 +285,8 @@ impl Replica {
         self.send(view.primary(), message, effects);
     }
 
-    /// Promises anew when more of the journal can be read than before; as primary to be, chooses the
-    /// log as soon as the promises allow it.
+    /// Promises anew when more of the journal can be read than before; as primary to be, chooses
+    /// the log as soon as the promises allow it.
     fn advance_waiting(&mut self, effects: &mut Vec<Effect>) {
         let promise = self.promise();
         let is_new = self.promises.get(&self.member()) != Some(&promise);

@@ -1,9 +1,9 @@
 //! A node that comes back with an empty disk.
 //!
 //! The paper's replicas keep nothing on disk, and each of them recovers from the others (section
-//! 4.3). That protocol is unsound when a replica forgets a promise that is still on its way (Michael
-//! et al., "Recovering Shared Objects Without Stable Storage", 2017). Here a replica has a disk, and
-//! without it it is somebody else: it votes again when the group has made it a voter.
+//! 4.3). That protocol is unsound when a replica forgets a promise that is still on its way
+//! (Michael et al., "Recovering Shared Objects Without Stable Storage", 2017). Here a replica has a
+//! disk, and without it it is somebody else: it votes again when the group has made it a voter.
 
 use quorate_vsr::OpNumber;
 use quorate_vsr::group::{Event, Member, Message, NotNow, Status, Timer};

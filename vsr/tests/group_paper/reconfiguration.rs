@@ -1,9 +1,9 @@
 //! Section 7, "Reconfiguration", done otherwise.
 //!
 //! The paper stops the old group at an operation of a special kind and starts the new one in a new
-//! epoch, whose replicas fetch the state of the old ones before they serve. Here members come and go
-//! one at a time in the same log, in the same views and without a stop; a standby fetches the state
-//! before it is made a voter.
+//! epoch, whose replicas fetch the state of the old ones before they serve. Here members come and
+//! go one at a time in the same log, in the same views and without a stop; a standby fetches the
+//! state before it is made a voter.
 
 use quorate_vsr::OpNumber;
 use quorate_vsr::group::{Event, Limits, Membership, Message, NotNow, Status, Timer};
@@ -139,10 +139,10 @@ fn a_change_is_in_force_in_a_journal_as_long_as_it_stands_there() {
     assert_eq!(group.executed(old_primary), ["a"]);
 }
 
-/// The flaw that was found in Raft in 2015. Of four voters one, the primary, makes a fifth one, which
-/// three of the others do not hear of. They choose another primary, and that one wants to go on
-/// without the first: two changes of the same four, each by a single step. If both counted, {1, 4, 5}
-/// would be a majority of the one and {2, 3} of the other.
+/// The flaw that was found in Raft in 2015. Of four voters one, the primary, makes a fifth one,
+/// which three of the others do not hear of. They choose another primary, and that one wants to go
+/// on without the first: two changes of the same four, each by a single step. If both counted, {1,
+/// 4, 5} would be a majority of the one and {2, 3} of the other.
 #[test]
 fn two_changes_of_the_same_members_do_not_both_count() {
     let mut group = of_four();

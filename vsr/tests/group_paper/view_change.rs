@@ -174,8 +174,8 @@ fn new_primary_serves_only_when_the_log_and_its_view_are_durable() {
     assert_eq!(durable.log_view, view(2));
 }
 
-/// It has promised, and now hears nobody who asks for its log. Whatever of that log was acknowledged
-/// by a majority, one of the others has as well.
+/// It has promised, and now hears nobody who asks for its log. Whatever of that log was
+/// acknowledged by a majority, one of the others has as well.
 #[test]
 fn new_primary_chooses_without_a_member_that_does_not_give_its_log() {
     let mut group = Group::of_three();

@@ -128,7 +128,8 @@ fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         1 => (1..6u32, 1..=3u16).prop_map(|(at, of)| Happening::Assign(Epoch(at), NodeId(of))),
         6 => (peer(), message()).prop_map(|(from, it)| Happening::Hear(from, it)),
-        2 => (peer(), head, 0..4u64, epoch()).prop_map(|(a, b, c, d)| Happening::Records(a, b, c, d)),
+        2 => (peer(), head, 0..4u64, epoch())
+            .prop_map(|(from, head, count, of)| Happening::Records(from, head, count, of)),
         1 => (1..3u32).prop_map(Happening::Append),
         1 => timer.prop_map(Happening::Timeout),
         8 => Just(Happening::Report),

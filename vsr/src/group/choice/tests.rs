@@ -1,10 +1,10 @@
 //! Every combination of what a handful of voters may say, judged by counting who may hold what.
 //!
 //! There are two views. The log of view 1 is one sequence of entries. If view 2 has begun, its log
-//! begins with some of them and goes on with entries of its own. A voter's true journal is a part of
-//! one of the two logs, or a part of the second one although its `log_view` is still the first (it
-//! was on its way there). Damage makes some of it faulty, or its end uncertain, or the voter is not
-//! there at all.
+//! begins with some of them and goes on with entries of its own. A voter's true journal is a part
+//! of one of the two logs, or a part of the second one although its `log_view` is still the first
+//! (it was on its way there). Damage makes some of it faulty, or its end uncertain, or the voter is
+//! not there at all.
 //!
 //! The judge asks for each entry how many voters may hold it, as far as the promises tell. It knows
 //! nothing of witnesses.
