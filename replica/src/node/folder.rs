@@ -66,8 +66,8 @@ pub(super) async fn take<D: Disk>(
             folder,
             format!(
                 "it holds \"{data}\" already, and a node that founds a cluster starts with \
-                 nothing: start it without --new-cluster, or give it an empty `data_dir` if it is to found \
-                 another cluster"
+                 nothing: start it without --new-cluster, or give it an empty `data_dir` if it is \
+                 to found another cluster"
             ),
         )),
         Some(_) | None => Ok(lock),
