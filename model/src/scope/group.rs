@@ -24,7 +24,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Some(Preset::Seconds),
+        Some(Preset::Minutes),
         "group-prepare-crash",
         "an operation, and a crash while it is on its way to the disk",
         Bounds {
