@@ -118,7 +118,7 @@ impl Replica {
         let view = quorum::reached(votes).expect("a group has voters");
         if view > self.view && self.is_primary() && sabotage::is(Sabotage::StaleLeaderAcknowledges)
         {
-            self.send_promise_for(view, effects);
+            self.send_promise_for(view, self.promise(), effects);
         } else if view > self.view {
             self.enter_view_change(view, effects);
         }
@@ -272,15 +272,18 @@ impl Replica {
         }
     }
 
+    /// Tells the promise that was given last. The journal may be a better one by now, and not yet
+    /// on stable storage.
     fn send_promise(&self, effects: &mut Vec<Effect>) {
         self.broadcast_to_voters(&self.start_view_change(), effects);
         if self.primary() != self.config.me {
-            self.send_promise_for(self.view, effects);
+            let promise = self.promises.get(&self.member()).cloned();
+            let promise = promise.expect("it was given before it is told");
+            self.send_promise_for(self.view, promise, effects);
         }
     }
 
-    fn send_promise_for(&self, view: ViewNumber, effects: &mut Vec<Effect>) {
-        let promise = self.promise();
+    fn send_promise_for(&self, view: ViewNumber, promise: Promise, effects: &mut Vec<Effect>) {
         let message = Message::DoViewChange { view, promise };
         self.send(view.primary(), message, effects);
     }

@@ -423,3 +423,50 @@ fn foreign_statements_of_a_log_are_ignored() {
     assert_eq!(group.replica(backups[0]).status(), Status::Normal);
     assert_eq!(group.replica(backups[0]).view(), view(1));
 }
+
+/// What was got back of a damaged journal is on its way to the disk, and a crash would take it away
+/// again: so far it was not promised.
+#[test]
+fn promise_that_is_told_again_does_not_speak_of_what_is_being_mended() {
+    let mut group = Group::of_three();
+    let (old_primary, next) = (group.primary(), view(2).primary());
+    let backups = group.backups();
+    let damaged = backups.into_iter().find(|id| *id != next).unwrap();
+    for text in ["a", "b", "c"] {
+        group.propose(text);
+    }
+    group.run();
+    let lost = group.replica(old_primary).prepare(OpNumber(2)).cloned();
+    group.crash(damaged);
+    let disk = &mut group.members.get_mut(&damaged).unwrap().disk;
+    disk.journal.retain(|prepare| prepare.op != OpNumber(2));
+    group.cut.insert(next);
+    group.start(damaged);
+    let is_question = |message: &Message| matches!(message, Message::GetPrepares { .. });
+    group.network().retain(|it| !is_question(&it.2));
+    group.fire(old_primary, Timer::QuorumSilent);
+    group.run();
+    let sound = |group: &Group, mark| {
+        let sent = group.sent_by(damaged, mark).into_iter();
+        let offers = sent.filter_map(|message| match message {
+            Message::DoViewChange { promise, .. } => Some(promise.sound.op),
+            _ => None,
+        });
+        offers.last()
+    };
+    assert_eq!(sound(&group, 0), Some(OpNumber(1)));
+
+    group.slow.insert(damaged);
+    let message = Message::NewPrepares {
+        view: view(2),
+        prepares: vec![lost.unwrap()],
+    };
+    group.hear(old_primary, damaged, message);
+    assert!(!group.replica(damaged).is_damaged());
+    let mark = group.sent.len();
+    group.fire(damaged, Timer::ViewChangeResend);
+    assert_eq!(sound(&group, mark), Some(OpNumber(1)));
+    group.slow.clear();
+    group.run();
+    assert_eq!(sound(&group, mark), Some(OpNumber(3)));
+}
