@@ -211,6 +211,7 @@ impl Error {
             Response::Status(_) => "its status",
             Response::Registered { .. } => "a session",
             Response::Control(_) => "the outcome of a control operation",
+            Response::TransferBegun => "the word that its successor was asked",
             Response::Produced { .. } => "the acknowledgement of a batch",
             Response::Fetched { .. } => "records",
             Response::Partition(_) => "the state of a partition",

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use quorate_platform::Platform;
-use quorate_wire::ControlOperation;
+use quorate_wire::{ControlOperation, Request, Response};
 
 use crate::{Client, Error};
 
@@ -34,5 +34,18 @@ impl<P: Platform> Client<P> {
         let operation = ControlOperation::RecoverNode { node };
         self.wish(operation, &format!("recovering node {node}"))
             .await
+    }
+
+    /// Has node `to` become the primary of the control plane.
+    ///
+    /// The answer comes before that has happened, and it may not happen.
+    pub async fn transfer_primary(&self, to: u16) -> Result<(), Error> {
+        let what = format!("having node {to} become the primary");
+        let request = Request::Transfer { to };
+        let (address, response) = self.inner.ask_primary(&request, &what).await?;
+        match response {
+            Response::TransferBegun => Ok(()),
+            other => Err(Error::unexpected(address, &other)),
+        }
     }
 }

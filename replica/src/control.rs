@@ -22,6 +22,7 @@ mod outbox;
 mod peering;
 mod primary;
 mod reads;
+mod reconfiguration;
 mod storage;
 mod timer;
 
@@ -166,8 +167,9 @@ fn report_blank<P: Platform>(driver: &Driver<P>, node: NodeId) {
         tracing::warn!(
             %node,
             disk = %group.member().disk,
-            "the folder of this node is empty, so it waits until the cluster takes it in. If the \
-             cluster is new, stop the node and start it with --new-cluster"
+            "the folder of this node is empty, so it waits until the cluster takes it in: \
+             `quorate cluster add` adds a new node, `quorate cluster recover` gives up what was on \
+             a lost disk. If the cluster is new, stop the node and start it with --new-cluster"
         );
     }
 }
@@ -313,6 +315,11 @@ impl<P: Platform> Control<P> {
         match request {
             Request::Status => {
                 caller.answer(&Response::Status(self.status()));
+                Ok(())
+            }
+            Request::Transfer { to } => {
+                let answer = self.transfer(NodeId(to))?;
+                caller.answer(&answer);
                 Ok(())
             }
             Request::Register { client } => self.driver.ask(

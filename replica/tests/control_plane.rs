@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "control_plane/changing.rs"]
+mod changing;
 #[path = "control_plane/client.rs"]
 mod client;
 #[path = "control_plane/cluster.rs"]

@@ -189,8 +189,11 @@ async fn a_topic_that_only_the_primary_has_heard_of_is_found() {
 async fn wishes_for_the_cluster_find_the_primary() {
     let cluster = Cluster::start(3).await;
     let client = cluster.client().await;
+    client.transfer_primary(2).await.unwrap();
     // The client does not know yet that it has changed.
-    cluster.world().primary = 3;
+    client.transfer_primary(3).await.unwrap();
+    assert_eq!(client.cluster_metadata().await.unwrap().primary, 3);
+    cluster.world().primary = 1;
     let address = "127.0.0.1:7433".parse().unwrap();
     client.add_node(4, address).await.unwrap();
     client.remove_node(4, true).await.unwrap();

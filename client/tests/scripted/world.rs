@@ -102,6 +102,11 @@ impl World {
             Request::Metadata { topics, .. } => Ok(Response::Metadata(self.metadata(topics))),
             Request::Status => Ok(Response::Status(self.status(node))),
             Request::Register { client } => self.register(node, *client),
+            Request::Transfer { to } if node == self.primary => {
+                self.primary = *to;
+                Ok(Response::TransferBegun)
+            }
+            Request::Transfer { .. } => Err(self.not_primary()),
             Request::Control {
                 session,
                 request_number,

@@ -48,6 +48,13 @@ pub enum Request {
         /// What to change.
         operation: ControlOperation,
     },
+    /// Has another node become the primary. The primary's control address answers, with
+    /// [`Response::TransferBegun`](crate::Response::TransferBegun), before that has happened; it
+    /// may not happen, and may be asked for again.
+    Transfer {
+        /// The node that shall be the primary; one that votes.
+        to: u16,
+    },
     /// Appends the one record batch in the payload. The leader's shard answers, with
     /// [`Response::Produced`](crate::Response::Produced), unless `acks` is [`Acks::None`].
     Produce {

@@ -18,6 +18,8 @@ pub enum Response {
     },
     /// To [`Request::Control`](crate::Request::Control).
     Control(ControlReply),
+    /// To [`Request::Transfer`](crate::Request::Transfer).
+    TransferBegun,
     /// To [`Request::Produce`](crate::Request::Produce).
     Produced {
         /// The offset that the batch's first record got.
@@ -112,7 +114,7 @@ pub struct PartitionStatus {
     pub log_start_offset: u64,
     /// The first offset that is not yet committed.
     pub high_watermark: u64,
-    /// Per voter what the leader knows of it; of a follower only itself.
+    /// What the leader knows of everybody who takes part, learners too; of a follower only itself.
     pub replicas: Vec<ReplicaStatus>,
 }
 

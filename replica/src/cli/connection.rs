@@ -31,6 +31,7 @@ pub(crate) async fn connect_briefly(bootstrap: &Bootstrap) -> Result<Client<Comp
 
 /// On how many nodes a partition is held where nobody says: three, or as many as there are.
 pub(crate) fn default_replication(metadata: &ClusterMetadata) -> u16 {
-    let nodes = u16::try_from(metadata.nodes.len()).unwrap_or(u16::MAX);
-    nodes.clamp(1, 3)
+    let is_staying = |id| metadata.member(id).is_some_and(|it| !it.is_leaving);
+    let nodes = metadata.nodes.iter().filter(|node| is_staying(node.id));
+    u16::try_from(nodes.count()).unwrap_or(u16::MAX).clamp(1, 3)
 }

@@ -163,7 +163,7 @@ impl TopicRow {
             replication: topic
                 .partitions
                 .iter()
-                .map(|it| it.voters.len())
+                .map(|it| it.replicas.len())
                 .max()
                 .unwrap_or(0),
         }

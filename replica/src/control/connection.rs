@@ -216,7 +216,7 @@ impl<P: Platform> Connection<P> {
         let hello = PeerHello::accept(first, reception.cluster, reception.me, None)
             .map_err(|refused| format!("the link of a node is refused: {refused}"))?;
         let from = hello.from();
-        if !reception.peers.contains(from) {
+        if !reception.peers.accepts(from) {
             return Err(format!(
                 "node {from} is no member of the cluster: add it with `quorate cluster add`, or \
                  stop it"
@@ -235,7 +235,7 @@ impl<P: Platform> Connection<P> {
         loop {
             let frame = self.next(&mut frames, PEER_SILENCE_MAX).await?;
             // It may have left the cluster meanwhile.
-            let is_wanted = || is_latest() && reception.peers.contains(from);
+            let is_wanted = || is_latest() && reception.peers.accepts(from);
             let Some(frame) = frame.filter(|_| is_wanted()) else {
                 return Ok(());
             };
@@ -337,7 +337,8 @@ impl<P: Platform> Connection<P> {
             }
             | Request::Status
             | Request::Register { .. }
-            | Request::Control { .. } => {
+            | Request::Control { .. }
+            | Request::Transfer { .. } => {
                 let input = Input::Client {
                     caller: caller.clone(),
                     request,

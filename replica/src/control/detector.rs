@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use quorate_platform::Instant;
 use quorate_vsr::NodeId;
+use quorate_vsr::group::DiskId;
 
 use super::heartbeat::Heartbeat;
 use crate::metadata::{Catalog, Operation, balance};
@@ -89,6 +90,14 @@ impl Detector {
         self.heard
             .get(&node)
             .is_some_and(|heard| heard.is_available(now))
+    }
+
+    /// The nodes that are heard, and with which disks.
+    pub(super) fn disks(&self, now: Instant) -> BTreeMap<NodeId, DiskId> {
+        let present = self.heard.iter().filter(|(_, heard)| heard.is_present(now));
+        present
+            .map(|(node, heard)| (*node, DiskId(heard.heartbeat.disk)))
+            .collect()
     }
 
     /// The disk with which `node` is heard.
@@ -182,6 +191,10 @@ impl Detector {
             return Vec::new();
         }
         for partition in catalog.partitions.values() {
+            if !partition.may_be_led_by(partition.leader) {
+                // Too many disks are lost for anybody to lead it: it must not hold up the rest.
+                continue;
+            }
             if catalog
                 .nodes
                 .get(&partition.leader)

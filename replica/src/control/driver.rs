@@ -220,10 +220,12 @@ impl<P: Platform> Driver<P> {
 
     /// The node's part in the group.
     pub(super) fn role(&self) -> Role {
+        if self.is_blank() {
+            return Role::Blank;
+        }
         match self.group.status() {
             Status::Normal if self.group.is_primary() => Role::Primary,
             Status::Normal if self.has_vote() => Role::Backup,
-            Status::Normal if self.is_blank() => Role::Blank,
             Status::Normal => Role::Standby,
             Status::ViewChange => Role::ViewChange,
             Status::Recovering => Role::Recovering,

@@ -5,7 +5,8 @@
 //! be from long ago, until the node sees itself registered. And whoever is heard says where it is,
 //! which is never out of date. So of two nodes it is enough that one knows where the other is.
 //!
-//! Who is no member any more, and in no configuration that counts, is not listened to.
+//! A node that is registered listens to members only. Before that it may not know who they are, for
+//! the cluster may have changed while it was away, and so it listens to whoever calls.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,14 +21,20 @@ use quorate_wire::ClusterId;
 
 use super::link;
 use super::outbox::Outbox;
-use crate::config::Member;
+use crate::config::{Member, NODES_MAX};
 use crate::metadata::Catalog;
 use crate::peer::PeerHello;
+
+/// The most nodes of which it is remembered where they were heard: twice as many as may be members,
+/// for some of them may have left.
+const HEARD_MAX: usize = 2 * NODES_MAX;
 
 /// The nodes that this one speaks and listens to. Cheap to clone; all clones are the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Peers {
     links: Rc<RefCell<BTreeMap<NodeId, Link>>>,
+    /// Whether others are listened to as well.
+    is_open: Rc<Cell<bool>>,
 }
 
 #[derive(Debug)]
@@ -40,6 +47,11 @@ impl Peers {
     /// Whether `node` is one of them.
     pub(super) fn contains(&self, node: NodeId) -> bool {
         self.links.borrow().contains_key(&node)
+    }
+
+    /// Whether what `node` says is listened to.
+    pub(super) fn accepts(&self, node: NodeId) -> bool {
+        self.is_open.get() || self.contains(node)
     }
 
     /// Where the control thread of `node` is.
@@ -102,7 +114,10 @@ impl<P: Platform> Peering<P> {
 
     /// Takes in where a node says that it is.
     pub(super) fn on_heard(&mut self, node: NodeId, address: &str) {
-        if let Ok(address) = address.parse() {
+        let is_known = self.heard.contains_key(&node);
+        if let Ok(address) = address.parse()
+            && (is_known || self.heard.len() < HEARD_MAX)
+        {
             self.heard.insert(node, address);
         }
     }
@@ -110,6 +125,7 @@ impl<P: Platform> Peering<P> {
     /// Begins, ends and redirects links as the catalog and the group's membership have it by now.
     pub(super) fn follow(&mut self, catalog: &Catalog, membership: &Membership) {
         let wanted = self.wanted(catalog, membership);
+        self.peers.is_open.set(!self.is_registered(catalog));
         let mut links = self.peers.links.borrow_mut();
         links.retain(|node, link| {
             let is_wanted = wanted.contains_key(node);
@@ -143,17 +159,20 @@ impl<P: Platform> Peering<P> {
         }
     }
 
+    /// Whether the catalog is newer than the configuration.
+    fn is_registered(&self, catalog: &Catalog) -> bool {
+        catalog.is_registered(self.hello.from(), self.hello.incarnation)
+    }
+
     /// The nodes to speak to, with where they are.
     fn wanted(&self, catalog: &Catalog, membership: &Membership) -> BTreeMap<NodeId, SocketAddr> {
-        // From then on the catalog is newer than the configuration.
-        let me = self.hello.from();
-        let is_registered = catalog.is_registered(me, self.hello.incarnation);
+        let is_registered = self.is_registered(catalog);
         let mut nodes: BTreeSet<_> = catalog.members.keys().copied().collect();
         nodes.extend(membership.members().map(|member| member.node));
         if !is_registered {
-            nodes.extend(self.configured.keys());
+            nodes.extend(self.configured.keys().chain(self.heard.keys()));
         }
-        nodes.remove(&me);
+        nodes.remove(&self.hello.from());
         let address = |node: NodeId| {
             let configured = self.configured.get(&node).copied();
             let member = catalog.members.get(&node).map(|it| it.control_address);
@@ -209,6 +228,17 @@ mod tests {
         catalog
     }
 
+    /// The registration of node 1.
+    fn registration() -> Operation {
+        Operation::NodeUp {
+            node: 1,
+            incarnation: 5,
+            disk: 0,
+            control_address: address(8001).to_string(),
+            shard_addresses: Vec::new(),
+        }
+    }
+
     fn ports(peering: &Peering<Compio>, catalog: &Catalog, group: &[u16]) -> Vec<(u16, u16)> {
         let group: Vec<_> = group.iter().copied().map(NodeId).collect();
         let wanted = peering.wanted(catalog, &Membership::founded_by(&group));
@@ -229,13 +259,7 @@ mod tests {
             ports(&peering, &catalog, &[1]),
             [(2, 7002), (3, 7003), (4, 8004)]
         );
-        catalog.apply(&Operation::NodeUp {
-            node: 1,
-            incarnation: 5,
-            disk: 0,
-            control_address: address(8001).to_string(),
-            shard_addresses: Vec::new(),
-        });
+        catalog.apply(&registration());
         assert_eq!(ports(&peering, &catalog, &[1]), [(2, 8002), (4, 8004)]);
         // A node that has left the catalog stays for as long as the group counts on it.
         assert_eq!(
@@ -246,13 +270,18 @@ mod tests {
 
     #[test]
     fn whoever_is_heard_says_where_it_is() {
-        let mut peering = peering();
+        let (mut peering, mut catalog) = (peering(), catalog());
         peering.on_heard(NodeId(2), "127.0.0.1:9002");
         peering.on_heard(NodeId(9), "127.0.0.1:9009");
-        assert_eq!(
-            ports(&peering, &catalog(), &[]),
-            [(2, 9002), (3, 7003), (4, 8004)]
-        );
+        // A stranger may be a member that this node has not heard of yet, until it would have.
+        let all = [(2, 9002), (3, 7003), (4, 8004), (9, 9009)];
+        assert_eq!(ports(&peering, &catalog, &[]), all);
+        catalog.apply(&registration());
+        assert_eq!(ports(&peering, &catalog, &[]), [(2, 9002), (4, 8004)]);
+        for node in 10..1_000 {
+            peering.on_heard(NodeId(node), "127.0.0.1:9999");
+        }
+        assert_eq!(peering.heard.len(), HEARD_MAX);
     }
 
     #[compio::test]
@@ -260,20 +289,18 @@ mod tests {
         let mut peering = peering();
         let peers = peering.peers.clone();
         peering.follow(&Catalog::default(), &Membership::default());
+        assert!(
+            peers.accepts(NodeId(4)),
+            "it does not know yet who belongs to the cluster"
+        );
         assert!(peers.contains(NodeId(3)) && !peers.contains(NodeId(4)));
         assert_eq!(peers.address(NodeId(2)), Some(address(7002)));
         let outbox = Rc::clone(&peers.links.borrow()[&NodeId(3)].outbox);
         let mut catalog = catalog();
-        catalog.apply(&Operation::NodeUp {
-            node: 1,
-            incarnation: 5,
-            disk: 0,
-            control_address: address(8001).to_string(),
-            shard_addresses: Vec::new(),
-        });
+        catalog.apply(&registration());
         peering.follow(&catalog, &Membership::default());
         assert!(!peers.contains(NodeId(3)) && peers.contains(NodeId(4)));
         assert_eq!(peers.address(NodeId(2)), Some(address(8002)));
-        assert!(outbox.is_closed());
+        assert!(outbox.is_closed() && !peers.accepts(NodeId(3)) && peers.accepts(NodeId(4)));
     }
 }

@@ -6,9 +6,11 @@
 
 use quorate_platform::{Instant, Platform};
 use quorate_vsr::NodeId;
-use quorate_wire::{ControlOperation, ControlReply, Response};
+use quorate_vsr::group::{Event, Membership};
+use quorate_wire::{Code, ControlOperation, ControlReply, Refusal, Response};
 
-use super::{Control, admission, change};
+use super::reconfiguration::Sight;
+use super::{Control, admission, change, reconfiguration};
 use crate::error::NodeError;
 use crate::metadata::{Founder, Operation, relieve};
 
@@ -21,7 +23,53 @@ impl<P: Platform> Control<P> {
         for operation in self.decide(now) {
             self.driver.propose(&operation)?;
         }
-        Ok(())
+        self.reconfigure(now)
+    }
+
+    /// Takes the group's membership one step nearer to what it shall be.
+    fn reconfigure(&mut self, now: Instant) -> Result<(), NodeError> {
+        let group = self.driver.group();
+        // The catalog of a new primary may be behind what it has taken over.
+        if group.executed() < group.commit_number() {
+            return Ok(());
+        }
+        let heard = self.detector.disks(now);
+        let catalog = self.driver.catalog();
+        let sight = Sight {
+            catalog,
+            heard: &heard,
+        };
+        let steps = reconfiguration::next_steps(group.membership(), &sight);
+        let possible = |step: &Membership| group.may_reconfigure(step).is_ok();
+        let Some(membership) = steps.into_iter().find(possible) else {
+            return Ok(());
+        };
+        tracing::info!(before = %group.membership(), after = %membership, "reconfigure");
+        self.driver.step(Event::Reconfigure { membership })
+    }
+
+    /// Has another voter become the primary, if this node is it; the answer.
+    pub(super) fn transfer(&mut self, to: NodeId) -> Result<Response, NodeError> {
+        let group = self.driver.group();
+        let refused = |detail| Ok(Response::Refused(Refusal::new(Code::InvalidNode, detail)));
+        if !group.is_primary() {
+            return Ok(Response::Refused(self.driver.not_primary()));
+        }
+        let voters = group.membership().voters();
+        let Some(voter) = voters.iter().find(|voter| voter.node == to) else {
+            let voters: Vec<_> = voters.iter().map(|voter| voter.node.to_string()).collect();
+            return refused(format!(
+                "node {to} cannot be the primary, for it has no vote: nodes {} have",
+                voters.join(", ")
+            ));
+        };
+        let is_heard = self.detector.disks(self.platform.now()).get(&to) == Some(&voter.disk);
+        if !is_heard {
+            return refused(format!("node {to} is not heard: start it first"));
+        }
+        // Nothing happens if that is this node.
+        self.driver.step(Event::Transfer { to })?;
+        Ok(Response::TransferBegun)
     }
 
     fn decide(&mut self, now: Instant) -> Vec<Operation> {

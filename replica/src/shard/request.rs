@@ -65,7 +65,8 @@ pub(super) fn carry_out<P: Platform>(
         }
         | Request::Status
         | Request::Register { .. }
-        | Request::Control { .. } => {
+        | Request::Control { .. }
+        | Request::Transfer { .. } => {
             reply.refuse(shard.state.borrow().not_control());
         }
     }

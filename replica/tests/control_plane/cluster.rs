@@ -95,10 +95,39 @@ impl Cluster {
     }
 
     pub(crate) fn restart(&mut self, id: u16) {
+        self.restart_knowing(id, self.members.len());
+    }
+
+    /// Starts a node whose configuration names only the first nodes.
+    pub(crate) fn restart_knowing(&mut self, id: u16, count: usize) {
         let address = self.members[usize::from(id) - 1].control_address;
         let (_, sender, node) = Node::start(self.folder.path(), id, address, false);
-        sender.send(self.members.clone()).unwrap();
+        sender.send(self.members[..count].to_vec()).unwrap();
         self.nodes[usize::from(id) - 1] = Some(node);
+    }
+
+    /// Starts one more node, which founds nothing and knows of all others.
+    pub(crate) fn start_newcomer(&mut self) {
+        let id = self.members.len() as u16 + 1;
+        let free = "127.0.0.1:0".parse().unwrap();
+        let (listening, sender, node) = Node::start(self.folder.path(), id, free, false);
+        self.members.push(Member {
+            id,
+            control_address: listening,
+        });
+        sender.send(self.members.clone()).unwrap();
+        self.nodes.push(Some(node));
+    }
+
+    /// Ends a node and empties its folder.
+    pub(crate) fn lose_disk(&mut self, id: u16) {
+        self.kill(id);
+        let folder = self.folder.path().join(format!("node-{id}"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    pub(crate) fn is_running(&self, id: u16) -> bool {
+        self.nodes[usize::from(id) - 1].is_some()
     }
 
     /// Waits until every node that runs knows what `condition` asks for.
