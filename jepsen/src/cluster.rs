@@ -2,6 +2,7 @@
 
 mod command_line;
 mod description;
+mod newcomer;
 mod process;
 mod up;
 
@@ -119,7 +120,8 @@ impl Cluster {
         self.find_processes()
     }
 
-    /// Looks up in `cluster.json` which processes `quorate up` has started.
+    /// Looks up in `cluster.json` which processes `quorate up` has started. Of nodes that were
+    /// added by hand it knows nothing.
     pub fn find_processes(&mut self) -> Result<(), Failure> {
         let mut nodes = BTreeMap::new();
         for description in description::read_cluster_file(&self.cluster_file())? {
@@ -135,6 +137,7 @@ impl Cluster {
             };
             nodes.insert(id, node);
         }
+        nodes.append(&mut self.nodes_by_hand());
         self.nodes = nodes;
         Ok(())
     }

@@ -39,6 +39,14 @@ impl Failure {
         }
     }
 
+    /// What was asked for makes no sense as things are.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Refused,
+            message: message.into(),
+        }
+    }
+
     /// Something could not be written to stdout.
     pub(crate) fn stdout(error: &io::Error) -> Self {
         let kind = match error.kind() {

@@ -202,19 +202,26 @@ impl<'a> Supervisor<'a> {
         if let Some(silent) = self.sights.values().find(|sight| sight.status().is_none()) {
             return Err(format!("node {} has not answered yet", silent.id()));
         }
-        for node in &self.cluster.nodes {
-            if !metadata.node(node.id).is_some_and(|node| node.alive) {
-                return Err(format!("node {} has not joined yet", node.id));
+        if metadata.members.is_empty() {
+            return Err("the cluster is not founded yet".to_owned());
+        }
+        for status in &statuses {
+            // Who has left the cluster, or lost its disk, does not join by itself.
+            let member = metadata.member(status.node);
+            let is_whole = member.is_some_and(|it| it.disk.is_none_or(|it| it == status.disk));
+            let is_alive = metadata.node(status.node).is_some_and(|node| node.alive);
+            if is_whole && !is_alive {
+                return Err(format!("node {} has not joined yet", status.node));
             }
         }
-        if !statuses.iter().any(|status| status.role == Role::Primary) {
+        // Nodes that were added are not among ours, and may have anything.
+        let is_ours = |id: u16| self.sights.contains_key(&id);
+        let has_primary = statuses.iter().any(|it| it.role == Role::Primary);
+        if !has_primary && is_ours(metadata.primary) {
             return Err("the control plane has no primary yet".to_owned());
         }
-        let partitions: usize = metadata
-            .topics
-            .iter()
-            .map(|topic| topic.partitions.len())
-            .sum();
+        let partitions = metadata.topics.iter().flat_map(|topic| &topic.partitions);
+        let partitions = partitions.filter(|it| is_ours(it.leader)).count();
         let open: u64 = statuses
             .iter()
             .map(|status| u64::from(status.leaderships))
