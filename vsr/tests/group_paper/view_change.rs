@@ -448,11 +448,11 @@ fn promise_that_is_told_again_does_not_speak_of_what_is_being_mended() {
     group.run();
     let sound = |group: &Group, mark| {
         let sent = group.sent_by(damaged, mark).into_iter();
-        let offers = sent.filter_map(|message| match message {
+        let mut offers = sent.filter_map(|message| match message {
             Message::DoViewChange { promise, .. } => Some(promise.sound.op),
             _ => None,
         });
-        offers.last()
+        offers.next_back()
     };
     assert_eq!(sound(&group, 0), Some(OpNumber(1)));
 
