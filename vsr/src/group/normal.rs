@@ -115,8 +115,9 @@ impl Replica {
         self.heard.insert(from);
         if self.hears_majority() {
             self.heard.clear();
-            effects.push(Effect::Arm(Timer::QuorumSilent));
-            if self.handover.is_none() {
+            if self.vote.is_none() || self.handover.is_some() {
+                effects.push(Effect::Arm(Timer::QuorumSilent));
+            } else {
                 self.be_content(effects);
             }
         }
@@ -132,6 +133,7 @@ impl Replica {
     pub(super) fn be_content(&mut self, effects: &mut Vec<Effect>) {
         if self.vote.take().is_some() {
             effects.push(Effect::Disarm(Timer::ViewChangeResend));
+            effects.push(Effect::Arm(Timer::QuorumSilent));
             self.send_commit(effects);
             if self.commit_number < self.op_number() {
                 effects.push(Effect::Arm(Timer::Prepare));
@@ -294,7 +296,7 @@ impl Replica {
     }
 
     pub(super) fn on_primary_silent(&mut self, effects: &mut Vec<Effect>) {
-        if self.status == Status::Normal && !self.is_primary() && self.knows_group() {
+        if self.status == Status::Normal && !self.is_primary() && self.may_ask() {
             self.cast_vote(self.next_view(), effects);
         }
     }

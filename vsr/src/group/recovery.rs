@@ -182,7 +182,9 @@ impl Replica {
             effects.push(Effect::Arm(Timer::ViewChangeResend));
             return;
         }
-        self.cast_vote(self.next_view(), effects);
+        if self.may_ask() {
+            self.cast_vote(self.next_view(), effects);
+        }
     }
 
     /// Asks where the log of the view ends, as soon as the damage is marked on the disk.

@@ -76,13 +76,23 @@ impl Replica {
 
     /// Whether a member may bring this replica into a later view, or to ask for one.
     ///
-    /// A voter may. A replica that is behind may not know who the voters are by now, and may be one
-    /// of those who are needed; so when it misses its primary it listens to everybody. As long as
-    /// it is content, nobody disturbs it who has been dropped and was not told so.
+    /// Another member may. A replica that is behind may not know who the members are by now, and may
+    /// be a voter who is needed; so when it misses its primary it listens to everybody. As long as
+    /// it is content, nobody disturbs it who has been dropped and was not told so. And before the
+    /// first view all members are known: a stranger is there by mistake.
     fn may_be_led_by(&self, from: Member) -> bool {
         let is_content = self.status == Status::Normal && self.vote.is_none();
-        let is_known = self.membership().contains(from);
-        self.knows_group() && (is_known || !is_content)
+        let may_be_behind = !is_content && self.log_view > ViewNumber::default();
+        self.knows_group() && (self.membership().contains(from) || may_be_behind)
+    }
+
+    /// Whether this replica asks for views.
+    ///
+    /// A standby does: perhaps it is a voter by now, and does not know it yet. Where it is known to
+    /// be none, its question does not count. Who has lost his disk, or knows that he was dropped,
+    /// is silent.
+    pub(super) fn may_ask(&self) -> bool {
+        self.membership().contains(self.member())
     }
 
     /// Whether the primary of this replica's view asks for a later one.
@@ -415,8 +425,10 @@ impl Replica {
     }
 
     pub(super) fn on_view_change_stalled(&mut self, effects: &mut Vec<Effect>) {
-        if self.status == Status::ViewChange && self.knows_group() {
-            self.cast_vote(self.next_view(), effects);
+        if self.status == Status::ViewChange {
+            if self.may_ask() {
+                self.cast_vote(self.next_view(), effects);
+            }
             effects.push(Effect::Arm(Timer::ViewChangeStalled));
         }
     }

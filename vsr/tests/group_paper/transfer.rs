@@ -91,6 +91,19 @@ fn a_primary_that_is_not_relieved_goes_on() {
     assert_eq!(group.executed(primary), ["a", "b", "c"]);
 }
 
+/// A primary that was not relieved hears no silence any more if it hears nobody: it has to notice.
+#[test]
+fn a_primary_that_goes_on_watches_for_the_silence_of_the_others() {
+    let mut group = Group::of_three();
+    let primary = group.primary();
+    transfer(&mut group, 2);
+    group.lose_messages();
+    group.fire(primary, Timer::QuorumSilent);
+    group.fire(primary, Timer::Transfer);
+    assert!(group.members[&primary].armed.contains(&Timer::QuorumSilent));
+    assert!(group.replica(primary).has_room());
+}
+
 /// Its backups answer, so it hears no silence; only its own disk says nothing.
 #[test]
 fn a_primary_whose_disk_hangs_hands_over_to_who_has_most() {
