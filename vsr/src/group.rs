@@ -159,6 +159,7 @@ pub struct Replica {
     view: ViewNumber,
     log_view: ViewNumber,
     log_view_op: OpNumber,
+    log_view_checksum: Checksum,
     superblocks: Superblocks,
     journal: Journal,
     /// Set while the journal may lack what this replica has acknowledged.
@@ -173,6 +174,11 @@ pub struct Replica {
     client_table: ClientTable,
     /// The checkpoint that the durable superblock names.
     checkpoint: Option<Checkpoint>,
+    /// The checkpoint that the durable superblock names, if it is damaged. Until another one has
+    /// come there is no state, and nothing is executed.
+    lost_checkpoint: Option<Head>,
+    /// As in the superblock.
+    may_be_fork: bool,
     /// The checkpoint that is on its way there.
     writing: Option<Writing>,
 
@@ -390,9 +396,11 @@ impl Replica {
             view: self.view,
             log_view: self.log_view,
             log_view_op: self.log_view_op,
+            log_view_checksum: self.log_view_checksum,
             commit_number,
             checkpoint,
             membership,
+            may_be_fork: self.may_be_fork,
             is_tail_uncertain: self.damage.is_some(),
         }));
         sequence
@@ -550,16 +558,19 @@ impl Replica {
         self.commit_number
     }
 
-    /// Up to where the operations have been executed.
+    /// Up to where the operations have been executed; 0 while the state is lost.
     #[must_use]
     pub fn executed(&self) -> OpNumber {
-        self.executed
+        match self.lost_checkpoint {
+            Some(_) => OpNumber(0),
+            None => self.executed,
+        }
     }
 
     /// The last operation that the durable checkpoint covers.
     #[must_use]
     pub fn checkpoint_op(&self) -> OpNumber {
-        self.checkpoint.as_ref().map_or(OpNumber(0), Checkpoint::op)
+        self.checkpoint_head().op
     }
 
     /// The prepare with a number, while the journal still has it.

@@ -144,7 +144,7 @@ impl Transfer {
 
 impl Replica {
     pub(super) fn on_get_checkpoint(
-        &self,
+        &mut self,
         from: NodeId,
         view: ViewNumber,
         head: Head,
@@ -155,6 +155,7 @@ impl Replica {
             let has_it = |checkpoint: &Checkpoint| checkpoint.head() == head;
             let has_it = self.checkpoint.as_ref().is_some_and(has_it);
             self.send_piece(from, if has_it { position } else { 0 }, effects);
+            self.make_checkpoint_of(head.op, effects);
         }
     }
 
@@ -189,9 +190,11 @@ impl Replica {
         piece: Piece,
         effects: &mut Vec<Effect>,
     ) {
-        let is_awaited = view == self.view && self.fetch.is_some() && self.may_ask_for_state();
-        let is_needed = piece.head.op > self.executed;
-        if !is_awaited || !is_needed || !piece.is_sound(self.config.limits.checkpoint_bytes_max) {
+        let is_awaited = view == self.view && self.may_take_pieces();
+        if !is_awaited
+            || self.is_superfluous(piece.head.op)
+            || !piece.is_sound(self.config.limits.checkpoint_bytes_max)
+        {
             return;
         }
         let begin = || Transfer::begin(piece.head, piece.total);
@@ -214,6 +217,19 @@ impl Replica {
         if transfer.asked.is_none() {
             effects.push(Effect::Arm(Timer::GetState));
             self.begin_round(from, effects);
+        }
+    }
+
+    /// Whether a checkpoint would help: the journal, or what is damaged, is waited for.
+    pub(super) fn may_take_pieces(&self) -> bool {
+        (self.fetch.is_some() || self.is_damaged()) && self.may_ask_for_state()
+    }
+
+    /// Whether a checkpoint that covers no more than `op` would not help.
+    pub(super) fn is_superfluous(&self, op: OpNumber) -> bool {
+        match self.lost_checkpoint {
+            Some(lost) => op < lost.op,
+            None => op <= self.executed,
         }
     }
 
@@ -261,9 +277,14 @@ impl Replica {
 
     /// Puts the checkpoint into force when all of it has come, and forgets it when it is of no use.
     pub(super) fn advance_transfer(&mut self, effects: &mut Vec<Effect>) {
-        let executed = self.executed;
-        self.transfer.take_if(|transfer| transfer.op() <= executed);
-        if self.fetch.is_none() || self.writing.is_some() || !self.may_change_journal() {
+        if self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| self.is_superfluous(transfer.op()))
+        {
+            self.transfer = None;
+        }
+        if self.writing.is_some() || !self.may_take_pieces() {
             return;
         }
         // What is not sound is thrown away, and the timer asks somebody else.

@@ -16,6 +16,9 @@ pub(crate) enum Executing {
 impl Replica {
     /// Executes until the driver has to do something.
     pub(super) fn advance_execution(&mut self, effects: &mut Vec<Effect>) {
+        if self.lost_checkpoint.is_some() {
+            return;
+        }
         self.make_room(effects);
         while self.executing.is_none() && self.executed < self.commit_number {
             let op = self.executed.next();
@@ -125,6 +128,15 @@ impl Replica {
     pub(super) fn make_room(&mut self, effects: &mut Vec<Effect>) {
         let is_ahead = self.executed > self.checkpoint_op();
         if self.executing.is_none() && is_ahead && self.is_journal_full() {
+            self.take_snapshot(effects);
+        }
+    }
+
+    /// Takes a checkpoint out of turn for a member that has lost its own, with more in it than in
+    /// the last one of this replica.
+    pub(super) fn make_checkpoint_of(&mut self, op: OpNumber, effects: &mut Vec<Effect>) {
+        let is_asked_for = self.checkpoint_op() < op && op <= self.executed;
+        if is_asked_for && self.executing.is_none() {
             self.take_snapshot(effects);
         }
     }

@@ -280,6 +280,11 @@ impl Journal {
         self.base = base;
     }
 
+    /// Whether it is known that the slots above `base` continue it, or there are none.
+    pub(crate) fn continues(&self, base: Head) -> bool {
+        base.op >= self.last_op() || self.checksum_at(base.op) == Some(base.checksum)
+    }
+
     /// Whether the slots above `base` continue it, as far as is known.
     fn may_continue(&self, base: Head) -> bool {
         let is_unknown = self.faulty.get(&base.op) == Some(&None);

@@ -78,18 +78,14 @@ impl Replica {
         );
         let superblock = superblock.unwrap_or_else(|| first_superblock(&config));
         let found = checkpoint.filter(|found| found.head() == superblock.checkpoint);
-        let lost_checkpoint = superblock.checkpoint.op.0 > 0 && found.is_none();
-        let base = found.as_ref().map_or_else(Head::default, Checkpoint::head);
-        // Without the state there is nothing on which the journal could be executed.
-        let journal = if lost_checkpoint { Vec::new() } else { journal };
+        let base = superblock.checkpoint;
         let contents = found.as_ref().map(Checkpoint::contents);
         let membership = contents
             .as_ref()
             .map_or(&superblock.membership, |it| &it.membership);
         let (journal, is_connected) =
             recover_journal(base, membership.clone(), journal, &superblock);
-        let is_tail_uncertain =
-            is_tail_uncertain || superblock.is_tail_uncertain || lost_checkpoint || !is_connected;
+        let is_tail_uncertain = is_tail_uncertain || superblock.is_tail_uncertain || !is_connected;
 
         let (client_table, state) = contents
             .map(|contents| (contents.client_table, contents.state))
@@ -131,7 +127,8 @@ impl Replica {
         client_table: ClientTable,
         journal: Journal,
     ) -> Self {
-        let executed = checkpoint.as_ref().map_or(OpNumber(0), Checkpoint::op);
+        let executed = superblock.checkpoint.op;
+        let is_lost = executed > OpNumber(0) && checkpoint.is_none();
         let commit_number = superblock
             .commit_number
             .min(journal.sound_head().op)
@@ -143,6 +140,7 @@ impl Replica {
             view: superblock.view,
             log_view: superblock.log_view,
             log_view_op: superblock.log_view_op,
+            log_view_checksum: superblock.log_view_checksum,
             superblocks: Superblocks::recovered(superblock),
             journal,
             damage: None,
@@ -152,6 +150,8 @@ impl Replica {
             executing: None,
             client_table,
             checkpoint,
+            lost_checkpoint: is_lost.then_some(superblock.checkpoint),
+            may_be_fork: superblock.may_be_fork,
             writing: None,
             acknowledged: BTreeMap::new(),
             heard: BTreeSet::new(),
@@ -296,6 +296,13 @@ fn recover_journal(
         slots.pop();
         last = OpNumber(last.0 - 1);
     }
+    if let Some(Slot::Faulty(end)) = slots.last_mut()
+        && superblock.view == superblock.log_view
+    {
+        // The log of `log_view` began with it. On the way into a later view something else may
+        // have taken its place already.
+        end.get_or_insert(superblock.log_view_checksum);
+    }
     // Its end cannot be read, and who could have named it cannot be read either.
     let mut is_end_known = true;
     while last > base.op && slots.last().is_some_and(|slot| *slot == Slot::Faulty(None)) {
@@ -320,9 +327,7 @@ fn recover_journal(
             );
         }
         Some(_) => true,
-        // Such a checkpoint comes into force only on the way into a view, and the journal follows
-        // it at the latest when the log of that view is settled.
-        None => base.op == OpNumber(0) || superblock.view == superblock.log_view,
+        None => !superblock.may_be_fork,
     };
     let mut base = base;
     let mut journal = Vec::new();
@@ -390,29 +395,40 @@ mod tests {
         views.iter().map(next).collect()
     }
 
-    fn recovered(found: Vec<Prepare>) -> (Journal, bool) {
+    fn recovered(found: Vec<Prepare>, superblock: &Superblock) -> (Journal, bool) {
         let nobody = Membership::default();
-        recover_journal(Head::default(), nobody, found, &superblock())
+        recover_journal(Head::default(), nobody, found, superblock)
     }
 
-    fn superblock() -> Superblock {
+    /// Of a replica that took part in view 2, whose log began with two prepares.
+    fn superblock(view: u64, end: Head) -> Superblock {
         Superblock {
-            view: ViewNumber(2),
+            view: ViewNumber(view),
             log_view: ViewNumber(2),
-            log_view_op: OpNumber(2),
+            log_view_op: end.op,
+            log_view_checksum: end.checksum,
             ..Superblock::default()
         }
     }
 
-    /// The last entry was left behind by an earlier log. What lies between it and the end of the
-    /// log that counts cannot be read, so nothing tells what that end was.
+    /// The last entry was left behind by an earlier log. What lies between it and the end of the log
+    /// that counts cannot be read; but the superblock knows the end.
     #[test]
-    fn end_that_nobody_names_is_uncertain() {
+    fn end_that_the_superblock_names_is_certain_though_it_cannot_be_read() {
         let found = prepares(&[1, 1, 1, 1]);
+        let end = found[1].head();
         let found = vec![found[0].clone(), found[3].clone()];
-        let (journal, is_certain) = recovered(found.clone());
-        assert_eq!(journal.head(), found[0].head());
-        assert!(!is_certain);
+        let (journal, is_certain) = recovered(found.clone(), &superblock(2, end));
+        assert_eq!(journal.head(), end);
+        assert_eq!(journal.sound_head(), found[0].head());
+        assert!(is_certain && !journal.is_whole());
+
+        let (journal, is_certain) = recovered(found, &superblock(3, end));
+        assert!(
+            !is_certain,
+            "it may have been replaced on the way to view 3"
+        );
+        assert!(journal.is_whole());
     }
 
     #[test]
@@ -420,7 +436,7 @@ mod tests {
         let found = prepares(&[1, 1, 1]);
         let end = found[1].head();
         let found = vec![found[0].clone(), found[2].clone()];
-        let (journal, is_certain) = recovered(found);
+        let (journal, is_certain) = recovered(found, &superblock(3, end));
         assert_eq!(journal.head(), end);
         assert!(is_certain && !journal.is_whole());
     }

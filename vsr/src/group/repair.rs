@@ -19,10 +19,19 @@ use super::{Effect, Head, Message, Prepare, Replica, Timer};
 use crate::{NodeId, OpNumber};
 
 impl Replica {
-    /// Asks all other members for what stood in the last faulty slots.
+    /// Asks all other members for what stood in the last faulty slots, and for a checkpoint in the
+    /// place of one that is lost.
     pub(super) fn ask_for_repair(&self, effects: &mut Vec<Effect>) {
-        if let Some(message) = self.get_prepares() {
-            self.broadcast(&message, effects);
+        let lost = self.lost_checkpoint.filter(|_| self.transfer.is_none());
+        let get_checkpoint = lost.map(|head| Message::GetCheckpoint {
+            view: self.view,
+            head,
+            position: 0,
+        });
+        for message in self.get_prepares().iter().chain(&get_checkpoint) {
+            self.broadcast(message, effects);
+        }
+        if self.lost_checkpoint.is_some() || !self.journal.is_whole() {
             effects.push(Effect::Arm(Timer::Repair));
         }
     }
@@ -50,6 +59,8 @@ impl Replica {
         if !prepares.is_empty() {
             let view = self.view;
             self.send(asker, Message::NewPrepares { view, prepares }, effects);
+        } else if until.op <= self.checkpoint_op() {
+            self.send_piece(asker, 0, effects);
         }
     }
 
@@ -78,7 +89,14 @@ impl Replica {
                 effects.push(Effect::Arm(Timer::Repair));
                 self.send(from, message, effects);
             }
-            None => effects.push(Effect::Disarm(Timer::Repair)),
+            None => self.finish_repair(effects),
+        }
+    }
+
+    /// Asks no further, if everything is here again.
+    pub(super) fn finish_repair(&self, effects: &mut Vec<Effect>) {
+        if !self.is_damaged() {
+            effects.push(Effect::Disarm(Timer::Repair));
         }
     }
 
@@ -90,7 +108,13 @@ impl Replica {
     /// Whether something that was on the disk is missing, and has not been got back yet.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
-        self.damage.is_some() || !self.journal.is_whole()
+        self.damage.is_some() || self.lost_checkpoint.is_some() || !self.journal.is_whole()
+    }
+
+    /// The checkpoint that the superblock names, if it is damaged and none has come in its place.
+    #[must_use]
+    pub fn lost_checkpoint(&self) -> Option<OpNumber> {
+        self.lost_checkpoint.map(|lost| lost.op)
     }
 
     /// Whether prepares may be missing behind the end of the journal, nobody knows how many.

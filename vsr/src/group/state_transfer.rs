@@ -89,23 +89,26 @@ impl Replica {
     }
 
     /// A checkpoint that is being installed changes what is asked for.
+    ///
+    /// What is damaged is asked for in any case: as long as it lasts the journal gets no shorter.
     pub(super) fn may_ask_for_state(&self) -> bool {
-        !self.is_installing() && self.may_change_journal() && self.may_fetch_more()
+        let has_room = self.may_fetch_more() || self.is_damaged();
+        !self.is_installing() && self.may_change_journal() && has_room
     }
 
     pub(super) fn on_get_state_timeout(&mut self, effects: &mut Vec<Effect>) {
         if self.is_fetched() {
             // It came by another way, as prepares do.
             self.fetch = None;
-            return;
         }
-        let Some(fetch) = &mut self.fetch else { return };
-        fetch.donors.rotate_left(1);
-        fetch.silences += 1;
-        let are_silent = fetch.silences >= ROUNDS_MAX * fetch.donors.len();
+        let are_silent = self.fetch.as_mut().is_some_and(|fetch| {
+            fetch.donors.rotate_left(1);
+            fetch.silences += 1;
+            fetch.silences >= ROUNDS_MAX * fetch.donors.len()
+        });
         if are_silent && self.may_choose_anew() {
             self.choose_anew(effects);
-        } else if self.transfer.is_some() && self.may_ask_for_state() {
+        } else if self.transfer.is_some() && self.may_take_pieces() {
             self.take_turn(effects);
         } else {
             self.send_get_state(effects);
@@ -324,9 +327,14 @@ impl Replica {
         if let Some(writing) = named {
             return (writing.checkpoint.head(), writing.membership.clone());
         }
-        let checkpoint = self.checkpoint.as_ref();
-        let checkpoint = checkpoint.map_or_else(Head::default, Checkpoint::head);
+        let checkpoint = self.checkpoint_head();
         (checkpoint, self.membership_at(checkpoint.op).clone())
+    }
+
+    /// The checkpoint that the durable superblock names, whether or not it can be read.
+    pub(super) fn checkpoint_head(&self) -> Head {
+        let found = self.checkpoint.as_ref().map(Checkpoint::head);
+        found.or(self.lost_checkpoint).unwrap_or_default()
     }
 
     pub(super) fn on_checkpoint_durable(&mut self, op: OpNumber, effects: &mut Vec<Effect>) {
@@ -337,6 +345,8 @@ impl Replica {
             }
             Some(_) | None => return,
         }
+        self.may_be_fork |=
+            self.is_installing() && !self.journal.continues(self.named_checkpoint().0);
         let sequence = self.persist(effects);
         assert!(
             sequence == next,
@@ -368,12 +378,14 @@ impl Replica {
 
     /// Goes over to the state of the checkpoint that has just come into force.
     fn install(&mut self, head: Head, membership: Membership, effects: &mut Vec<Effect>) {
+        let was_damaged = self.is_damaged();
         let checkpoint = self.checkpoint.as_ref();
         let contents = checkpoint.expect("it has just come into force").contents();
-        if head.op > self.executed {
+        if head.op > self.executed || self.lost_checkpoint.is_some() {
             self.client_table = contents.client_table;
             self.executed = head.op;
             self.executing = None;
+            self.lost_checkpoint = None;
             self.commit_number = self.commit_number.max(head.op);
             self.commit_known = self.commit_known.max(head.op);
             effects.push(Effect::Restore {
@@ -384,6 +396,9 @@ impl Replica {
         // What this replica has beyond the checkpoint stays if it continues it: it may have been
         // acknowledged. If it does not, it is a fork, and was not part of any log that counts.
         self.trim_journal(head, membership, effects);
+        if was_damaged {
+            self.finish_repair(effects);
+        }
         if self.is_fetched() {
             self.fetch = None;
             effects.push(Effect::Disarm(Timer::GetState));

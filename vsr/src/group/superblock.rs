@@ -2,13 +2,13 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{DiskId, Head, Membership};
+use super::{Checksum, DiskId, Head, Membership};
 use crate::format::{Damaged, Seal};
 use crate::{OpNumber, ViewNumber};
 
 const SEAL: Seal = Seal {
     magic: *b"QGSB",
-    version: 3,
+    version: 5,
 };
 
 /// What a replica must not forget, besides its journal and its checkpoint.
@@ -28,6 +28,9 @@ pub struct Superblock {
     /// from an earlier view is therefore no part of the log: it stood in the journal before, and is
     /// cut.
     pub log_view_op: OpNumber,
+    /// The checksum of the last prepare of that log. It tells what stood there if it is damaged and
+    /// everything behind it is cut.
+    pub log_view_checksum: Checksum,
     /// An operation up to which everything in the journal is known to be committed.
     pub commit_number: OpNumber,
     /// The checkpoint that is valid; its number is 0 if there is none.
@@ -35,10 +38,16 @@ pub struct Superblock {
     /// Who belonged to the group as of the checkpoint, or when it was founded; nobody on a disk
     /// that was not there.
     pub membership: Membership,
-    /// Whether the journal lost prepares that this replica may have acknowledged.
+    /// Whether what is in the journal behind the checkpoint may be no continuation of it.
     ///
-    /// Such a replica neither acknowledges nor says in a view change what its log is, until it has
-    /// brought its journal to the log of a primary.
+    /// So if the checkpoint came from another member, on the way into a view, and the journal was
+    /// not seen to have part in it; until the log of that view is settled.
+    pub may_be_fork: bool,
+    /// Whether prepares that this replica may have acknowledged are missing after the end of the
+    /// journal.
+    ///
+    /// Such a replica acknowledges nothing, and what it promises is no evidence of what there was,
+    /// until it has brought its journal to the log of a primary.
     pub is_tail_uncertain: bool,
 }
 

@@ -311,7 +311,8 @@ impl Replica {
             self.promises.insert(self.member(), promise);
             self.send_promise(effects);
         }
-        if self.primary() != self.config.me {
+        // Without its state a replica could not serve. The next view has another primary.
+        if self.primary() != self.config.me || self.lost_checkpoint.is_some() {
             return;
         }
         let Some(choice) = choose(&self.promises, self.member()) else {
@@ -369,13 +370,18 @@ impl Replica {
             end >= self.commit_number,
             "the log of a later view includes what was committed"
         );
+        let was_damaged = self.is_damaged();
         self.journal.cut(end);
         self.fetch = None;
         effects.push(Effect::Disarm(Timer::GetState));
         self.log_view = self.view;
         self.log_view_op = end;
+        self.log_view_checksum = self.journal.head().checksum;
         self.damage = None;
-        effects.push(Effect::Disarm(Timer::Repair));
+        self.may_be_fork = false;
+        if was_damaged {
+            self.finish_repair(effects);
+        }
         let sequence = self.persist(effects);
         self.phase = Some(Phase::Settling(sequence));
     }
