@@ -13,6 +13,7 @@ mod admission;
 mod change;
 mod client;
 mod connection;
+mod damage;
 mod detector;
 mod driver;
 mod heartbeat;

@@ -13,6 +13,7 @@ use quorate_vsr::{NodeId, OpNumber, ViewNumber};
 use quorate_wire::{BODY_BYTES_MAX, ClusterId, Code, Frame, Kind, Refusal, Response, Role};
 
 use super::client::{Caller, Question, Waiting};
+use super::damage::Damage;
 use super::peering::Peers;
 use super::reads::Reads;
 use super::storage::Job;
@@ -37,6 +38,7 @@ pub(super) struct Driver<P> {
     waiting: Waiting,
     reads: Reads,
     seen: Seen,
+    damage: Damage,
     /// The end of the journal after the node's own last proposal.
     proposed: OpNumber,
 }
@@ -75,6 +77,7 @@ impl<P: Platform> Driver<P> {
             platform,
             cluster,
             seen: Seen::of(&group),
+            damage: Damage::default(),
             group,
             catalog: Arc::default(),
             timers: Timers::default(),
@@ -85,6 +88,7 @@ impl<P: Platform> Driver<P> {
             proposed: OpNumber(0),
         };
         driver.carry_out(effects)?;
+        driver.report_damage();
         Ok(driver)
     }
 
@@ -125,6 +129,7 @@ impl<P: Platform> Driver<P> {
         self.group.step(event, &mut effects);
         self.carry_out(effects)?;
         self.report_change();
+        self.report_damage();
         Ok(())
     }
 
@@ -405,6 +410,12 @@ impl<P: Platform> Driver<P> {
         }
         let address = self.peers.address(self.group.primary())?;
         Some(address.to_string())
+    }
+
+    fn report_damage(&mut self) {
+        let now = Damage::of(&self.group);
+        now.report(self.damage, self.group.membership().voters().len());
+        self.damage = now;
     }
 
     fn report_change(&mut self) {
