@@ -5,6 +5,7 @@
 //! check in `checker`, what has to happen sometimes in `sometimes`. After the storm `calm` heals a
 //! quorum for good and expects that it goes on.
 
+mod atlas;
 mod calm;
 mod checker;
 mod client;

@@ -8,7 +8,7 @@ use crate::{OpNumber, ViewNumber};
 
 const SEAL: Seal = Seal {
     magic: *b"QGSB",
-    version: 5,
+    version: 4,
 };
 
 /// What a replica must not forget, besides its journal and its checkpoint.

@@ -6,11 +6,14 @@
 use quorate_vsr::group::{Replica, Status};
 use quorate_vsr::{OpNumber, quorum};
 
+use super::node::Node;
 use super::sometimes::Sometimes;
 use super::world::World;
 
 /// Within this time a healed quorum has to be together and to have answered every client.
 const REST_MAX: u64 = 4000;
+/// A group that may have lost something is given so much time to do something wrong.
+const WAIT: u64 = 600;
 /// How often it is looked at.
 const LOOK: u64 = 20;
 /// A write takes at most so long where the bad times are over.
@@ -22,27 +25,37 @@ impl World {
     /// Heals a quorum, then everybody, and checks that the group goes on.
     pub(crate) fn come_to_rest(&mut self, is_long: bool) {
         let everybody = (1 << self.nodes.len()) - 1;
-        // What a damaged member has lost may be found with any of the others.
-        let is_whole = self.nodes.iter().all(|node| node.disk.is_whole());
-        if is_whole {
-            let core = self.draw_core();
-            self.tally
-                .saw_if(core != everybody, Sometimes::MinorityLeftOut);
-            self.leave_out(core);
-            self.calm_down(core);
-            self.expect_rest(core);
-        }
-        if !is_whole || self.dice.happens(300) {
+        let core = self.draw_core();
+        self.leave_out(core);
+        let goes_on = self.rest_or_wait(core);
+        self.tally
+            .saw_if(goes_on && core != everybody, Sometimes::MinorityLeftOut);
+        if !goes_on || self.dice.happens(300) {
             self.network.mend_all();
-            self.calm_down(everybody);
-            self.expect_rest(everybody);
-            self.tally.saw(Sometimes::AllTogether);
-            if is_long {
-                self.expect_stability();
+            if self.rest_or_wait(everybody) {
+                self.tally.saw(Sometimes::AllTogether);
+                if is_long {
+                    self.expect_stability();
+                }
             }
         }
         let is_lost = self.checker.agreement.has_lost_prepares();
         self.tally.saw_if(is_lost, Sometimes::SuffixLost);
+    }
+
+    /// Heals these nodes and expects them to go on, unless what was acknowledged may be lost with
+    /// them: then it is enough that they do nothing wrong.
+    fn rest_or_wait(&mut self, core: u8) -> bool {
+        let goes_on = self.is_recoverable(core);
+        self.calm_down(core);
+        if goes_on {
+            self.expect_rest(core);
+        } else {
+            self.pass(WAIT);
+            let is_led = self.nodes.iter().any(Node::is_primary);
+            self.tally.saw_if(!is_led, Sometimes::Waiting);
+        }
+        goes_on
     }
 
     /// A majority of the voters, and perhaps some more nodes.

@@ -15,7 +15,7 @@ pub(crate) enum File {
     Checkpoint,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Write {
     Append(Prepare),
     Mend(Prepare),
@@ -24,17 +24,21 @@ pub(crate) enum Write {
     Checkpoint(Checkpoint),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     superblock: Option<Superblock>,
     /// The one that the superblock names, and those that a later one may name.
     checkpoints: Vec<Checkpoint>,
-    /// Without a gap.
+    /// The checkpoint that cannot be read any more.
+    lost_checkpoint: Option<OpNumber>,
+    /// What can be read, by number.
     journal: VecDeque<Prepare>,
+    /// What cannot be read any more, and counted.
+    lost: Vec<Prepare>,
     journal_writes: VecDeque<Write>,
     superblock_writes: VecDeque<Write>,
     checkpoint_writes: VecDeque<Write>,
-    /// Whether the end of the journal is gone, and the superblock does not say so yet.
+    /// Whether the end of the journal may be gone, and the superblock does not say so yet.
     is_rotten: bool,
 }
 
@@ -78,6 +82,7 @@ impl Disk {
                 while self.journal.front().is_some_and(|entry| entry.op < below) {
                     self.journal.pop_front();
                 }
+                self.lost.retain(|entry| entry.op >= below);
                 None
             }
             Write::Persist(superblock) => {
@@ -102,9 +107,10 @@ impl Disk {
         {
             self.journal.pop_back();
         }
-        if let Some(last) = self.journal.back() {
-            assert_eq!(last.op.next(), prepare.op, "the journal on disk has no gap");
-        }
+        self.lost.retain(|entry| entry.op < prepare.op);
+        let last = self.lost.iter().chain(self.journal.back()).map(|it| it.op);
+        let is_next = last.max().is_none_or(|last| last.next() == prepare.op);
+        assert!(is_next, "what is written has no gap");
         self.journal.push_back(prepare);
     }
 
@@ -115,15 +121,27 @@ impl Disk {
             found.is_none_or(|entry| entry.op > prepare.op),
             "only what is missing is mended"
         );
+        self.lost.retain(|entry| entry.op != prepare.op);
         self.journal.insert(place, prepare);
     }
 
     fn persist(&mut self, superblock: Superblock) {
         let named = superblock.checkpoint.op;
         let is_there = self.checkpoints.iter().any(|found| found.op() == named);
-        assert!(named.0 == 0 || is_there, "a superblock names what is there");
+        let is_lost = self.lost_checkpoint == Some(named);
+        assert!(
+            named.0 == 0 || is_there || is_lost,
+            "a superblock names what is there"
+        );
         // What a superblock still to be written may name is newer than what this one names.
         self.checkpoints.retain(|found| found.op() >= named);
+        self.lost_checkpoint = self.lost_checkpoint.filter(|_| is_lost);
+        if superblock.log_view == superblock.view {
+            // The rest was left behind by the log of this view.
+            let (log_view, end) = (superblock.log_view, superblock.log_view_op);
+            self.lost
+                .retain(|entry| entry.op <= end || entry.view >= log_view);
+        }
         self.is_rotten &= !superblock.is_tail_uncertain;
         self.superblock = Some(superblock);
     }
@@ -139,18 +157,67 @@ impl Disk {
         }
     }
 
-    /// Loses prepares from the end of the journal although they were durable, or the checkpoint.
-    pub(crate) fn rot(&mut self, dice: &mut Dice) {
-        self.journal.truncate(dice.below(self.journal.len() + 1));
-        if dice.happens(300) {
-            self.checkpoints.clear();
-        }
+    /// Loses entries of the journal although they were durable: some of them, with others after
+    /// them. False if none.
+    pub(crate) fn lose_entries(&mut self, dice: &mut Dice) -> bool {
+        let chance = dice.pick(&[100, 400, 900]);
+        let last = self.journal.back().map(|entry| entry.op);
+        let is_lost = |entry: &Prepare| Some(entry.op) != last && dice.happens(chance);
+        let (lost, kept): (Vec<_>, Vec<_>) = self.journal.drain(..).partition(is_lost);
+        let are_lost = !lost.is_empty();
+        self.lost.extend(lost);
+        self.journal = kept.into();
+        are_lost
+    }
+
+    /// Loses entries from the end of the journal, perhaps none, and cannot tell.
+    pub(crate) fn lose_end(&mut self, dice: &mut Dice) {
+        let kept = dice.below(self.journal.len() + 1);
+        self.lost.extend(self.journal.drain(kept..));
         self.is_rotten = true;
     }
 
-    pub(crate) fn is_whole(&self) -> bool {
+    /// Loses the checkpoint; false if there is none.
+    pub(crate) fn lose_checkpoint(&mut self) -> bool {
+        let named = self.superblock.as_ref().map(|block| block.checkpoint.op);
+        let before = self.checkpoints.len();
+        self.checkpoints.retain(|found| Some(found.op()) != named);
+        let is_lost = self.checkpoints.len() < before;
+        if is_lost {
+            self.lost_checkpoint = named;
+        }
+        is_lost
+    }
+
+    /// Whether it knows where its journal ends.
+    pub(crate) fn is_end_certain(&self) -> bool {
         let superblock = self.superblock.as_ref();
-        !self.is_rotten && !superblock.is_some_and(|superblock| superblock.is_tail_uncertain)
+        !self.is_rotten && !superblock.is_some_and(|block| block.is_tail_uncertain)
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_end_certain() && self.lost.is_empty() && self.lost_checkpoint.is_none()
+    }
+
+    /// The entries behind the checkpoint that are lost.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = &Prepare> {
+        let covered = self.superblock.as_ref().map(|block| block.checkpoint.op);
+        let is_needed = move |entry: &&Prepare| Some(entry.op) > covered;
+        self.lost.iter().filter(is_needed)
+    }
+
+    /// The operations that the state on this disk covers; `None` if it is lost.
+    pub(crate) fn state(&self) -> Option<OpNumber> {
+        let named = self.superblock.as_ref().map(|block| block.checkpoint.op);
+        self.lost_checkpoint
+            .is_none()
+            .then(|| named.unwrap_or_default())
+    }
+
+    /// The first entry of the journal, lost or not.
+    pub(crate) fn first(&self) -> Option<OpNumber> {
+        let entries = self.lost.iter().chain(self.journal.front());
+        entries.map(|entry| entry.op).min()
     }
 
     pub(crate) fn is_used(&self) -> bool {
@@ -163,15 +230,27 @@ impl Disk {
 
     /// Whether a crash now would leave this prepare, in the journal or covered by a checkpoint.
     pub(crate) fn holds(&self, op: OpNumber, checksum: Checksum) -> bool {
-        let Some(superblock) = &self.superblock else {
-            return false;
-        };
-        if superblock.checkpoint.op >= op {
-            return true;
-        }
+        self.covers(op) || self.has(op, checksum)
+    }
+
+    /// Whether it did so before it was damaged, or may have done so.
+    pub(crate) fn may_have_held(&self, op: OpNumber, checksum: Checksum) -> bool {
+        let mut lost = self.lost.iter();
+        !self.is_end_certain()
+            || self.holds(op, checksum)
+            || lost.any(|entry| (entry.op, entry.checksum) == (op, checksum))
+    }
+
+    /// Whether this prepare can be read.
+    pub(crate) fn has(&self, op: OpNumber, checksum: Checksum) -> bool {
         let place = self.journal.partition_point(|entry| entry.op < op);
         let found = self.journal.get(place);
         found.is_some_and(|entry| (entry.op, entry.checksum) == (op, checksum))
+    }
+
+    fn covers(&self, op: OpNumber) -> bool {
+        let superblock = self.superblock.as_ref();
+        superblock.is_some_and(|block| block.checkpoint.op >= op)
     }
 
     /// What a driver would read, now and then through its bytes.

@@ -4,9 +4,12 @@
 
 mod crash;
 mod cut;
+mod damage;
 mod pause;
 
 use super::world::{Happening, World};
+
+pub(crate) use damage::Extent;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

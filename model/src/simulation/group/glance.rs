@@ -15,6 +15,9 @@ pub(crate) struct Glance {
     op_number: OpNumber,
     commit_number: OpNumber,
     is_damaged: bool,
+    /// How many entries are.
+    faulty: usize,
+    has_state: bool,
 }
 
 impl Glance {
@@ -26,6 +29,8 @@ impl Glance {
             op_number: replica.op_number(),
             commit_number: replica.commit_number(),
             is_damaged: replica.is_damaged(),
+            faulty: replica.faulty_ops().count(),
+            has_state: replica.lost_checkpoint().is_none(),
         }
     }
 }
@@ -48,6 +53,14 @@ impl World {
         tally.saw_if(
             is_primary_to_be && after.op_number > before.op_number,
             Sometimes::LogTaken,
+        );
+        let is_cut = after.op_number < before.op_number;
+        let is_less = after.faulty < before.faulty;
+        tally.saw_if(is_less && !is_cut, Sometimes::EntryMended);
+        tally.saw_if(is_less && is_cut, Sometimes::EntryDropped);
+        tally.saw_if(
+            after.has_state && !before.has_state,
+            Sometimes::StateReplaced,
         );
         tally.saw_if(before.is_damaged && !after.is_damaged, Sometimes::Repaired);
         tally.saw_if(

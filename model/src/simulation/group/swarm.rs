@@ -7,7 +7,7 @@ use quorate_vsr::group::Limits;
 
 use super::super::dice::Dice;
 use super::clock::Lengths;
-use super::fault::Fault;
+use super::fault::{Extent, Fault};
 
 /// How bad the network is.
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +69,10 @@ pub(crate) struct Swarm {
     pub(crate) think_max: u64,
     /// How long a crashed node is down, at most.
     pub(crate) down_max: u64,
-    /// Of a thousand starts so many are with a damaged journal.
-    pub(crate) rot: u32,
+    /// Of a thousand starts so many are from a damaged disk.
+    pub(crate) damage: u32,
+    /// How much of all disks may be damaged.
+    pub(crate) extent: Extent,
 }
 
 impl Swarm {
@@ -112,7 +114,13 @@ impl Swarm {
             read_gap: dice.maybe(&[3, 10, 40]),
             think_max: dice.pick(&[1, 10, 40]),
             down_max: dice.pick(&[10, 60, 200]),
-            rot: dice.maybe(&[100, 500]),
+            damage: dice.maybe(&[100, 500]),
+            extent: dice.pick(&[
+                Extent::OneDisk,
+                Extent::AllButOneCopy,
+                Extent::AllButOneCopy,
+                Extent::Anything,
+            ]),
         }
     }
 }

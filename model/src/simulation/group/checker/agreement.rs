@@ -178,10 +178,10 @@ fn is_held_by_majority(
     voters: &[NodeId],
     nodes: &[Node],
 ) -> bool {
-    // A damaged disk has lost what it may have held, and the group knows.
+    // What a damaged disk has lost it held, and the group knows.
     let holds = |voter: &&NodeId| {
         let node = nodes.iter().find(|node| node.id == **voter);
-        node.is_some_and(|node| !node.disk.is_whole() || node.disk.holds(op, checksum))
+        node.is_some_and(|node| node.disk.may_have_held(op, checksum))
     };
     voters.iter().filter(holds).count() >= quorum::majority(voters.len())
 }

@@ -1,4 +1,4 @@
-//! Crashes, starts, and disks that are found damaged at a start.
+//! Crashes and starts.
 
 use quorate_vsr::group::Replica;
 
@@ -37,12 +37,8 @@ impl World {
         if self.nodes[at].is_up() {
             return;
         }
-        let may_rot = self.swarm.rot > 0 && !self.is_calm() && self.others_are_whole(at);
+        self.damage(at);
         let node = &mut self.nodes[at];
-        if may_rot && node.disk.is_used() && self.dice.happens(self.swarm.rot) {
-            self.tally.saw(Sometimes::Damaged);
-            node.disk.rot(&mut self.dice);
-        }
         let (now, id) = (self.calendar.now(), node.id);
         self.timeline.note(now, || format!("{id:?} starts"));
         let through_bytes = self.dice.happens(self.swarm.weather.through_bytes);
@@ -53,12 +49,5 @@ impl World {
         self.checker.promises.started(at, node, &replica);
         node.replica = Some(replica);
         self.carry_out(at);
-    }
-
-    /// Whether this member may lose something without harm to the group.
-    fn others_are_whole(&self, at: usize) -> bool {
-        let id = self.nodes[at].id;
-        let mut others = self.nodes.iter().filter(|other| other.id != id);
-        self.nodes[at].config.founders.len() > 1 && others.all(|other| other.disk.is_whole())
     }
 }

@@ -16,7 +16,7 @@ impl World {
             self.timeline
                 .note(now, || format!("{id:?} stands still until {until}"));
             self.tally.saw(Sometimes::Paused);
-            node.paused_until = until;
+            node.paused_until = node.paused_until.max(until);
         }
     }
 
@@ -27,6 +27,7 @@ impl World {
         self.timeline
             .note(now, || format!("the disk of {id:?} hangs until {until}"));
         self.tally.saw(Sometimes::Hung);
-        self.nodes[at].hung_until = until;
+        let node = &mut self.nodes[at];
+        node.hung_until = node.hung_until.max(until);
     }
 }
