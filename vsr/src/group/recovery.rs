@@ -411,8 +411,8 @@ mod tests {
         }
     }
 
-    /// The last entry was left behind by an earlier log. What lies between it and the end of the log
-    /// that counts cannot be read; but the superblock knows the end.
+    /// The last entry was left behind by an earlier log. What lies between it and the end of the
+    /// log that counts cannot be read; but the superblock knows the end.
     #[test]
     fn end_that_the_superblock_names_is_certain_though_it_cannot_be_read() {
         let found = prepares(&[1, 1, 1, 1]);
