@@ -117,9 +117,11 @@ impl World {
         let deadline = self.calendar.now() + REST_MAX;
         let committed = self.checker.agreement.committed();
         let before: Vec<u64> = self.clients.iter().map(|client| client.answered).collect();
+        let read_before = self.readings.answered;
         loop {
             self.pass(LOOK);
-            if self.is_together(core, committed) && self.is_served(&before) {
+            let is_read = self.swarm.read_gap == 0 || self.readings.answered > read_before;
+            if self.is_together(core, committed) && self.is_served(&before) && is_read {
                 return;
             }
             let now = self.calendar.now();

@@ -123,6 +123,11 @@ impl Clock {
 
     /// From now on timers have the lengths with which a group comes to rest.
     pub(crate) fn calm(&mut self) {
-        self.lengths = Lengths::CALM;
+        // A lease that began before may still hold.
+        let lease = self.lengths.lease;
+        self.lengths = Lengths {
+            lease,
+            ..Lengths::CALM
+        };
     }
 }

@@ -5,6 +5,7 @@
 mod crash;
 mod cut;
 mod damage;
+mod depose;
 mod pause;
 
 use super::world::{Happening, World};
@@ -26,6 +27,8 @@ pub(crate) enum Fault {
     Halve,
     /// A node is heard, and hears nobody.
     Deafen,
+    /// The primary is isolated, and the others start anew and go on without it at once.
+    Depose,
     /// All links are whole again.
     Mend,
     /// A node does nothing for a while, and does not notice.
@@ -35,13 +38,14 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Crash,
         Self::CrashAll,
         Self::Cut,
         Self::Isolate,
         Self::Halve,
         Self::Deafen,
+        Self::Depose,
         Self::Mend,
         Self::Pause,
         Self::Hang,
@@ -63,6 +67,7 @@ impl World {
                 Fault::Isolate => self.isolate(at),
                 Fault::Halve => self.halve(),
                 Fault::Deafen => self.deafen(at),
+                Fault::Depose => self.depose(),
                 Fault::Mend => self.mend_links(),
                 Fault::Pause => self.pause(at),
                 Fault::Hang => self.hang(at),

@@ -49,7 +49,7 @@ impl World {
                 reply,
             } => {
                 let committed = self.checker.agreement.committed();
-                let requests = &self.checker.requests;
+                let requests = &mut self.checker.requests;
                 requests.replied(*client, *request_number, reply, committed);
                 *client
             }

@@ -53,8 +53,12 @@ pub(crate) enum Happening {
         client: u8,
     },
     Propose,
-    /// Somebody reads.
+    /// Somebody begins to read.
     Read,
+    Reading {
+        at: u8,
+        read: u64,
+    },
     Fault,
     Start {
         at: u8,
@@ -185,6 +189,7 @@ impl World {
             Happening::Ask { client } => self.on_ask(client),
             Happening::Propose => self.on_propose(),
             Happening::Read => self.on_read(),
+            Happening::Reading { at, read } => self.on_reading(at, read),
             Happening::Fault => self.fault(),
             Happening::Start { at } => {
                 // Who is left out for good stays as it is.
@@ -197,7 +202,7 @@ impl World {
     }
 
     /// How long a node that stands still will do so; 0 if it does not.
-    fn pause_left(&self, at: u8) -> u64 {
+    pub(crate) fn pause_left(&self, at: u8) -> u64 {
         let until = self.nodes[usize::from(at)].paused_until;
         until.saturating_sub(self.calendar.now())
     }

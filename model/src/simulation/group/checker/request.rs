@@ -63,7 +63,7 @@ impl Requests {
 
     /// A client is told a result that the group has `committed`.
     pub(crate) fn replied(
-        &self,
+        &mut self,
         client: u128,
         request_number: u64,
         reply: &[u8],
@@ -72,6 +72,7 @@ impl Requests {
         let Some(executed) = self.get(client, request_number) else {
             panic!("request {request_number} of client {client} is answered, and not executed");
         };
+        let op = executed.op;
         assert!(
             executed.op <= committed,
             "request {request_number} of client {client} is answered, and not committed"
@@ -80,6 +81,7 @@ impl Requests {
             executed.reply, reply,
             "request {request_number} of client {client} is answered in two ways"
         );
+        self.has_told(op);
     }
 
     /// A client hears the answer to a request that it made when `floor` had been told already.

@@ -16,7 +16,8 @@ impl World {
             self.timeline
                 .note(now, || format!("{id:?} stands still until {until}"));
             self.tally.saw(Sometimes::Paused);
-            node.paused_until = node.paused_until.max(until);
+            // A pause that began earlier is not made shorter.
+            node.paused_until = until.max(node.paused_until);
         }
     }
 
@@ -27,7 +28,7 @@ impl World {
         self.timeline
             .note(now, || format!("the disk of {id:?} hangs until {until}"));
         self.tally.saw(Sometimes::Hung);
-        let node = &mut self.nodes[at];
-        node.hung_until = node.hung_until.max(until);
+        let hung_until = &mut self.nodes[at].hung_until;
+        *hung_until = until.max(*hung_until);
     }
 }
