@@ -41,6 +41,15 @@ pub struct NodeDescription {
     pub status: Result<NodeStatus, Error>,
 }
 
+/// All members of a cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterDescription {
+    /// The members, by id.
+    pub nodes: Vec<NodeDescription>,
+    /// Why the list may be out of date: no primary has confirmed it in time.
+    pub doubt: Option<Error>,
+}
+
 /// What can be read of a partition: `log_start..high_watermark`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offsets {
@@ -49,6 +58,9 @@ pub struct Offsets {
     /// The first offset that is not committed yet.
     pub high_watermark: u64,
 }
+
+/// What is asked for, for people.
+const READING_NODES: &str = "reading the list of nodes";
 
 impl<P: Platform> Client<P> {
     /// Creates a topic. Done at most once; retried until
@@ -151,9 +163,39 @@ impl<P: Platform> Client<P> {
         self.inner.metadata.all_at_primary().await
     }
 
-    /// All members and what each says of itself, asked at the same time.
+    /// All members, with every change that anybody was told of before, and what each says of
+    /// itself, asked at the same time. Needs a primary.
     pub async fn describe_nodes(&self) -> Result<Vec<NodeDescription>, Error> {
-        let metadata = self.inner.metadata.nodes_at_primary().await?;
+        let metadata = self.inner.read(Some(Vec::new()), READING_NODES).await?;
+        Ok(self.describe_members(&metadata).await)
+    }
+
+    /// Like [`describe_nodes`](Self::describe_nodes); if no primary answers within
+    /// [`request_timeout`](crate::ClientConfig::request_timeout), as some node knows it.
+    pub async fn describe_cluster(&self) -> Result<ClusterDescription, Error> {
+        let inner = &self.inner;
+        let after = inner.config.request_timeout;
+        let reading = inner.read(Some(Vec::new()), READING_NODES);
+        let doubt = match inner.platform.timeout(after, reading).await {
+            Ok(Ok(metadata)) => {
+                let nodes = self.describe_members(&metadata).await;
+                return Ok(ClusterDescription { nodes, doubt: None });
+            }
+            Ok(Err(error)) => error,
+            Err(_) => Error::Deadline {
+                what: READING_NODES.to_owned(),
+                after,
+                certainty: Certainty::Definite,
+                last: None,
+            },
+        };
+        let metadata = inner.metadata.ask_around(Some(Vec::new())).await?;
+        let nodes = self.describe_members(&metadata).await;
+        let doubt = Some(doubt);
+        Ok(ClusterDescription { nodes, doubt })
+    }
+
+    async fn describe_members(&self, metadata: &ClusterMetadata) -> Vec<NodeDescription> {
         let describe = async |member: &MemberInfo| {
             let info = metadata.node(member.id).cloned();
             let address = info.as_ref().map(|info| &info.control_address);
@@ -166,7 +208,7 @@ impl<P: Platform> Client<P> {
                 status,
             }
         };
-        Ok(join_all(metadata.members.iter().map(describe)).await)
+        join_all(metadata.members.iter().map(describe)).await
     }
 
     /// What can be read of a partition now.

@@ -222,12 +222,6 @@ impl<P: Platform> Metadata<P> {
         self.use_topic(&metadata, name)
     }
 
-    /// Members and nodes without any topic, as the primary knows them; whoever answers stands in if
-    /// the primary does not.
-    pub(crate) async fn nodes_at_primary(&self) -> Result<ClusterMetadata, Error> {
-        self.ask_primary(Some(Vec::new())).await
-    }
-
     /// Everything, as the primary knows it; whoever answers stands in if the primary does not.
     pub(crate) async fn all_at_primary(&self) -> Result<ClusterMetadata, Error> {
         self.while_starting(|| self.ask_primary(None)).await

@@ -148,6 +148,46 @@ async fn descriptions_ask_followers_if_the_leader_does_not_answer() {
     assert_eq!(tellers, [2, 2, 3]);
 }
 
+/// What is asked of the primary alone is not answered by whoever takes itself for it no more.
+#[compio::test]
+async fn topics_are_read_from_the_primary_wherever_it_is() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    for primary in [2, 3, 1] {
+        cluster.world().primary = primary;
+        cluster.world().add_topic(&format!("of-{primary}"), 1);
+        let asked = std::rc::Rc::new(Cell::new(0));
+        let count = asked.clone();
+        cluster.script(move |_, node, request| {
+            if let Request::Metadata {
+                consistency: Consistency::Linearizable,
+                ..
+            } = request
+            {
+                count.set(node);
+            }
+            Twist::Pass
+        });
+        let topics = client.list_topics().await.unwrap();
+        assert_eq!(asked.get(), primary);
+        assert!(topics.iter().any(|it| it.name == format!("of-{primary}")));
+    }
+}
+
+#[compio::test]
+async fn nodes_are_told_with_a_doubt_while_no_primary_confirms_them() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    let told = client.describe_cluster().await.unwrap();
+    assert_eq!((told.nodes.len(), told.doubt.is_none()), (3, true));
+    cluster.world().primary = 0;
+    let told = client.describe_cluster().await.unwrap();
+    assert_eq!(told.nodes.len(), 3);
+    let doubt = told.doubt.unwrap().to_string();
+    assert!(doubt.contains("list of nodes"), "{doubt}");
+    assert!(client.describe_nodes().await.is_err());
+}
+
 #[compio::test]
 async fn an_unknown_topic_is_named() {
     let cluster = Cluster::start(1).await;

@@ -7,11 +7,17 @@ use crate::cli::{Failure, Global};
 
 pub(super) async fn run(global: &Global) -> Result<(), Failure> {
     let client = connect_briefly(&global.bootstrap).await?;
-    let nodes = client.describe_nodes().await?;
+    let cluster = client.describe_cluster().await?;
     let status = Status {
         cluster_id: client.cluster_id().to_string(),
-        nodes: nodes.iter().map(NodeRow::new).collect(),
+        confirmed: cluster.doubt.is_none(),
+        nodes: cluster.nodes.iter().map(NodeRow::new).collect(),
     };
+    if let Some(doubt) = &cluster.doubt {
+        output::tell(&format!(
+            "no primary has confirmed the list of nodes, which may be out of date: {doubt}"
+        ));
+    }
     match global.output {
         Output::Json => output::print_json(&status),
         Output::Table => {
@@ -42,5 +48,7 @@ pub(super) async fn run(global: &Global) -> Result<(), Failure> {
 #[derive(Debug, Serialize)]
 struct Status {
     cluster_id: String,
+    /// Whether the primary has told the nodes; else it is what some node happens to know.
+    confirmed: bool,
     nodes: Vec<NodeRow>,
 }
