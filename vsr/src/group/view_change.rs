@@ -76,10 +76,10 @@ impl Replica {
 
     /// Whether a member may bring this replica into a later view, or to ask for one.
     ///
-    /// Another member may. A replica that is behind may not know who the members are by now, and may
-    /// be a voter who is needed; so when it misses its primary it listens to everybody. As long as
-    /// it is content, nobody disturbs it who has been dropped and was not told so. And before the
-    /// first view all members are known: a stranger is there by mistake.
+    /// Another member may. A replica that is behind may not know who the members are by now, and
+    /// may be a voter who is needed; so when it misses its primary it listens to everybody. As long
+    /// as it is content, nobody disturbs it who has been dropped and was not told so. And before
+    /// the first view all members are known: a stranger is there by mistake.
     fn may_be_led_by(&self, from: Member) -> bool {
         let is_content = self.status == Status::Normal && self.vote.is_none();
         let may_be_behind = !is_content && self.log_view > ViewNumber::default();

@@ -1,7 +1,7 @@
 //! A primary that others replace while it takes itself for the primary.
 //!
-//! Who starts anew asks for the next view at once, without waiting until the primary has been silent
-//! for long. So the primary may still have a lease when the next view begins.
+//! Who starts anew asks for the next view at once, without waiting until the primary has been
+//! silent for long. So the primary may still have a lease when the next view begins.
 
 use super::super::sometimes::Sometimes;
 use super::super::world::{Happening, World};
