@@ -30,11 +30,15 @@ use world::World;
 /// A run of more steps is a long one.
 const LONG: u64 = 1000;
 
+/// The storm is over when so much time has passed for each step that it may have: nobody who could
+/// take one is left standing.
+const STEP_TIME_MAX: u64 = 20;
+
 /// Lives through one run.
 pub(super) fn run(seed: u64, timeline: Timeline) -> Outcome {
     let mut world = World::new(seed, timeline);
     let steps = world.swarm.steps;
-    while world.steps < steps && world.happen(u64::MAX) {}
+    while world.steps < steps && world.happen(steps * STEP_TIME_MAX) {}
     world.come_to_rest(steps > LONG);
     Outcome {
         steps: world.steps,
