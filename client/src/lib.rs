@@ -54,7 +54,9 @@ mod record;
 mod session;
 mod signal;
 
-pub use admin::{ClusterDescription, NodeDescription, Offsets, PartitionDescription, TopicDescription};
+pub use admin::{
+    ClusterDescription, NodeDescription, Offsets, PartitionDescription, TopicDescription,
+};
 pub use client::{Client, ClientConfig};
 pub use consumer::{Consumer, ConsumerConfig, Start, Until};
 pub use error::{Certainty, Error, ProduceError};
