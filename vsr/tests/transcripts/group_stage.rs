@@ -1,7 +1,7 @@
-use quorate_vsr::NodeId;
-use quorate_vsr::group::{Limits, Timer};
+use quorate_vsr::group::{Event, Limits, Timer};
+use quorate_vsr::{NodeId, OpNumber};
 
-use crate::group::Group;
+use crate::group::{Group, member};
 use crate::script::Stage;
 
 /// A group that does what the commands say.
@@ -28,18 +28,18 @@ impl Stage for GroupStage {
             carry_out(self.group.as_mut().expect("a group comes first"), words);
         }
         let group = self.group.as_mut().unwrap();
-        let mut lines = std::mem::take(&mut group.trace);
-        if words == ["status"] {
-            lines = status(group);
+        match words {
+            ["status"] => status(group),
+            ["members"] => vec![group.membership().to_string()],
+            _ => std::mem::take(&mut group.trace),
         }
-        lines
     }
 }
 
 fn carry_out(group: &mut Group, words: &[&str]) {
     match words {
         ["run"] => group.run(),
-        ["status"] => {}
+        ["status" | "members"] => {}
         ["fire", id, timer] => group.fire(node(id), timer_of(timer)),
         ["propose", id, text] => group.propose_at(node(id), text),
         ["register", client] => drop(group.register(number(client))),
@@ -53,7 +53,39 @@ fn carry_out(group: &mut Group, words: &[&str]) {
         ["slow", id] => drop(group.slow.insert(node(id))),
         ["quick", id] => drop(group.slow.remove(&node(id))),
         ["lose"] => group.lose_messages(),
+        ["blank", id, disk] => drop(group.put_blank(number(id), number(disk))),
+        ["damage", id, op] => damage(group, node(id), OpNumber(number(op))),
+        ["read", id, read] => {
+            let read = number(read);
+            group.step(node(id), Event::Read { read });
+        }
+        ["transfer", id, to] => group.step(node(id), Event::Transfer { to: node(to) }),
+        ["change", id, step @ ..] => change(group, node(id), step),
         other => panic!("{other:?} is no command"),
+    }
+}
+
+/// An entry in the journal of a member that is down cannot be read any more.
+fn damage(group: &mut Group, id: NodeId, op: OpNumber) {
+    let disk = &mut group.members.get_mut(&id).unwrap().disk;
+    let before = disk.journal.len();
+    disk.journal.retain(|entry| entry.op != op);
+    assert_eq!(disk.journal.len() + 1, before, "{op} was there");
+}
+
+/// One step of the members, which `id` is asked for.
+fn change(group: &mut Group, id: NodeId, step: &[&str]) {
+    let present = group.replica(id).membership().clone();
+    let next = match step {
+        ["add", new, disk] => present.adding(member(number(new), number(disk))),
+        ["promote", standby] => present.promoting(node(standby)),
+        ["demote", voter] => present.demoting(node(voter)),
+        ["drop", standby] => present.dropping(node(standby)),
+        ["replace", standby, disk] => present.replacing_disk(member(number(standby), number(disk))),
+        other => panic!("{other:?} is no step"),
+    };
+    if let Err(why) = group.reconfigure_at(id, next) {
+        group.trace.push(format!("{id} does not do that: {why}"));
     }
 }
 
