@@ -430,10 +430,29 @@ impl Replica {
         }
     }
 
+    /// The next view whose primary is there, as far as this replica has heard in this view change.
+    ///
+    /// Everybody who takes part in it says so again and again. Whoever is silent all the time would
+    /// not become the primary of those who do not hear it either, and to give it its turn would cost
+    /// them another wait.
+    fn next_view_with_primary(&self) -> ViewNumber {
+        let is_there = |voter: &&Member| {
+            let heard = self.votes.get(voter).is_some_and(|vote| *vote >= self.view);
+            heard || **voter == self.member()
+        };
+        let present = self.membership().voters().iter().filter(is_there);
+        let present: Vec<_> = present.map(|voter| voter.node).collect();
+        if present.is_empty() {
+            self.next_view()
+        } else {
+            self.view.next_among(&present)
+        }
+    }
+
     pub(super) fn on_view_change_stalled(&mut self, effects: &mut Vec<Effect>) {
         if self.status == Status::ViewChange {
             if self.may_ask() {
-                self.cast_vote(self.next_view(), effects);
+                self.cast_vote(self.next_view_with_primary(), effects);
             }
             effects.push(Effect::Arm(Timer::ViewChangeStalled));
         }

@@ -470,3 +470,25 @@ fn promise_that_is_told_again_does_not_speak_of_what_is_being_mended() {
     group.run();
     assert_eq!(sound(&group, mark), Some(OpNumber(3)));
 }
+
+/// The paper gives each replica its turn as primary; one that is silent gets none, for it would
+/// only cost another wait.
+#[test]
+fn who_is_not_there_gets_no_turn_when_a_view_change_is_stuck() {
+    let mut group = Group::of_three();
+    let [first, second, absent] = [node(1), node(2), node(3)];
+    assert_eq!(group.primary(), first);
+    group.crash(absent);
+    group.crash(first);
+    group.start(first);
+    group.slow.insert(second);
+    group.run();
+    assert_eq!(group.replica(first).view().primary(), second);
+    assert_eq!(group.replica(first).status(), Status::ViewChange);
+    group.slow.clear();
+    group.lose_messages();
+    group.fire(first, Timer::ViewChangeStalled);
+    group.fire(second, Timer::ViewChangeStalled);
+    group.settle();
+    assert_eq!(group.primary(), first);
+}
