@@ -6,6 +6,7 @@
 
 mod action;
 mod bounds;
+mod change;
 mod disk;
 mod effect;
 mod lease;
@@ -17,6 +18,7 @@ mod storage;
 
 pub(crate) use action::Action;
 pub use bounds::Bounds;
+pub use change::Change;
 pub(crate) use state::State;
 
 use stateright::{Model, Property};

@@ -24,7 +24,7 @@ mod simulation;
 mod story;
 mod walk;
 
-pub use group::{Bounds as GroupBounds, GroupModel};
+pub use group::{Bounds as GroupBounds, Change, GroupModel};
 pub use partition::{Assignment, Bounds as PartitionBounds, PartitionModel};
 pub use report::{End, Report, Violation};
 pub use rule::{Judged, Rule, Taken, Told};

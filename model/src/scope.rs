@@ -3,6 +3,7 @@
 //! Each scope leaves out what another one has, so that all of its states can be looked at: with a
 //! disk that confirms at once there are more messages, with a crash fewer.
 
+mod aimed;
 mod group;
 mod partition;
 
@@ -78,8 +79,8 @@ impl Scope {
     /// All of them.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let partition = partition::SCOPES.iter().copied();
-        partition.chain(group::SCOPES.iter().copied()).collect()
+        let wide = partition::SCOPES.iter().chain(group::SCOPES).copied();
+        wide.chain(aimed::all()).collect()
     }
 
     /// The scope with this name.

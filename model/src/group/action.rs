@@ -1,16 +1,18 @@
 use std::fmt;
 
-use quorate_vsr::group::{Event, Message, Timer};
+use quorate_vsr::group::{Event, Member, Membership, Message, Timer};
 use quorate_vsr::{NodeId, OpNumber};
 
 use super::bounds::Bounds;
+use super::change::Change;
 use super::effect::{CLIENT, request, start, step, step_changed};
 use super::lease::is_of_lease;
 use super::node::Process;
 use super::rule::BACKWARDS;
 use super::state::{Envelope, State};
 use super::storage::{
-    Kept, crash, damage, settle, sync_checkpoint, sync_prepare, sync_superblock, ways_to_crash,
+    Kept, crash, damage, lose_disk, settle, sync_checkpoint, sync_prepare, sync_superblock,
+    ways_to_crash,
 };
 use crate::broken::Broken;
 use crate::interned::Interned;
@@ -29,6 +31,10 @@ pub enum Action {
     Read { node: NodeId },
     /// A primary proposes an operation of its own.
     Propose { node: NodeId },
+    /// A primary changes the members by one step.
+    Reconfigure { node: NodeId, change: Change },
+    /// A primary is asked to hand over.
+    Transfer { node: NodeId, to: NodeId },
     /// The oldest prepare under way is on the disk.
     SyncPrepare { node: NodeId },
     /// The oldest superblock under way is on the disk.
@@ -42,6 +48,8 @@ pub enum Action {
     /// An entry in the journal of a node that is down becomes unreadable; without a number,
     /// something after its end.
     Damage { node: NodeId, op: Option<OpNumber> },
+    /// The disk of a node that is down is lost, and it gets another one.
+    LoseDisk { node: NodeId },
     /// A node starts from its disk.
     Restart { node: NodeId },
 }
@@ -54,7 +62,12 @@ impl Taken for Action {
     fn is_rare(&self) -> bool {
         matches!(
             self,
-            Self::Crash { .. } | Self::Timeout { .. } | Self::Propose { .. } | Self::Read { .. }
+            Self::Crash { .. }
+                | Self::Timeout { .. }
+                | Self::Propose { .. }
+                | Self::Read { .. }
+                | Self::Reconfigure { .. }
+                | Self::Transfer { .. }
         )
     }
 }
@@ -67,6 +80,8 @@ impl fmt::Display for Action {
             Self::Request { node } => write!(f, "the client sends its request to {node:?}"),
             Self::Read { node } => write!(f, "somebody reads at {node:?}"),
             Self::Propose { node } => write!(f, "{node:?} proposes an operation"),
+            Self::Reconfigure { node, change } => write!(f, "{node:?} {change}"),
+            Self::Transfer { node, to } => write!(f, "{node:?} is to hand over to {to:?}"),
             Self::SyncPrepare { node } => {
                 write!(f, "{node:?}: the oldest prepare under way is durable")
             }
@@ -84,6 +99,7 @@ impl fmt::Display for Action {
             Self::Damage { node, op: None } => {
                 write!(f, "the journal of {node:?} ends with something unreadable")
             }
+            Self::LoseDisk { node } => write!(f, "{node:?} loses its disk and gets a blank one"),
             Self::Restart { node } => write!(f, "{node:?} starts from its disk"),
         }
     }
@@ -97,32 +113,45 @@ impl fmt::Debug for Action {
 
 /// The group after its first start, with everything said heard, and in order.
 pub(super) fn come_up(bounds: &Bounds) -> State {
-    let mut state = State::new(bounds.voters, bounds.left());
+    let bounds = &Bounds {
+        cut: &[],
+        ..*bounds
+    };
+    let mut state = State::new(bounds);
     for id in state.ids() {
         start(bounds, &mut state, id);
         settle(bounds, &mut state, id);
     }
-    hear_all(bounds, &mut state);
+    let mut said = hear_all(bounds, &mut state);
     if bounds.requests > 0 && bounds.is_registered {
         for id in state.ids() {
             step(bounds, &mut state, id, Event::Register { client: CLIENT });
             settle(bounds, &mut state, id);
         }
-        hear_all(bounds, &mut state);
+        said.extend(hear_all(bounds, &mut state));
+    }
+    if bounds.echoes {
+        // Who asked for the view or promised it has long been heard.
+        said.retain(|envelope| !is_of_view_change(&envelope.message));
+        said.into_iter()
+            .for_each(|envelope| state.network.say(envelope));
     }
     state
 }
 
-fn hear_all(bounds: &Bounds, state: &mut State) {
+/// Lets everything arrive until nothing is said any more; returns what was said.
+fn hear_all(bounds: &Bounds, state: &mut State) -> Vec<Envelope> {
+    let mut heard = Vec::new();
     loop {
         let said: Vec<_> = state.network.said().cloned().collect();
         if said.is_empty() {
-            return;
+            return heard;
         }
         state.network.forget(|_| true);
         for envelope in said {
             deliver(bounds, state, &envelope);
             settle(bounds, state, envelope.to);
+            heard.push(Envelope::clone(&envelope));
         }
     }
 }
@@ -141,11 +170,14 @@ pub(super) fn possible(bounds: &Bounds, state: &State, actions: &mut Vec<Action>
                     let ops = ops.chain([None]);
                     actions.extend(ops.map(|op| Action::Damage { node, op }));
                 }
+                if state.left.lost_disks > 0 {
+                    actions.push(Action::LoseDisk { node });
+                }
             }
             None => {}
             Some(process) => {
                 possible_at(bounds, state, node, process, actions);
-                if state.left.crashes > 0 {
+                if state.left.crashes > 0 && bounds.is_mortal(node) {
                     let ways = ways_to_crash(process).into_iter();
                     actions.extend(ways.map(|kept| Action::Crash { node, kept }));
                 }
@@ -165,18 +197,7 @@ fn possible_at(
     actions: &mut Vec<Action>,
 ) {
     if process.replica.is_primary() {
-        if state.left.proposals > 0 {
-            actions.push(Action::Propose { node });
-        }
-        if state.left.reads > 0 {
-            actions.push(Action::Read { node });
-        }
-        if bounds.requests > 0 {
-            actions.push(match state.client.session {
-                None => Action::Register { node },
-                Some(_) => Action::Request { node },
-            });
-        }
+        possible_at_primary(bounds, state, node, process, actions);
     }
     if !process.prepares.is_empty() {
         actions.push(Action::SyncPrepare { node });
@@ -193,6 +214,50 @@ fn possible_at(
     };
     let timers = process.timers.iter().copied().filter(may_run_out);
     actions.extend(timers.map(|timer| Action::Timeout { node, timer }));
+}
+
+fn possible_at_primary(
+    bounds: &Bounds,
+    state: &State,
+    node: NodeId,
+    process: &Process,
+    actions: &mut Vec<Action>,
+) {
+    if state.left.proposals > 0 {
+        actions.push(Action::Propose { node });
+    }
+    if state.left.reads > 0 {
+        actions.push(Action::Read { node });
+    }
+    if bounds.requests > 0 {
+        actions.push(match state.client.session {
+            None => Action::Register { node },
+            Some(_) => Action::Request { node },
+        });
+    }
+    if state.left.steps > 0 {
+        let is_possible = |change: &Change| {
+            let next = changed(state, process, *change);
+            next.is_some_and(|next| process.replica.may_reconfigure(&next).is_ok())
+        };
+        let changes = bounds.changes.iter().copied().filter(is_possible);
+        actions.extend(changes.map(|change| Action::Reconfigure { node, change }));
+    }
+    if state.left.transfers > 0 {
+        let voters = process.replica.membership().voting_nodes().into_iter();
+        let others = voters.filter(|to| *to != node);
+        actions.extend(others.map(|to| Action::Transfer { node, to }));
+    }
+}
+
+/// The members after a step, according to a primary.
+fn changed(state: &State, process: &Process, change: Change) -> Option<Membership> {
+    let node = change.node();
+    let present = Member {
+        node,
+        disk: state.node(node).disk.id,
+    };
+    change.of(process.replica.membership(), present)
 }
 
 /// Whether a timer can ever run out in this state or a later one.
@@ -219,11 +284,17 @@ pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<Sta
             state.left.proposals -= 1;
             step(bounds, &mut state, *node, Event::Propose { operation })
         }
+        Action::Reconfigure { node, change } => reconfigure(bounds, &mut state, *node, *change),
+        Action::Transfer { node, to } => {
+            state.left.transfers -= 1;
+            step(bounds, &mut state, *node, Event::Transfer { to: *to })
+        }
         Action::SyncPrepare { node } => sync_prepare(bounds, &mut state, *node),
         Action::SyncSuperblock { node } => sync_superblock(bounds, &mut state, *node),
         Action::SyncCheckpoint { node } => sync_checkpoint(bounds, &mut state, *node),
         Action::Timeout { node, timer } => time_out(bounds, &mut state, *node, *timer),
         Action::Crash { node, kept } => crash(&mut state, *node, *kept),
+        Action::LoseDisk { node } => lose_disk(&mut state, *node),
         Action::Damage { node, op } => damage(&mut state, *node, *op),
         Action::Restart { node } => {
             let mut found = state.node(*node).clone();
@@ -294,6 +365,13 @@ fn forget_the_outdated(state: &mut State) {
     }
 }
 
+fn is_of_view_change(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::StartViewChange { .. } | Message::DoViewChange { .. }
+    )
+}
+
 fn is_heard_in_any_view(message: &Message) -> bool {
     match message {
         Message::StartViewChange { .. }
@@ -343,6 +421,15 @@ fn ask(bounds: &Bounds, state: &mut State, node: NodeId) -> bool {
         operation: vec![request(number)],
     };
     step(bounds, state, node, event) || is_first
+}
+
+fn reconfigure(bounds: &Bounds, state: &mut State, node: NodeId, change: Change) -> bool {
+    let process = state.process(node);
+    let Some(membership) = process.and_then(|process| changed(state, process, change)) else {
+        return false;
+    };
+    state.left.steps -= 1;
+    step(bounds, state, node, Event::Reconfigure { membership })
 }
 
 fn read(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {

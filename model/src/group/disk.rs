@@ -6,7 +6,7 @@ use quorate_vsr::{OpNumber, ViewNumber};
 /// What a crash leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Disk {
-    /// The number of the disk, should it be blank.
+    /// The number of the disk; 0 for those who founded the group.
     pub(crate) id: DiskId,
     pub(crate) superblock: Option<Superblock>,
     pub(crate) journal: Vec<Prepare>,

@@ -21,8 +21,9 @@ pub(super) const CLIENT: u128 = 77;
 /// Starts a node from its disk.
 pub(super) fn start(bounds: &Bounds, state: &mut State, id: NodeId) {
     let mut effects = Vec::new();
-    let recovered = state.node(id).disk.recovered();
-    let started = caught(|| Replica::new(bounds.config(id), recovered, &mut effects));
+    let disk = &state.node(id).disk;
+    let (config, recovered) = (bounds.config(id, disk.id), disk.recovered());
+    let started = caught(|| Replica::new(config, recovered, &mut effects));
     if let Some(replica) = state.note(started) {
         let node = state.node(id).clone();
         carry_out(bounds, state, id, node, replica, effects);
@@ -123,7 +124,9 @@ fn carry_out_one(
         Effect::Send { to, message } => {
             node.vowed = node.vowed.max(vow(&message));
             let from = process.replica.member();
-            state.network.say(Envelope { from, to, message });
+            if !bounds.is_cut(message.view(), id, to) && state.has(to) {
+                state.network.say(Envelope { from, to, message });
+            }
         }
         Effect::Append(prepare) => process.prepares.push_back(Write::Append(prepare)),
         Effect::Mend(prepare) => process.prepares.push_back(Write::Mend(prepare)),

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_vsr::ViewNumber;
-use quorate_vsr::group::{Checkpoint, Prepare, Replica, Superblock, Timer};
+use quorate_vsr::group::{Checkpoint, DiskId, Prepare, Replica, Superblock, Timer};
 
 use super::disk::Disk;
 use crate::interned::Interned;
@@ -53,6 +53,20 @@ impl Write {
         match self {
             Self::Append(prepare) => disk.write(prepare),
             Self::Mend(prepare) => disk.mend(prepare),
+        }
+    }
+}
+
+impl Node {
+    /// A node that has never been started, with a blank disk of this number.
+    pub(crate) fn with_disk(id: DiskId) -> Self {
+        let disk = Disk {
+            id,
+            ..Disk::default()
+        };
+        Self {
+            disk: Interned::new(disk),
+            ..Self::default()
         }
     }
 }

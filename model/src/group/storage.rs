@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use quorate_vsr::group::Event;
+use quorate_vsr::group::{DiskId, Event};
 use quorate_vsr::{NodeId, OpNumber};
 
 use super::bounds::Bounds;
@@ -148,6 +148,17 @@ pub(super) fn crash(state: &mut State, id: NodeId, kept: Kept) -> bool {
             disk.put(superblock);
         }
     });
+    state.put(id, node);
+    true
+}
+
+/// The node has another disk from now on, and has forgotten what it promised: that is another
+/// member, to whom nobody may hold it.
+pub(super) fn lose_disk(state: &mut State, id: NodeId) -> bool {
+    let before = state.node(id);
+    let mut node = Node::with_disk(DiskId(before.disk.id.0 + 10 + u64::from(id.0)));
+    node.restarts = before.restarts;
+    state.left.lost_disks -= 1;
     state.put(id, node);
     true
 }

@@ -5,7 +5,7 @@ use quorate_vsr::{Epoch, NodeId, Offset};
 
 use super::bounds::{Bounds, nodes};
 use super::disk;
-use super::effect::{Offered, append, step, step_changed};
+use super::effect::{Offered, append, say, step, step_changed};
 use super::node::{Node, Process, Wire};
 use super::rule::BACKWARDS;
 use super::state::{Envelope, State};
@@ -361,7 +361,7 @@ fn pump(bounds: &Bounds, state: &mut State, from: NodeId, to: NodeId) -> bool {
     };
     let next_offset = Offset(base.0 + records.len() as u64);
     let wire = Wire::Records { head, records };
-    state.network.say(Envelope { from, to, wire });
+    say(bounds, state, Envelope { from, to, wire });
     let event = Event::RecordsSent {
         to,
         head,

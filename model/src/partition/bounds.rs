@@ -47,6 +47,8 @@ pub struct Assignment {
     pub previous: &'static [u16],
     /// Who gets the records and counts for nothing.
     pub learners: &'static [u16],
+    /// Who neither hears nor is heard in the epoch.
+    pub cut: &'static [u16],
 }
 
 /// What may still happen.
@@ -68,7 +70,14 @@ impl Assignment {
             voters: &[1, 2, 3],
             previous: &[],
             learners: &[],
+            cut: &[],
         }
+    }
+
+    /// The same, with nodes that neither hear nor are heard in it.
+    #[must_use]
+    pub const fn without(self, cut: &'static [u16]) -> Self {
+        Self { cut, ..self }
     }
 
     /// The voters who count at once when nothing comes of a change.
@@ -107,6 +116,12 @@ impl Bounds {
         self.epochs()
             .find(|(given, _)| *given == epoch)
             .map(|(_, found)| found)
+    }
+
+    /// Whether what one node says to the other in an epoch is lost for certain.
+    pub(crate) fn is_cut(&self, epoch: Epoch, from: NodeId, to: NodeId) -> bool {
+        let cut = self.assignment(epoch).map(|assignment| assignment.cut);
+        cut.is_some_and(|cut| cut.contains(&from.0) || cut.contains(&to.0))
     }
 
     /// The joint epochs of which one must have been reported as adopted before the control plane

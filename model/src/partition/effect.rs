@@ -123,7 +123,7 @@ fn carry_out(
             Effect::Send { to, message } => {
                 node.vowed = node.vowed.max(vow(&message));
                 let (from, wire) = (id, Wire::Message(message));
-                state.network.say(Envelope { from, to, wire });
+                say(bounds, state, Envelope { from, to, wire });
             }
             Effect::PersistFacts(facts) => process.facts.push_back(facts),
             Effect::SendRepair { to, from, until } => {
@@ -134,7 +134,7 @@ fn carry_out(
                         records,
                     };
                     let from = id;
-                    state.network.say(Envelope { from, to, wire });
+                    say(bounds, state, Envelope { from, to, wire });
                 }
             }
             Effect::Rewrite => {
@@ -180,6 +180,15 @@ fn carry_out(
         state.adopted.insert(replica.epoch());
     }
     state.put(id, node);
+}
+
+/// A message sets out, and may arrive from now on.
+pub(super) fn say(bounds: &Bounds, state: &mut State, envelope: Envelope) {
+    let Envelope { from, to, wire } = &envelope;
+    let is_cut = |epoch| bounds.is_cut(epoch, *from, *to);
+    if !wire.epoch().is_some_and(is_cut) {
+        state.network.say(envelope);
+    }
 }
 
 /// The epoch that a message promises to obey none before.

@@ -94,7 +94,12 @@ fn possible(bounds: &Bounds) -> Vec<Law> {
         .epochs
         .windows(2)
         .any(|pair| pair[0].leader != pair[1].leader);
-    if changes_leaders && bounds.appends > 0 {
+    // Where some are cut off, it depends on who.
+    let is_whole = bounds
+        .epochs
+        .iter()
+        .all(|assignment| assignment.cut.is_empty());
+    if changes_leaders && is_whole && bounds.appends > 0 {
         all.push(Law::sometimes("a diverged log is cut", |_, state| {
             state.seen.cut
         }));

@@ -76,10 +76,9 @@ pub(super) const SCOPES: &[Scope] = &[
                     ..Assignment::led_by(1)
                 },
                 Assignment {
-                    leader: 1,
                     voters: &[1, 2, 4],
                     previous: &[1, 2, 3],
-                    learners: &[],
+                    ..Assignment::led_by(1)
                 },
                 Assignment {
                     voters: &[1, 2, 4],

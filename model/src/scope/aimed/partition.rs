@@ -1,0 +1,105 @@
+use crate::partition::{Assignment, Bounds};
+use crate::scope::{Preset, Scope};
+
+pub(super) const SCOPES: &[Scope] = &[
+    Scope::partition(
+        Some(Preset::Seconds),
+        "partition-slow-disk",
+        "one leader, one follower, a record and a crash, and disks that take their time",
+        Bounds {
+            epochs: &[Assignment::led_by(1).without(&[3])],
+            appends: 1,
+            crashes: 1,
+            slow_disk: true,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Some(Preset::Seconds),
+        "partition-older-log",
+        "a leader that wrote what nobody else has leads again, after another one",
+        Bounds {
+            epochs: &[
+                Assignment::led_by(1).without(&[2]),
+                Assignment::led_by(2).without(&[1]),
+                Assignment::led_by(1).without(&[3]),
+            ],
+            appends: 2,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Some(Preset::Seconds),
+        "partition-half-filled",
+        "a follower that lags behind in the second epoch leads the third one",
+        Bounds {
+            epochs: &[
+                Assignment::led_by(1).without(&[3]),
+                Assignment::led_by(1).without(&[2]),
+                Assignment::led_by(3).without(&[1]),
+            ],
+            appends: 1,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Some(Preset::Seconds),
+        "partition-diverged",
+        "the first leader follows the second one, with a record that nobody else has",
+        Bounds {
+            epochs: &[
+                Assignment::led_by(1).without(&[3]),
+                Assignment::led_by(2).without(&[1]),
+                Assignment::led_by(2).without(&[3]),
+            ],
+            appends: 2,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Some(Preset::Seconds),
+        "partition-deposed",
+        "a leader goes on with its follower while another one takes over",
+        Bounds {
+            epochs: &[
+                Assignment::led_by(1).without(&[2]),
+                Assignment::led_by(2).without(&[3]),
+            ],
+            appends: 2,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Some(Preset::Seconds),
+        "partition-lost-end",
+        "a follower loses the end of its log, and leads without the leader before it",
+        Bounds {
+            epochs: &[
+                Assignment::led_by(1).without(&[3]),
+                Assignment::led_by(2).without(&[1]),
+            ],
+            appends: 1,
+            crashes: 1,
+            losses: 1,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Some(Preset::Seconds),
+        "partition-joint",
+        "a fourth node comes, and one of the others leads who had no part in the epoch before",
+        Bounds {
+            nodes: 4,
+            epochs: &[
+                Assignment::led_by(1).without(&[3]),
+                Assignment {
+                    voters: &[1, 3, 4],
+                    previous: &[1, 2, 3],
+                    ..Assignment::led_by(3).without(&[1])
+                },
+            ],
+            appends: 1,
+            ..Bounds::NOTHING
+        },
+    ),
+];
