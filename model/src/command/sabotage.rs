@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
+use quorate_model::{Direction, End, Limits, Report, Scope};
 use quorate_model_sabotaged as sabotaged;
 use quorate_vsr_sabotaged::sabotage::{self, Sabotage};
 
@@ -9,155 +11,120 @@ use quorate_vsr_sabotaged::sabotage::{self, Sabotage};
 /// Exit code 0: it does, and with the rules kept it has nothing to say against the same scopes.
 #[derive(Args)]
 pub(super) struct Sabotages {
-    /// Only the rows in whose name this occurs.
-    #[arg(default_value = "")]
-    filter: String,
+    /// Only the rows in whose rule or scope one of these occurs.
+    filters: Vec<String>,
     /// Tell how each rule came to be violated.
     #[arg(long)]
     stories: bool,
 }
 
 /// A rule that is broken, and where that must be noticed.
-struct Row {
-    sabotage: Sabotage,
-    scope: &'static str,
-    way: Way,
-}
-
-#[derive(Clone, Copy)]
-enum Way {
-    /// By looking at all states, near the start first, until there are this many.
-    Search { states_max: usize },
-    /// By walking at random, for at most so many steps.
-    Walk { steps_max: usize },
-}
-
-/// No row takes this long.
-const PATIENCE: Duration = Duration::from_secs(300);
-
-const fn search(sabotage: Sabotage, scope: &'static str, states_max: usize) -> Row {
-    Row {
-        sabotage,
-        scope,
-        way: Way::Search { states_max },
-    }
-}
-
-const fn walk(sabotage: Sabotage, scope: &'static str, steps_max: usize) -> Row {
-    Row {
-        sabotage,
-        scope,
-        way: Way::Walk { steps_max },
-    }
-}
-
-const ROWS: &[Row] = &[
-    search(
-        Sabotage::CommitWithoutQuorum,
-        "partition-record-crash",
-        1_000_000,
+const ROWS: &[(Sabotage, &str)] = &[
+    (Sabotage::CommitWithoutQuorum, "partition-slow-disk"),
+    (Sabotage::CommitWithoutQuorum, "group-slow-disk"),
+    (Sabotage::PrepareOkBeforeDurable, "partition-slow-disk"),
+    (Sabotage::PrepareOkBeforeDurable, "group-slow-disk"),
+    (Sabotage::ViewNotDurable, "partition-slow-disk"),
+    (Sabotage::ViewNotDurable, "group-promise-crash"),
+    (Sabotage::LongestLogWins, "partition-older-log"),
+    (Sabotage::LongestLogWins, "group-older-log"),
+    (Sabotage::AdoptedTooEarly, "partition-half-filled"),
+    (Sabotage::TruncatedBelowWatermark, "partition-diverged"),
+    (Sabotage::NackOfFaulty, "partition-lost-end"),
+    (Sabotage::NackOfFaulty, "group-damaged-entry"),
+    (Sabotage::LostDiskVotes, "group-lost-disk"),
+    (Sabotage::StaleLeaderAcknowledges, "partition-deposed"),
+    (Sabotage::StaleLeaderAcknowledges, "group-deposed"),
+    (Sabotage::DedupForgotten, "group-repeated-request"),
+    (Sabotage::LeaseTooLong, "group-lease"),
+    (Sabotage::ReconfiguredWithoutOldMajority, "partition-joint"),
+    (
+        Sabotage::ReconfiguredWithoutOldMajority,
+        "group-hasty-change",
     ),
-    search(
-        Sabotage::CommitWithoutQuorum,
-        "group-prepare-crash",
-        1_000_000,
-    ),
-    search(
-        Sabotage::PrepareOkBeforeDurable,
-        "partition-record-crash",
-        1_000_000,
-    ),
-    search(
-        Sabotage::PrepareOkBeforeDurable,
-        "group-prepare-crash",
-        1_000_000,
-    ),
-    search(
-        Sabotage::ViewNotDurable,
-        "partition-promise-crash",
-        1_000_000,
-    ),
-    walk(Sabotage::ViewNotDurable, "group-wide", 1_000_000),
-    search(Sabotage::LongestLogWins, "partition-takeover", 1_000_000),
-    walk(Sabotage::LongestLogWins, "partition-wide", 10_000_000),
-    walk(Sabotage::LongestLogWins, "group-wide", 10_000_000),
-    walk(Sabotage::AdoptedTooEarly, "partition-wide", 10_000_000),
-    search(
-        Sabotage::TruncatedBelowWatermark,
-        "partition-takeover",
-        1_000_000,
-    ),
-    walk(
-        Sabotage::TruncatedBelowWatermark,
-        "partition-wide",
-        1_000_000,
-    ),
-    walk(
-        Sabotage::StaleLeaderAcknowledges,
-        "partition-wide",
-        1_000_000,
-    ),
-    walk(Sabotage::StaleLeaderAcknowledges, "group-wide", 1_000_000),
-    walk(Sabotage::DedupForgotten, "group-wide", 1_000_000),
-    search(Sabotage::NackOfFaulty, "partition-loss", 10_000_000),
 ];
 
-impl Row {
-    fn limits(&self) -> sabotaged::Limits {
-        let states_max = match self.way {
-            Way::Search { states_max } => states_max,
-            Way::Walk { steps_max } => steps_max,
-        };
-        sabotaged::Limits {
-            patience: PATIENCE,
-            states_max,
-        }
-    }
-
-    fn run(&self) -> sabotaged::Report {
-        let scope = sabotaged::Scope::named(self.scope).expect("rows name scopes that exist");
-        sabotage::choose(Some(self.sabotage));
-        let report = match self.way {
-            Way::Search { .. } => scope.search(sabotaged::Direction::Broad, self.limits(), &|_| {}),
-            Way::Walk { .. } => scope.walk(1, self.limits()),
-        };
-        sabotage::choose(None);
-        report
-    }
-}
+/// No violation takes this long to find.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it is seen whether the rules hold if they are kept. The widest of these scopes take
+/// longer: all their states are looked at by `check minutes`.
+const PATIENCE_KEPT: Duration = Duration::from_secs(15);
+/// Nor are there as many states in any of the scopes.
+const STATES_MAX: usize = 20_000_000;
 
 impl Sabotages {
     /// Whether everything is noticed, and nothing that is not there.
     pub(super) fn run(self) -> bool {
-        let mut is_good = true;
         println!(
-            "{:30} {:24} {:>8} {:>10} {:>6} {:>7}  violated",
-            "broken on purpose", "scope", "found by", "states", "steps", "seconds"
+            "{:30} {:22} {:5} {:>7} {:>5}  {:54}  the rules kept",
+            "broken on purpose", "scope", "found", "states", "steps", "violated"
         );
-        for row in ROWS {
-            let name = format!("{:?}", row.sabotage);
-            if !format!("{name} {}", row.scope).contains(&self.filter) {
-                continue;
+        let mut kept = BTreeMap::new();
+        let (mut rows, mut good) = (0, 0);
+        for (sabotage, scope) in ROWS {
+            if self.is_wanted(*sabotage, scope) {
+                let kept = kept.entry(scope).or_insert_with(|| search_kept(scope));
+                rows += 1;
+                good += usize::from(self.run_row(*sabotage, scope, kept));
             }
-            let report = row.run();
-            let way = match row.way {
-                Way::Search { .. } => "search",
-                Way::Walk { .. } => "walk",
-            };
-            let found = report.violation.as_ref();
-            println!(
-                "{name:30} {:24} {way:>8} {:>10} {:>6} {:>7.1}  {}",
-                row.scope,
-                report.states,
-                found.map_or(0, |violation| violation.steps.len()),
-                report.duration.as_secs_f64(),
-                found.map_or("NOT FOUND", |violation| violation.rule),
-            );
-            if let Some(violation) = found.filter(|_| self.stories) {
-                println!("{violation}");
-            }
-            is_good &= found.is_some();
         }
-        is_good
+        println!("{good} of {rows} are as they should be");
+        good == rows && rows > 0
+    }
+
+    fn is_wanted(&self, sabotage: Sabotage, scope: &str) -> bool {
+        let row = format!("{sabotage:?} {scope}");
+        let mut filters = self.filters.iter();
+        self.filters.is_empty() || filters.any(|filter| row.contains(filter))
+    }
+
+    fn run_row(&self, sabotage: Sabotage, scope: &str, kept: &Report) -> bool {
+        let broken = search_broken(sabotage, scope);
+        let found = broken.violation.as_ref();
+        println!(
+            "{:30} {scope:22} {:5} {:>7} {:>5}  {:54}  {}",
+            format!("{sabotage:?}"),
+            if found.is_some() { "yes" } else { "NO" },
+            broken.unique,
+            found.map_or(0, |violation| violation.steps.len()),
+            found.map_or("", |violation| violation.rule),
+            verdict(kept)
+        );
+        if let Some(violation) = found.filter(|_| self.stories) {
+            println!("{violation}");
+        }
+        if let Some(violation) = &kept.violation {
+            println!("{violation}");
+        }
+        found.is_some() && kept.violation.is_none()
+    }
+}
+
+fn search_broken(sabotage: Sabotage, scope: &str) -> sabotaged::Report {
+    let scope = sabotaged::Scope::named(scope).expect("rows name scopes that exist");
+    let limits = sabotaged::Limits {
+        patience: PATIENCE,
+        states_max: STATES_MAX,
+    };
+    sabotage::choose(Some(sabotage));
+    let report = scope.search(sabotaged::Direction::Broad, limits, &|_| {});
+    sabotage::choose(None);
+    report
+}
+
+fn search_kept(scope: &str) -> Report {
+    let scope = Scope::named(scope).expect("both packages have the same scopes");
+    let limits = Limits {
+        patience: PATIENCE_KEPT,
+        states_max: STATES_MAX,
+    };
+    scope.search(Direction::Deep, limits, &|_| {})
+}
+
+fn verdict(kept: &Report) -> String {
+    match kept.end {
+        End::All => format!("hold in all {} states", kept.unique),
+        End::Time | End::States => format!("hold in {} states and more", kept.unique),
+        End::Violation => "VIOLATED AS WELL".to_owned(),
     }
 }
