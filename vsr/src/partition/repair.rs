@@ -119,17 +119,24 @@ impl Replica {
         }
     }
 
-    /// Asks the peer whose turn it is for the first range that is known to be committed.
+    /// Asks the peer whose turn it is for the range whose turn it is: the first one, until all
+    /// peers were asked in vain. Perhaps nobody has that one any more, and the others are not to
+    /// wait.
     pub(super) fn advance_repair(&mut self, effects: &mut Vec<Effect>) {
         if self.repair.is_asking || self.repair.rewriting.is_some() {
             return;
         }
-        let Some(&(from, to)) = self.damage.ranges().first() else {
+        let ranges = self.damage.ranges();
+        if ranges.is_empty() {
+            return;
+        }
+        let peers = self.peers();
+        let Some(rounds) = self.repair.turn.checked_div(peers.len()) else {
             return;
         };
+        let (from, to) = ranges[rounds % ranges.len()];
         let to = to.min(self.high_watermark);
-        let peers = self.peers();
-        if from >= to || peers.is_empty() {
+        if from >= to {
             return;
         }
         self.repair.is_asking = true;

@@ -85,6 +85,25 @@ fn peers_are_asked_one_after_the_other() {
 }
 
 #[test]
+fn a_range_that_nobody_has_keeps_no_other_one_waiting() {
+    let mut b = follower();
+    b.step(damaged(1, 2));
+    b.step(damaged(6, 7));
+    let turns = [(C, 1), (A, 6), (C, 6), (A, 1), (C, 1)];
+    for (peer, from) in turns {
+        let effects = b.timeout(Timer::Repair);
+        assert_eq!(
+            effects,
+            [ask(peer, from, from + 1), Effect::Arm(Timer::Repair)]
+        );
+    }
+    // It is their turn again, and the second one is there after all.
+    b.timeout(Timer::Repair);
+    assert_eq!(b.step(repair(&[(2, 6)], 7)), [Effect::Rewrite]);
+    assert_eq!(b.step(repaired(6, 7)), [ask(A, 1, 2)]);
+}
+
+#[test]
 fn a_repair_in_pieces_stays_with_the_peer_that_answers() {
     let mut b = follower();
     b.step(damaged(3, 7));
