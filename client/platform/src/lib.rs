@@ -20,6 +20,7 @@ mod disk;
 mod instant;
 mod network;
 mod tasks;
+mod unreadable;
 
 pub use compio_buf::{BufResult, IntoInner, IoBuf, IoBufMut};
 pub use compio_platform::{Compio, CompioFile, CompioListener, CompioReader, CompioWriter};
@@ -27,6 +28,7 @@ pub use disk::{Disk, Entry, File, OpenMode};
 pub use instant::Instant;
 pub use network::{Listener, Network, Reader, Writer};
 pub use tasks::{Elapsed, Tasks};
+pub use unreadable::read_around;
 
 /// Everything at once: what a node or a client is given.
 pub trait Platform: Network + Disk + Tasks {}
