@@ -84,7 +84,7 @@ pub enum Flaw {
         /// The offset that it begins with.
         got: u64,
     },
-    /// The segment of an index file is missing.
+    /// The whole segment is missing.
     SegmentMissing,
 }
 
@@ -111,7 +111,7 @@ impl fmt::Display for Flaw {
                 f,
                 "the segment begins at offset {got}, but the one before it ends at {expected}"
             ),
-            Self::SegmentMissing => f.write_str("the segment is gone, only its index is left"),
+            Self::SegmentMissing => f.write_str("the segment is gone"),
         }
     }
 }

@@ -27,7 +27,7 @@ pub enum LogError {
         /// The file or folder.
         path: PathBuf,
     },
-    /// Bytes that were durable are not what was written, or are gone.
+    /// Bytes that were durable are not what was written, or are gone. The rest of the log goes on.
     Damaged {
         /// The file.
         path: PathBuf,
@@ -109,9 +109,7 @@ impl fmt::Display for LogError {
                 flaw,
             } => write!(
                 f,
-                "{} is damaged at byte {position}, where offset {offset} should be: {flaw}; \
-                 restore the folder from a copy made since the node last ran, or keep this node \
-                 stopped: the other replicas go on without it",
+                "{} is damaged at byte {position}, where offset {offset} should be: {flaw}",
                 path.display()
             ),
             Self::FactsDamaged {
@@ -120,9 +118,7 @@ impl fmt::Display for LogError {
                 reason,
             } => write!(
                 f,
-                "{} is damaged at byte {position}: {reason}; restore the folder from a copy \
-                 made since the node last ran, or keep this node stopped: the other replicas go \
-                 on without it",
+                "{} is damaged at byte {position}: {reason}",
                 path.display()
             ),
             Self::Version { path, got, known } => write!(

@@ -5,8 +5,10 @@
 //! the file is history, the next flush writes a new file with the facts that are left and gives it
 //! the old one's name.
 //!
-//! A crash may leave the remains of an interrupted write at the file's end; they are cut off when
-//! the store is opened. A broken frame with a sound one behind it is damage, and an error.
+//! Facts are what a replica has promised, and nobody else can give them back. So everything is in
+//! the file twice (see [`frame`]). What is good in one of the copies is good; what is missing in
+//! both at the end of the file is the remains of an interrupted write and is dropped; and if
+//! anything is missing in both before that, the store has lost facts and does not open.
 
 mod frame;
 mod recovery;
@@ -18,10 +20,12 @@ use std::rc::Rc;
 
 use quorate_platform::{BufResult, Disk, File, OpenMode};
 
+use self::frame::Frame;
 use crate::LogError;
 
 /// Below this size a file is not worth compacting.
 const COMPACT_BYTES_MIN: u64 = 1 << 20;
+const COPIES: u64 = 2;
 /// The largest value. Facts are small; a length beyond this in a file is damage.
 const VALUE_BYTES_MAX: usize = 16 << 20;
 
@@ -30,7 +34,7 @@ pub struct FactStore<D: Disk> {
     disk: D,
     path: Rc<Path>,
     facts: BTreeMap<u64, Vec<u8>>,
-    /// The bytes that a new file with just these facts would have.
+    /// The bytes of one copy of just these facts.
     live_bytes: u64,
     /// The last change of each key since the last flush; `None` removes it.
     pending: BTreeMap<u64, Option<Vec<u8>>>,
@@ -144,11 +148,18 @@ impl<D: Disk> FactStore<D> {
         let mut bytes = Vec::new();
         let mut frames = self.written.frames;
         for (key, value) in &changed {
-            frame::encode(&mut bytes, frames, *key, value.as_deref());
+            let frame = Frame {
+                number: frames,
+                first: self.written.frames,
+                key: *key,
+                value: value.as_deref(),
+            };
+            frame::encode(&mut bytes, &frame);
             frames += 1;
         }
+        let mut bytes = frame::twice(&bytes);
         let file_bytes = self.written.bytes + bytes.len() as u64;
-        let is_new_file = file_bytes > COMPACT_BYTES_MIN.max(2 * self.live_bytes);
+        let is_new_file = file_bytes > COMPACT_BYTES_MIN.max(2 * COPIES * self.live_bytes);
         if is_new_file {
             (bytes, frames) = frame::encode_file(&self.facts);
         }

@@ -5,16 +5,19 @@
 //! place. Its encoded form is what an index file on disk holds, so that after a restart the walk
 //! starts there and not at the beginning.
 
+use std::cmp::Ordering;
+
 use quorate_batch::BatchHeader;
 
 use crate::chain::Chain;
+use crate::damage::DamagedRange;
 use crate::epoch_history::EpochHistory;
 use crate::producer_table::ProducerTable;
 use crate::segment::Segment;
 use crate::segment_index::{Entry, SegmentIndex};
 
 const MAGIC: [u8; 8] = *b"QUORINDX";
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frontier {
@@ -26,10 +29,18 @@ pub(crate) struct Frontier {
     pub(crate) producers: ProducerTable,
 }
 
-/// Why bytes are not an encoded frontier.
+/// What an index file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub(crate) frontier: Frontier,
+    /// Whether another segment followed when it was written: if there is none, it was lost.
+    pub(crate) is_followed: bool,
+}
+
+/// Why bytes are not a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FrontierError {
-    /// They are damaged; the frontier can be derived again.
+pub(crate) enum CheckpointError {
+    /// They are damaged, or old; what they held can be derived again.
     Damaged,
     /// A later version wrote them.
     Version(u32),
@@ -66,15 +77,41 @@ impl Frontier {
         self.next_offset = header.next_offset();
     }
 
+    /// Moves past batches that cannot be read, which end at the position `end`. `starts` says which
+    /// epochs began in them.
+    ///
+    /// The producers of these batches remain unknown.
+    pub(crate) fn pass_over(&mut self, range: &DamagedRange, end: u64, starts: &[(u32, u64)]) {
+        self.segment.index.pass_over(range.from, range.position);
+        self.segment.bytes = end;
+        let inside = |start: u64| range.from <= start && start < range.to;
+        for &(epoch, start) in starts.iter().filter(|(_, start)| inside(*start)) {
+            self.epochs.observe(epoch, start);
+        }
+        self.next_offset = range.to;
+    }
+
+    /// Takes in a batch that was passed over and can be read again.
+    pub(crate) fn follow_late(&mut self, header: &BatchHeader, is_missed: bool) {
+        if self.segment.base_offset <= header.base_offset {
+            self.segment.index.observe_late(header);
+        }
+        if is_missed {
+            self.producers.observe_late(header, header.base_offset);
+        }
+    }
+
     /// Begins the next segment; gives back the one that is complete.
     pub(crate) fn roll(&mut self) -> Segment {
         std::mem::replace(&mut self.segment, Segment::new(self.next_offset))
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The bytes of a [`Checkpoint`].
+    pub(crate) fn encode(&self, is_followed: bool) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
+        out.push(u8::from(is_followed));
         out.extend_from_slice(&self.segment.base_offset.to_le_bytes());
         out.extend_from_slice(&self.segment.bytes.to_le_bytes());
         out.extend_from_slice(&self.next_offset.to_le_bytes());
@@ -94,20 +131,6 @@ impl Frontier {
         self.producers.encode(&mut out);
         out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
         out
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FrontierError> {
-        let damaged = FrontierError::Damaged;
-        let (body, crc) = bytes.split_last_chunk().ok_or(damaged)?;
-        if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
-            return Err(damaged);
-        }
-        let mut body = body.strip_prefix(&MAGIC).ok_or(damaged)?;
-        let version = u32::from_le_bytes(take(&mut body).ok_or(damaged)?);
-        if version > VERSION {
-            return Err(FrontierError::Version(version));
-        }
-        Self::decode_body(body).ok_or(damaged)
     }
 
     fn decode_body(mut body: &[u8]) -> Option<Self> {
@@ -136,6 +159,28 @@ impl Frontier {
             next_offset,
             epochs: EpochHistory::from_starts(starts)?,
             producers: ProducerTable::decode(body)?,
+        })
+    }
+}
+
+impl Checkpoint {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let damaged = CheckpointError::Damaged;
+        let (body, crc) = bytes.split_last_chunk().ok_or(damaged)?;
+        if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
+            return Err(damaged);
+        }
+        let mut body = body.strip_prefix(&MAGIC).ok_or(damaged)?;
+        let version = u32::from_le_bytes(take(&mut body).ok_or(damaged)?);
+        match version.cmp(&VERSION) {
+            Ordering::Less => return Err(damaged),
+            Ordering::Equal => {}
+            Ordering::Greater => return Err(CheckpointError::Version(version)),
+        }
+        let [is_followed] = take(&mut body).ok_or(damaged)?;
+        Ok(Self {
+            frontier: Frontier::decode_body(body).ok_or(damaged)?,
+            is_followed: is_followed != 0,
         })
     }
 }

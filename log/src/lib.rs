@@ -28,9 +28,16 @@
 //!
 //! Opening walks the last segment from its checkpoint, and checks that each batch is whole,
 //! undamaged and joined to the one before it. Behind the last good batch there may be the remains
-//! of a write that a crash interrupted: it was never acknowledged and is cut off. But if a good
-//! batch follows, or a durable byte is missing, then what was durable has been damaged; that is
-//! [`LogError::Damaged`], and nothing is cut.
+//! of a write that a crash interrupted: it was never acknowledged and is cut off. What cannot be
+//! such remains may have been acknowledged and damaged since. Then the end of the log is
+//! *uncertain*, and whoever opens it has to remember that before the rest is put aside.
+//!
+//! # Damage
+//!
+//! Batches between sound ones that cannot be read any more are noted as [`DamagedRange`]s: they are
+//! part of the log, are never served, and keep nobody from reading the others. They are found when
+//! the log is opened or when somebody wants to read them, and [`PartitionLog::begin_rewrite`] puts
+//! back what stood there.
 //!
 //! A failed write or sync poisons the log: what is on disk is unknown from then on, nothing more is
 //! written and nothing more is acknowledged.
@@ -43,6 +50,7 @@
 #![deny(missing_docs)]
 
 mod chain;
+mod damage;
 mod epoch_history;
 mod error;
 mod fact_store;
@@ -57,11 +65,13 @@ mod tests;
 mod window;
 
 pub use chain::Flaw;
+pub use damage::DamagedRange;
 pub use epoch_history::EpochHistory;
 pub use error::LogError;
 pub use fact_store::{FactJob, FactStore, FactsFlushed};
 pub use partition_log::{
-    FlushJob, Flushed, Found, Lookup, LookupJob, PartitionLog, Read, ReadJob, Recovery, Settings,
-    TruncateJob, Truncated,
+    FlushJob, Flushed, Found, Inspected, Known, Lookup, LookupJob, Misfit, PartitionLog, Read,
+    ReadJob, Recovery, RewriteJob, Rewritten, Settings, SurveyJob, Surveyed, TruncateJob,
+    Truncated,
 };
 pub use producer_table::{ProducerTable, Verdict};

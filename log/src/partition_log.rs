@@ -2,6 +2,10 @@ mod flush;
 mod lookup;
 mod read;
 mod recovery;
+mod resync;
+mod rewrite;
+mod survey;
+mod torn;
 mod truncate;
 mod walk;
 
@@ -14,6 +18,9 @@ use bytes::Bytes;
 use quorate_batch::BatchHeader;
 use quorate_platform::Disk;
 
+use self::resync::Place;
+use self::walk::KnownEpochs;
+use crate::damage::{Damage, DamagedRange};
 use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
 use crate::frontier::Frontier;
@@ -24,8 +31,14 @@ use crate::tail::Tail;
 pub use flush::{FlushJob, Flushed};
 pub use lookup::{Found, Lookup, LookupJob};
 pub use read::{Read, ReadJob};
-pub use recovery::Recovery;
+pub use recovery::{Inspected, Known, Recovery};
+pub use rewrite::{Misfit, RewriteJob, Rewritten};
+pub use survey::{SurveyJob, Surveyed};
 pub use truncate::{TruncateJob, Truncated};
+
+/// A flush takes no further batches from here on, so that what a crash leaves of it is of a bounded
+/// size.
+const FLUSH_BYTES_MAX: u64 = 8 << 20;
 
 /// The sizes of a [`PartitionLog`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +79,7 @@ pub struct PartitionLog<D: Disk> {
     closed: Vec<Segment>,
     /// The end of the log in memory; holds the last segment.
     end: Frontier,
+    damage: Damage,
     written: Written<D>,
     /// What is appended and not yet part of a flush.
     pending: Vec<Pending>,
@@ -95,7 +109,8 @@ enum Pending {
     Batch(Bytes),
     /// The segment is complete: checkpoint it, and go on in the one of this base offset.
     Roll {
-        checkpoint: Vec<u8>,
+        /// None if something is damaged that it would have to include.
+        checkpoint: Option<Vec<u8>>,
         base_offset: u64,
     },
 }
@@ -106,16 +121,29 @@ enum Busy {
     Idle,
     Flushing,
     Truncating,
+    Rewriting,
 }
 
 impl<D: Disk> PartitionLog<D> {
-    /// Opens the log in `folder`, which is created if it is missing.
+    /// Looks at the log in `folder`, which is created if it is missing, and changes nothing of what
+    /// it holds.
     ///
-    /// Walks over the batches behind the last checkpoint, cuts off the remains of an interrupted
-    /// write, and makes durable what it found: [`PartitionLog::recovery`] says what that was.
-    /// Fails with [`LogError::Damaged`] if batches that were durable are damaged or missing.
+    /// Walks over the batches behind the last checkpoint. What is damaged there is passed over, if
+    /// something sound comes behind it; otherwise the end of the log is uncertain, unless it was
+    /// torn. Damage before the last checkpoint is found when it is read.
+    pub async fn inspect(
+        disk: D,
+        folder: &Path,
+        settings: Settings,
+        known: Known,
+    ) -> Result<Inspected<D>, LogError> {
+        recovery::inspect(disk, folder, settings, known).await
+    }
+
+    /// Opens the log in `folder`, of which nothing is known and whose end nobody will ask about.
     pub async fn open(disk: D, folder: &Path, settings: Settings) -> Result<Self, LogError> {
-        recovery::open(disk, folder, settings).await
+        let inspected = Self::inspect(disk, folder, settings, Known::default()).await?;
+        inspected.settle().await
     }
 
     /// Removes the log in `folder` with all its files, durably. A missing one is fine.
@@ -157,6 +185,16 @@ impl<D: Disk> PartitionLog<D> {
     /// The idempotent producers, up to [`PartitionLog::next_offset`].
     pub fn producers(&self) -> &ProducerTable {
         &self.end.producers
+    }
+
+    /// Batches that are known to be damaged, in order. They cannot be read.
+    pub fn damaged(&self) -> &[DamagedRange] {
+        self.damage.ranges()
+    }
+
+    /// Whether [`PartitionLog::producers`] lacks what damaged batches would tell of them.
+    pub fn lacks_producers(&self) -> bool {
+        self.damage.has_missed()
     }
 
     /// The bytes of all batches, written or not.
@@ -216,7 +254,7 @@ impl<D: Disk> PartitionLog<D> {
         let segment = &self.end.segment;
         let segment_bytes = segment.bytes + header.batch_bytes as u64;
         if segment.bytes > 0 && segment_bytes > self.settings.segment_bytes_max {
-            let checkpoint = self.end.encode();
+            let checkpoint = (!self.damage.has_missed()).then(|| self.end.encode(true));
             self.closed.push(self.end.roll());
             let base_offset = header.base_offset;
             self.pending.push(Pending::Roll {
@@ -254,7 +292,7 @@ impl<D: Disk> PartitionLog<D> {
     }
 
     /// Reads whole batches, the first of which holds `from`: as many as fit into `bytes_max`, but
-    /// one at least, and none at `until` or above.
+    /// one at least, and none at `until` or above, nor behind damaged ones.
     ///
     /// `until` is the end of a batch, the high watermark say; beyond the end of the log it means
     /// the end. From the end of the log on there is nothing to read, which is not an error, but
@@ -266,11 +304,47 @@ impl<D: Disk> PartitionLog<D> {
         if from >= until || from == self.next_offset() {
             return Read::Ready(Vec::new());
         }
-        let until = until.min(self.next_offset());
+        let mut until = until.min(self.next_offset());
+        if let Some(range) = self.damage.first_behind(from) {
+            if range.from <= from {
+                return Read::Damaged(*range);
+            }
+            until = until.min(range.from);
+        }
         match self.tail.read(from, bytes_max, until) {
             Some(batches) => Read::Ready(batches),
             None => Read::Job(ReadJob::new(self, from, bytes_max, until)),
         }
+    }
+
+    /// Looks how far the damage at `offset` reaches, which a read has met.
+    pub fn begin_survey(&self, offset: u64) -> SurveyJob<D> {
+        SurveyJob::new(self, offset)
+    }
+
+    /// Takes the outcome of a survey; answers with the damaged range, from now on one of
+    /// [`PartitionLog::damaged`]. `None` if nothing is damaged there (any more).
+    pub fn finish_survey(&mut self, surveyed: Surveyed) -> Result<Option<DamagedRange>, LogError> {
+        survey::finish(self, surveyed)
+    }
+
+    /// Puts `batches` in the place of damaged ones. The job makes that durable.
+    ///
+    /// They begin where a damaged range begins, and are what stood there: the caller has checked
+    /// them. `Err` tells that they do not fit into the bytes that were damaged: then nothing is
+    /// written. `Ok(None)` if another job is under way: its `finish_…` comes first.
+    pub fn begin_rewrite(&mut self, batches: &[Bytes]) -> Result<Option<RewriteJob<D>>, Misfit> {
+        rewrite::begin(self, batches)
+    }
+
+    /// Takes the outcome of a rewrite: what was written can be read again.
+    ///
+    /// An error is final: the log is poisoned.
+    pub fn finish_rewrite(&mut self, rewritten: Rewritten) -> Result<(), LogError> {
+        assert_eq!(self.busy, Busy::Rewriting, "a rewrite is under way");
+        self.busy = Busy::Idle;
+        let result = rewrite::finish(self, rewritten);
+        self.poison_on_error(result)
     }
 
     /// Looks for the first record below `until` with a timestamp of `timestamp` or later.
@@ -304,6 +378,15 @@ impl<D: Disk> PartitionLog<D> {
         Ok(self.next_offset())
     }
 
+    /// The epochs of the whole log: it has them in memory.
+    fn known_epochs(&self) -> KnownEpochs {
+        KnownEpochs {
+            history: self.end.epochs.clone(),
+            end: self.end.next_offset,
+            max: u32::MAX,
+        }
+    }
+
     fn check_poison(&self) -> Result<(), LogError> {
         match &self.poison {
             Some(first) => Err(LogError::Poisoned {
@@ -327,6 +410,23 @@ impl<D: Disk> PartitionLog<D> {
             std::cmp::Ordering::Equal => self.written.bytes,
             std::cmp::Ordering::Greater => 0,
         }
+    }
+
+    /// Where to begin to walk over `segment` in search of `offset`: at the last place before it
+    /// that is known and has nothing damaged behind it.
+    fn start_of_read(&self, segment: &Segment, offset: u64) -> Place {
+        let stretch = segment.index.stretch_of(offset);
+        let stretch = stretch.expect("an offset below the end lies in a stretch of its segment");
+        let damage = self.damage.last_before(offset);
+        let behind = damage
+            .filter(|range| range.segment == segment.base_offset && range.to > stretch.offset)
+            .and_then(|range| {
+                Some(Place {
+                    offset: range.to,
+                    position: range.end?,
+                })
+            });
+        behind.unwrap_or(stretch.into())
     }
 
     /// The segment that holds `offset`, or would.

@@ -120,6 +120,35 @@ impl ProducerTable {
         self.forget_beyond_max();
     }
 
+    /// Remembers a batch that could not be read when those behind it were remembered.
+    pub(crate) fn observe_late(&mut self, header: &BatchHeader, base_offset: u64) {
+        let Some(producer) = header.producer else {
+            return;
+        };
+        let Some(state) = self.producers.get_mut(&producer.id) else {
+            return self.observe(header, base_offset);
+        };
+        if state.latest().base_offset < base_offset {
+            return self.observe(header, base_offset);
+        }
+        let place = state
+            .batches
+            .partition_point(|batch| batch.base_offset < base_offset);
+        let is_known = state
+            .batches
+            .get(place)
+            .is_some_and(|batch| batch.base_offset == base_offset);
+        // What was forgotten for its age stays forgotten, and what a newer epoch has ended too.
+        let is_full = state.batches.len() == BATCHES_MAX;
+        if state.epoch == producer.epoch && !is_known && (place > 0 || !is_full) {
+            let sequences = Sequences::of(header, producer, base_offset);
+            state.batches.insert(place, sequences);
+            if is_full {
+                state.batches.pop_front();
+            }
+        }
+    }
+
     /// The number of producers that are remembered.
     pub fn len(&self) -> usize {
         self.producers.len()

@@ -37,18 +37,46 @@ impl SegmentIndex {
         }
     }
 
+    /// Notes that what stands at `position` cannot be read.
+    pub(crate) fn pass_over(&mut self, offset: u64, position: u64) {
+        if self.entries.is_empty() {
+            self.entries.push(Entry {
+                offset,
+                position,
+                max_timestamp: i64::MIN,
+            });
+        }
+    }
+
+    /// Takes in a batch that lies in a stretch which was noted without it.
+    pub(crate) fn observe_late(&mut self, header: &BatchHeader) {
+        let offset = header.base_offset;
+        let behind = self.entries.partition_point(|entry| entry.offset <= offset);
+        if let Some(entry) = self.entries[..behind].last_mut() {
+            entry.max_timestamp = entry.max_timestamp.max(header.max_timestamp);
+        }
+    }
+
     /// The stretch that holds `offset`, if the segment begins at or before it.
     pub(crate) fn stretch_of(&self, offset: u64) -> Option<Entry> {
         let behind = self.entries.partition_point(|entry| entry.offset <= offset);
         self.entries[..behind].last().copied()
     }
 
-    /// The offset at which the stretch around `position` begins.
-    pub(crate) fn offset_near(&self, position: u64) -> Option<u64> {
+    /// The stretch around `position`.
+    pub(crate) fn entry_near(&self, position: u64) -> Option<Entry> {
         let behind = self
             .entries
             .partition_point(|entry| entry.position <= position);
-        self.entries[..behind].last().map(|entry| entry.offset)
+        self.entries[..behind].last().copied()
+    }
+
+    /// The first stretch that begins behind `position`.
+    pub(crate) fn entry_behind(&self, position: u64) -> Option<Entry> {
+        let behind = self
+            .entries
+            .partition_point(|entry| entry.position <= position);
+        self.entries.get(behind).copied()
     }
 
     /// The first stretch with a record of `timestamp` or later, and the one behind it.

@@ -1,10 +1,12 @@
 mod append;
 mod crash;
+mod damage;
 mod facts;
 mod failure;
 mod index;
 mod lookup;
 mod model;
+mod rot;
 mod scene;
 mod torn;
 mod truncation;

@@ -386,6 +386,7 @@ impl<P: Platform> Control<P> {
             replicas: shards.replicas,
             leaderships: shards.leaderships,
             under_replicated: shards.under_replicated,
+            damaged_ranges: shards.damaged_ranges,
             appended_records: shards.appended_records,
             appended_bytes: shards.appended_bytes,
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),

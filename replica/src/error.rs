@@ -3,6 +3,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use quorate_vsr::NodeId;
+
 /// Why a node did not start, or had to end.
 #[derive(Debug)]
 pub enum NodeError {
@@ -74,6 +76,16 @@ impl NodeError {
             path: path.to_owned(),
             problem: problem.into(),
         }
+    }
+
+    /// A damaged file that held what the node has promised to the others.
+    pub fn forgotten(path: &Path, node: NodeId, problem: impl fmt::Display) -> Self {
+        let problem = format!(
+            "{problem}. The node has forgotten what it promised to the others and will not start \
+             without it. Keep its data folder for analysis, start it with an empty one, and have \
+             the others take it back: `quorate cluster recover --node {node}`"
+        );
+        Self::damaged(path, problem)
     }
 
     /// A file of a format that this program does not know.

@@ -26,6 +26,7 @@
 mod assignment;
 mod budget;
 mod connection;
+mod damage;
 mod deadlines;
 mod effect;
 mod fact_writer;
@@ -41,6 +42,7 @@ mod partition;
 mod peer_frame;
 mod produce;
 mod pulse;
+mod repair;
 mod request;
 mod signal;
 mod space;

@@ -121,6 +121,7 @@ impl Partition {
             log_start_offset: self.log_start,
             high_watermark: self.next_offset,
             replicas: self.info.voters.iter().map(replica).collect(),
+            damaged_ranges: 0,
         }
     }
 }

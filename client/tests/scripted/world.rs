@@ -174,6 +174,7 @@ impl World {
             replicas: 0,
             leaderships: 0,
             under_replicated: 0,
+            damaged_ranges: 0,
             appended_records: 0,
             appended_bytes: 0,
             uptime_ms: 0,

@@ -73,6 +73,8 @@ pub enum Code {
     InvalidRequest,
     /// The frame belongs to another cluster.
     ForeignCluster,
+    /// Records are damaged on the node's disk, and it fetches them from the other replicas.
+    DamagedRecords,
 }
 
 impl Code {
@@ -88,6 +90,7 @@ impl Code {
                 | Self::Unavailable
                 | Self::Stopping
                 | Self::DiskFull
+                | Self::DamagedRecords
         )
     }
 

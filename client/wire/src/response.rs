@@ -72,6 +72,8 @@ pub struct NodeStatus {
     pub leaderships: u32,
     /// Of those: how many lack a replica that has everything up to the opening.
     pub under_replicated: u32,
+    /// Ranges of records that are damaged on its disk and not put back yet.
+    pub damaged_ranges: u32,
     /// Records that it has appended as a leader since it started.
     pub appended_records: u64,
     /// Bytes of record batches that it has appended as a leader since it started.
@@ -116,6 +118,8 @@ pub struct PartitionStatus {
     pub high_watermark: u64,
     /// What the leader knows of everybody who takes part, learners too; of a follower only itself.
     pub replicas: Vec<ReplicaStatus>,
+    /// Ranges of records that are damaged on the disk of the answering node and not put back yet.
+    pub damaged_ranges: u32,
 }
 
 /// One replica of a partition.

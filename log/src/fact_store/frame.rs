@@ -3,18 +3,26 @@
 //! ```text
 //! head    magic, 8 bytes | version, u32 | CRC-32C of these, u32
 //! frame   CRC-32C of the rest, u32 | length of the value, or 2^32 - 1 for a removal, u32
-//!         | number of the frame in the file from 0, u64 | key, u64 | value
+//!         | number of the frame in the file from 0, u64 | number of the first frame that was
+//!         written together with it, u64 | key, u64 | value
 //! ```
 //!
 //! All numbers are little-endian. The frame's number ties it to its place.
+//!
+//! Whatever is written in one go is written *twice*, one copy behind the other, each from the
+//! beginning of a block on. Damage to one copy so leaves the other. And what is missing in both was
+//! never written as a whole, and so never acknowledged: no single fault can make a change that was
+//! durable look like one that was interrupted.
 
 use std::collections::BTreeMap;
 
 use super::VALUE_BYTES_MAX;
 
-pub(super) const HEAD_BYTES: usize = 16;
-pub(super) const FRAME_BYTES: usize = 24;
-pub(super) const VERSION: u32 = 1;
+/// The least that any disk writes as a whole, or loses.
+pub(super) const BLOCK_BYTES: usize = 512;
+const HEAD_BYTES: usize = 16;
+const FRAME_BYTES: usize = 32;
+pub(super) const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"QUORFACT";
 const REMOVAL: u32 = u32::MAX;
 
@@ -22,6 +30,8 @@ const REMOVAL: u32 = u32::MAX;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
     pub(super) number: u64,
+    /// The first frame of the same write.
+    pub(super) first: u64,
     pub(super) key: u64,
     /// `None` removes the fact.
     pub(super) value: Option<&'a [u8]>,
@@ -31,7 +41,7 @@ pub(super) struct Frame<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeadError {
     Damaged,
-    /// A later version wrote it.
+    /// Another version wrote it.
     Version(u32),
 }
 
@@ -40,12 +50,19 @@ pub(super) fn bytes(value_len: usize) -> u64 {
     (FRAME_BYTES + value_len) as u64
 }
 
-pub(super) fn encode(out: &mut Vec<u8>, number: u64, key: u64, value: Option<&[u8]>) {
+pub(super) fn encode(out: &mut Vec<u8>, frame: &Frame<'_>) {
+    let Frame {
+        number,
+        first,
+        key,
+        value,
+    } = *frame;
     let start = out.len();
     let len = value.map_or(REMOVAL, |value| value.len() as u32);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&first.to_le_bytes());
     out.extend_from_slice(&key.to_le_bytes());
     out.extend_from_slice(value.unwrap_or_default());
     let crc = crc32c::crc32c(&out[start + 4..]);
@@ -54,19 +71,51 @@ pub(super) fn encode(out: &mut Vec<u8>, number: u64, key: u64, value: Option<&[u
 
 /// A whole file with just these facts, and the number of its frames.
 pub(super) fn encode_file(facts: &BTreeMap<u64, Vec<u8>>) -> (Vec<u8>, u64) {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(HEAD_BYTES);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
     out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+    let mut out = twice(&out);
+    let mut all = Vec::new();
     let mut frames = 0;
     for (key, value) in facts {
-        encode(&mut out, frames, *key, Some(value));
+        let frame = Frame {
+            number: frames,
+            first: 0,
+            key: *key,
+            value: Some(value),
+        };
+        encode(&mut all, &frame);
         frames += 1;
     }
+    out.extend(twice(&all));
     (out, frames)
 }
 
-pub(super) fn check_head(file: &[u8]) -> Result<(), HeadError> {
+/// Two copies of `bytes`, each filled up to the end of a block.
+pub(super) fn twice(bytes: &[u8]) -> Vec<u8> {
+    let len = bytes.len().next_multiple_of(BLOCK_BYTES);
+    let mut out = Vec::with_capacity(2 * len);
+    out.extend_from_slice(bytes);
+    out.resize(len, 0);
+    out.extend_from_within(..len);
+    out
+}
+
+/// Whether both copies of the head are good; an error if neither is.
+pub(super) fn check_heads(file: &[u8]) -> Result<bool, HeadError> {
+    let first = check_head(file);
+    let second = check_head(file.get(BLOCK_BYTES..).unwrap_or_default());
+    match (first, second) {
+        (Ok(()), Ok(())) => Ok(true),
+        (Ok(()), Err(HeadError::Damaged)) | (Err(HeadError::Damaged), Ok(())) => Ok(false),
+        (Err(error), Err(HeadError::Damaged)) | (_, Err(error)) | (Err(error), Ok(())) => {
+            Err(error)
+        }
+    }
+}
+
+fn check_head(file: &[u8]) -> Result<(), HeadError> {
     let mut rest = file;
     let head = (take::<8>(&mut rest), take(&mut rest), take(&mut rest));
     let (Some(magic), Some(version), Some(crc)) = head else {
@@ -77,8 +126,8 @@ pub(super) fn check_head(file: &[u8]) -> Result<(), HeadError> {
         return Err(HeadError::Damaged);
     }
     match u32::from_le_bytes(version) {
-        version if version > VERSION => Err(HeadError::Version(version)),
-        _ => Ok(()),
+        VERSION => Ok(()),
+        version => Err(HeadError::Version(version)),
     }
 }
 
@@ -88,6 +137,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let crc = u32::from_le_bytes(take(&mut rest)?);
     let len = u32::from_le_bytes(take(&mut rest)?);
     let number = u64::from_le_bytes(take(&mut rest)?);
+    let first = u64::from_le_bytes(take(&mut rest)?);
     let key = u64::from_le_bytes(take(&mut rest)?);
     let value_len = if len == REMOVAL { 0 } else { len as usize };
     if value_len > VALUE_BYTES_MAX {
@@ -97,7 +147,13 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let frame_bytes = FRAME_BYTES + value_len;
     let is_sound = crc32c::crc32c(&bytes[4..frame_bytes]) == crc;
     let value = (len != REMOVAL).then_some(value);
-    is_sound.then_some((Frame { number, key, value }, frame_bytes))
+    let frame = Frame {
+        number,
+        first,
+        key,
+        value,
+    };
+    is_sound.then_some((frame, frame_bytes))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use quorate_platform::{BufResult, Disk, File, OpenMode};
+use quorate_platform::{Disk, File, OpenMode, read_around};
 
-use super::frame::{self, HEAD_BYTES, HeadError};
+use super::frame::{self, BLOCK_BYTES, Frame, HeadError};
 use super::{FactStore, Written, replace};
 use crate::LogError;
 
@@ -24,14 +24,21 @@ pub(super) async fn open<D: Disk>(disk: D, path: &Path) -> Result<FactStore<D>, 
         Err(source) => return Err(LogError::io("open", path, source)),
     };
     let content = read(path, &bytes)?;
-    if content.bytes < bytes.len() {
-        let cut = file.set_len(content.bytes as u64).await;
-        cut.map_err(|source| LogError::io("cut", path, source))?;
-    }
-    // What was written before a crash of the process alone may not be durable yet.
-    file.sync_data()
-        .await
-        .map_err(|source| LogError::io("sync", path, source))?;
+    let file_bytes = bytes.len() as u64;
+    let written = if content.is_good {
+        // What was written before a crash of the process alone may not be durable yet.
+        file.sync_data()
+            .await
+            .map_err(|source| LogError::io("sync", path, source))?;
+        Written {
+            file,
+            bytes: file_bytes,
+            frames: content.frames,
+            changes: 0,
+        }
+    } else {
+        mend(&disk, path, bytes, &content.facts).await?
+    };
     if let Some(folder) = path.parent() {
         // Nor may the name that the file was given when it took the place of an older one.
         let synced = disk.sync_folder(folder).await;
@@ -44,26 +51,42 @@ pub(super) async fn open<D: Disk>(disk: D, path: &Path) -> Result<FactStore<D>, 
     Ok(FactStore {
         disk,
         path: path.into(),
-        live_bytes: HEAD_BYTES as u64 + frames_bytes.sum::<u64>(),
+        live_bytes: frames_bytes.sum(),
         facts: content.facts,
         pending: BTreeMap::new(),
-        written: Written {
-            file,
-            bytes: content.bytes as u64,
-            frames: content.frames,
-            changes: 0,
-        },
+        written,
         changes: 0,
         is_flushing: false,
         poison: None,
     })
 }
 
-/// The sound part of a file.
+/// Puts a file with two good copies of everything in the place of one with damage, or with the
+/// remains of an interrupted write. What was there is kept beside it until the next time.
+async fn mend<D: Disk>(
+    disk: &D,
+    path: &Path,
+    bytes: Vec<u8>,
+    facts: &BTreeMap<u64, Vec<u8>>,
+) -> Result<Written<D>, LogError> {
+    let kept = PathBuf::from(format!("{}.damaged", path.display()));
+    replace(disk, &kept, bytes).await?;
+    let (bytes, frames) = frame::encode_file(facts);
+    let len = bytes.len() as u64;
+    Ok(Written {
+        file: replace(disk, path, bytes).await?,
+        bytes: len,
+        frames,
+        changes: 0,
+    })
+}
+
+/// What a file holds.
 struct Content {
     facts: BTreeMap<u64, Vec<u8>>,
-    bytes: usize,
     frames: u64,
+    /// Whether two good copies of everything are there, and nothing else.
+    is_good: bool,
 }
 
 fn read(path: &Path, file: &[u8]) -> Result<Content, LogError> {
@@ -72,7 +95,7 @@ fn read(path: &Path, file: &[u8]) -> Result<Content, LogError> {
         position: position as u64,
         reason,
     };
-    frame::check_head(file).map_err(|error| match error {
+    let mut is_good = frame::check_heads(file).map_err(|error| match error {
         HeadError::Damaged => damaged(0, "it does not begin like a file of facts"),
         HeadError::Version(got) => LogError::Version {
             path: path.to_owned(),
@@ -80,41 +103,54 @@ fn read(path: &Path, file: &[u8]) -> Result<Content, LogError> {
             known: frame::VERSION,
         },
     })?;
-    let mut content = Content {
-        facts: BTreeMap::new(),
-        bytes: HEAD_BYTES,
-        frames: 0,
-    };
-    while let Some((frame, bytes)) = frame::decode(&file[content.bytes..]) {
-        if frame.number != content.frames {
-            return Err(damaged(content.bytes, "a frame is missing"));
+    // The sound frames, by their numbers, with the number of their copies.
+    let mut found: BTreeMap<u64, (Frame<'_>, u32)> = BTreeMap::new();
+    let mut at = 2 * BLOCK_BYTES;
+    while at < file.len() {
+        match frame::decode(&file[at..]) {
+            Some((frame, bytes)) => {
+                let copies = &mut found.entry(frame.number).or_insert((frame, 0)).1;
+                *copies += 1;
+                at += bytes;
+            }
+            None => {
+                // The rest of a block is zero; anything else is searched byte by byte.
+                let block_end = (at / BLOCK_BYTES + 1) * BLOCK_BYTES;
+                let rest = &file[at..block_end.min(file.len())];
+                let is_empty = rest.iter().all(|byte| *byte == 0);
+                is_good &= is_empty;
+                at += if is_empty { rest.len() } else { 1 };
+            }
         }
+    }
+    let mut facts = BTreeMap::new();
+    let mut frames = 0;
+    let last_write = found.values().next_back().map_or(0, |(last, _)| last.first);
+    for (number, (frame, copies)) in found {
+        if number != frames {
+            // What is missing in the last write was never written, and so it does not count from
+            // there on.
+            is_good = false;
+            if frames >= last_write {
+                break;
+            }
+            return Err(damaged(0, "a change is missing in both of its copies"));
+        }
+        frames += 1;
+        is_good &= copies == 2;
         match frame.value {
-            Some(value) => content.facts.insert(frame.key, value.to_vec()),
-            None => content.facts.remove(&frame.key),
+            Some(value) => facts.insert(frame.key, value.to_vec()),
+            None => facts.remove(&frame.key),
         };
-        content.bytes += bytes;
-        content.frames += 1;
     }
-    if is_followed(&file[content.bytes..], content.frames) {
-        return Err(damaged(
-            content.bytes,
-            "a frame is broken, but sound ones follow it",
-        ));
-    }
-    Ok(content)
-}
-
-/// Whether a sound frame lies anywhere in `bytes`, behind the broken one that they begin with.
-fn is_followed(bytes: &[u8], number: u64) -> bool {
-    let mut starts = 1..bytes.len();
-    starts.any(|at| frame::decode(&bytes[at..]).is_some_and(|(frame, _)| frame.number > number))
+    Ok(Content {
+        facts,
+        frames,
+        is_good: is_good && file.len().is_multiple_of(BLOCK_BYTES),
+    })
 }
 
 async fn read_all<F: File>(file: &F) -> io::Result<Vec<u8>> {
     let len = usize::try_from(file.len().await?).map_err(io::Error::other)?;
-    let BufResult(result, mut bytes) = file.read_at(Vec::with_capacity(len), 0).await;
-    result?;
-    bytes.truncate(len);
-    Ok(bytes)
+    read_around(file, 0, len).await
 }

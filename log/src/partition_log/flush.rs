@@ -3,9 +3,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use quorate_batch::BatchHeader;
 use quorate_platform::{BufResult, Disk, File, IoBuf, OpenMode};
 
-use super::{PartitionLog, Pending, Written, walk};
+use super::{FLUSH_BYTES_MAX, PartitionLog, Pending, Written, walk};
 use crate::LogError;
 use crate::segment::batches_path;
 
@@ -35,21 +36,33 @@ pub struct Flushed<D: Disk>(Result<Written<D>, LogError>);
 
 impl<D: Disk> FlushJob<D> {
     pub(super) fn new(log: &mut PartitionLog<D>) -> Self {
-        let steps = std::mem::take(&mut log.pending);
-        let written = log.written.after(log.end.next_offset);
+        let steps = take_steps(&mut log.pending);
+        let next_offset = match log.pending.first() {
+            Some(Pending::Batch(batch)) => base_offset_of(batch),
+            Some(Pending::Roll { base_offset, .. }) => *base_offset,
+            None => log.end.next_offset,
+        };
+        let written = log.written.after(next_offset);
         let segment = &log.end.segment;
         let covered = match segment.base_offset == written.base_offset {
             true => written.checkpoint_bytes,
             false => 0,
         };
-        let is_due = segment.bytes - covered >= log.settings.checkpoint_bytes;
+        let is_due = segment.bytes - covered >= log.settings.checkpoint_bytes
+            && log.pending.is_empty()
+            && !log.damage.has_missed();
         Self {
             disk: log.disk.clone(),
             folder: log.folder.clone(),
             steps,
             written,
-            checkpoint: is_due.then(|| log.end.encode()),
+            checkpoint: is_due.then(|| log.end.encode(false)),
         }
+    }
+
+    /// The bytes of the batches that it makes durable.
+    pub fn bytes(&self) -> u64 {
+        self.steps.iter().map(Pending::bytes).sum()
     }
 
     /// Writes and syncs. Once begun it has to run to its end, whoever waits for it.
@@ -79,7 +92,8 @@ impl<D: Disk> FlushJob<D> {
                     checkpoint,
                     base_offset,
                 } => {
-                    checkpoints.push((writer.written.base_offset, checkpoint));
+                    let base = writer.written.base_offset;
+                    checkpoints.extend(checkpoint.map(|checkpoint| (base, checkpoint)));
                     writer.roll(base_offset).await?;
                 }
             }
@@ -101,6 +115,34 @@ impl<D: Disk> FlushJob<D> {
         }
         Ok(written)
     }
+}
+
+impl Pending {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Batch(batch) => batch.len() as u64,
+            Self::Roll { .. } => 0,
+        }
+    }
+}
+
+/// Takes as many steps as one flush may have, and one at least.
+fn take_steps(pending: &mut Vec<Pending>) -> Vec<Pending> {
+    let mut bytes = 0;
+    let count = pending.iter().take_while(|step| {
+        bytes += step.bytes();
+        bytes <= FLUSH_BYTES_MAX
+    });
+    let count = count.count().max(1);
+    let rest = pending.split_off(count);
+    std::mem::replace(pending, rest)
+}
+
+fn base_offset_of(batch: &[u8]) -> u64 {
+    let header = BatchHeader::parse(batch);
+    header
+        .expect("the batch was checked when it was appended")
+        .base_offset
 }
 
 impl<D: Disk> Flushed<D> {

@@ -6,6 +6,7 @@ use quorate_platform::Disk;
 
 use super::{PartitionLog, Read, ReadJob};
 use crate::LogError;
+use crate::damage::DamagedRange;
 
 /// A record that was looked for by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Lookup<D: Disk> {
     Ready(Option<Found>),
     /// It takes a look at the disk: run the job.
     Job(LookupJob<D>),
+    /// The record may be among those that are damaged, as is known.
+    Damaged(DamagedRange),
 }
 
 /// Looks for a record on disk; see [`PartitionLog::begin_lookup`].
@@ -46,6 +49,11 @@ pub(super) fn begin<D: Disk>(log: &PartitionLog<D>, timestamp: i64, until: u64) 
         return Lookup::Ready(None);
     };
     let until = stretch.next_offset.min(until);
+    if let Some(range) = log.damage.first_behind(stretch.offset)
+        && range.from < until
+    {
+        return Lookup::Damaged(*range);
+    }
     let bytes_max = usize::try_from(stretch.bytes).unwrap_or(usize::MAX);
     match log.begin_read(stretch.offset, bytes_max, until) {
         Read::Ready(batches) => Lookup::Ready(find(&batches, timestamp)),
@@ -63,6 +71,7 @@ pub(super) fn begin<D: Disk>(log: &PartitionLog<D>, timestamp: i64, until: u64) 
                 timestamp,
             })
         }
+        Read::Damaged(range) => Lookup::Damaged(range),
         Read::OutOfRange => Lookup::Ready(None),
     }
 }

@@ -9,6 +9,7 @@ use quorate_platform::{Disk, OpenMode};
 
 use super::PartitionLog;
 use crate::chain::{Chain, Flaw};
+use crate::damage::DamagedRange;
 use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
 use crate::segment::batches_path;
@@ -24,6 +25,8 @@ pub enum Read<D: Disk> {
     Ready(Vec<Bytes>),
     /// The batches are on disk: run the job.
     Job(ReadJob<D>),
+    /// The first batch is damaged, as is known.
+    Damaged(DamagedRange),
     /// The offset lies before the start of the log or behind its end.
     OutOfRange,
 }
@@ -64,8 +67,7 @@ enum Next {
 impl<D: Disk> ReadJob<D> {
     pub(super) fn new(log: &PartitionLog<D>, from: u64, bytes_max: usize, until: u64) -> Self {
         let segment = log.segment_of(from);
-        let stretch = segment.index.stretch_of(from);
-        let stretch = stretch.expect("an offset below the end lies in a stretch of its segment");
+        let start = log.start_of_read(segment, from);
         let is_open = segment.base_offset == log.written.base_offset;
         let step_bytes = usize::try_from(log.settings.index_step_bytes).unwrap_or(usize::MAX);
         Self {
@@ -73,9 +75,9 @@ impl<D: Disk> ReadJob<D> {
             file: is_open.then(|| log.written.file.clone()),
             path: batches_path(&log.folder, segment.base_offset),
             end: log.written_bytes(segment),
-            position: stretch.position,
+            position: start.position,
             chain: Chain {
-                next_offset: stretch.offset,
+                next_offset: start.offset,
                 epoch: 0,
             },
             from,
@@ -102,10 +104,13 @@ impl<D: Disk> ReadJob<D> {
     async fn read(mut self) -> Result<Vec<Bytes>, LogError> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => {
-                let opened = self.disk.open(&self.path, OpenMode::Read).await;
-                opened.map_err(|source| LogError::io("open", &self.path, source))?
-            }
+            None => match self.disk.open(&self.path, OpenMode::Read).await {
+                Ok(file) => file,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(self.damaged(Flaw::SegmentMissing));
+                }
+                Err(source) => return Err(LogError::io("open", &self.path, source)),
+            },
         };
         let mut window = Window::new(file, self.path.clone(), self.end, self.piece_bytes);
         let mut batches: Vec<Bytes> = Vec::new();

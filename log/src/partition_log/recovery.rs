@@ -1,258 +1,262 @@
 //! Opening a log, after an orderly stop or a crash.
 //!
-//! A segment that has a successor was made durable before the successor was created: all of it must
-//! be sound. The last segment may end with the remains of a write that was interrupted; whatever
-//! stands there was never acknowledged. It cannot be told by looking at those bytes alone, but what
-//! comes behind them tells: batches are written in order and synced together, so a sound batch
-//! behind a broken one means that the broken one was once sound.
+//! It is done in two steps. To *inspect* a log changes nothing of what it holds. To *settle* it
+//! cuts what does not count. In between the caller can make durable what the cut would hide: that
+//! the end of the log is uncertain.
+//!
+//! A segment that has a successor was made durable before the successor was created. So what is
+//! damaged in it was durable, and is noted as a damaged range between what is sound before and
+//! behind it. The same holds in the last segment for what is followed by sound batches, unless both
+//! belong to a flush that a crash may have interrupted. What ends the last segment is judged by
+//! [`torn`]: cut without further ado if it was torn, and otherwise the end of the log is uncertain.
+//!
+//! Which epochs wrote a damaged range must be known, since the log is told from others by its
+//! epochs. A later checkpoint knows, and the batches on both sides do if they are of the same
+//! epoch. Otherwise the log ends before the range, and its end is uncertain.
 
-use std::cell::Cell;
+use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
-use quorate_batch::{BatchHeader, HEADER_BYTES};
-use quorate_platform::{Disk, File, OpenMode};
+use quorate_platform::Disk;
 
-use super::walk::{self, Stop};
-use super::{Busy, PartitionLog, Settings, Written};
+use super::walk::{self, KnownEpochs};
+use super::{PartitionLog, Settings};
 use crate::chain::Flaw;
+use crate::damage::Damage;
+use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
 use crate::frontier::Frontier;
-use crate::segment::{Name, Segment, batches_path};
-use crate::tail::Tail;
-use crate::window::Window;
+use crate::segment::{Name, Segment};
 
-/// In the search for a sound batch behind a broken one, bytes may be looked at this many times. It
-/// takes records made to look like headers to get there.
-const SEARCH_EFFORT_MAX: u64 = 16;
-const SEARCH_BYTES: usize = 1 << 20;
+use self::crossing::Rise;
+
+mod crossing;
+mod settling;
+
+/// What the caller knows of a log from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The log begins at this offset.
+    pub log_start_offset: u64,
+    /// Everything below this offset was durable.
+    pub durable_offset: u64,
+    /// No batch is of a greater epoch.
+    pub epoch_max: u32,
+    /// The log was opened before, and so it has a segment that lasts.
+    pub is_old: bool,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            log_start_offset: 0,
+            durable_offset: 0,
+            epoch_max: u32::MAX,
+            is_old: false,
+        }
+    }
+}
 
 /// What opening a log found and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// Bytes of an interrupted write that were cut off.
     pub torn_bytes: u64,
+    /// Bytes at the end of the log that may have been durable, and were put aside.
+    pub uncertain_bytes: u64,
     /// Bytes of batches that were walked over because no checkpoint covered them.
     pub walked_bytes: u64,
     /// Index files of complete segments that were missing or damaged and were written again.
     pub indexes_rebuilt: u32,
 }
 
-pub(super) async fn open<D: Disk>(
+/// A log whose files were looked at; nothing that it may hold was changed.
+#[must_use = "the log is not open before it is settled"]
+pub struct Inspected<D: Disk> {
+    opening: Opening<D>,
+    base_offsets: Vec<u64>,
+    end: End,
+}
+
+/// How the bytes of a log end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// With the last batch.
+    Clean,
+    /// With the remains of a write that was never acknowledged.
+    Torn,
+    /// With what may have been durable, or without it.
+    Uncertain,
+}
+
+impl<D: Disk> Inspected<D> {
+    /// Whether batches that were durable may be missing at the end.
+    ///
+    /// Settling the log hides that. So whoever has to remember it makes it durable before.
+    pub fn is_uncertain(&self) -> bool {
+        match self.end {
+            End::Uncertain => true,
+            End::Clean | End::Torn => false,
+        }
+    }
+
+    /// One past the last offset that the log will have.
+    pub fn next_offset(&self) -> u64 {
+        self.opening.frontier.next_offset
+    }
+
+    /// Cuts what does not count, puts aside what may have counted, and opens the log.
+    pub async fn settle(self) -> Result<PartitionLog<D>, LogError> {
+        settling::settle(self).await
+    }
+}
+
+impl<D: Disk> fmt::Debug for Inspected<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inspected")
+            .field("folder", &self.opening.folder)
+            .field("next_offset", &self.next_offset())
+            .field("damaged", &self.opening.damage.ranges())
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) async fn inspect<D: Disk>(
     disk: D,
     folder: &Path,
     settings: Settings,
-) -> Result<PartitionLog<D>, LogError> {
-    let base_offsets = find_segments(&disk, folder).await?;
+    known: Known,
+) -> Result<Inspected<D>, LogError> {
+    let base_offsets = find_segments(&disk, folder, known.log_start_offset).await?;
+    let epochs = known_epochs(&disk, folder, &base_offsets, known.epoch_max).await?;
     let mut opening = Opening {
         disk,
         folder: folder.into(),
         settings,
+        known,
+        epochs,
         closed: Vec::new(),
         frontier: Frontier::new(base_offsets[0]),
+        damage: Damage::default(),
+        doubt: None,
+        rise: None,
+        covered: 0,
         recovery: Recovery::default(),
     };
-    let (&last, complete) = base_offsets
-        .split_last()
-        .expect("there is at least one segment");
-    for &base_offset in complete {
-        opening.enter_complete(base_offset).await?;
+    let mut end = None;
+    for (at, base_offset) in base_offsets.iter().enumerate() {
+        let next = base_offsets.get(at + 1).copied();
+        end = opening.enter(*base_offset, next).await?;
+        if end.is_some() {
+            break;
+        }
     }
-    opening.enter_last(last).await
+    Ok(Inspected {
+        opening,
+        base_offsets,
+        end: end.expect("the last segment has an end"),
+    })
 }
 
-/// The base offsets of the segments in `folder`, ascending; the first one is created if need be.
-async fn find_segments<D: Disk>(disk: &D, folder: &Path) -> Result<Vec<u64>, LogError> {
+/// The base offsets of the segments in `folder`, ascending. A segment that is missing although
+/// something tells of it is one of them.
+async fn find_segments<D: Disk>(
+    disk: &D,
+    folder: &Path,
+    log_start_offset: u64,
+) -> Result<Vec<u64>, LogError> {
     let created = disk.create_folder(folder).await;
     created.map_err(|source| LogError::io("create", folder, source))?;
     let entries = disk.list(folder).await;
     let entries = entries.map_err(|source| LogError::io("list", folder, source))?;
     let mut base_offsets = Vec::new();
-    let mut checkpoints = Vec::new();
+    // An index file goes before its segment and comes after it.
+    let mut told = vec![log_start_offset];
     for entry in entries {
         match Name::parse(&entry.name) {
             Name::Batches(base_offset) => base_offsets.push(base_offset),
-            Name::Checkpoint(base_offset) => checkpoints.push(base_offset),
+            Name::Checkpoint(base_offset) => told.push(base_offset),
             Name::Other => {}
         }
     }
+    base_offsets.extend(told);
     base_offsets.sort_unstable();
-    // An index file goes before its segment and comes after it.
-    if let Some(&offset) = checkpoints
-        .iter()
-        .find(|it| base_offsets.binary_search(it).is_err())
-    {
-        let path = batches_path(folder, offset);
-        let flaw = Flaw::SegmentMissing;
-        return Err(LogError::Damaged {
-            path,
-            position: 0,
-            offset,
-            flaw,
-        });
-    }
-    if base_offsets.is_empty() {
-        let path = batches_path(folder, 0);
-        let created = disk.open(&path, OpenMode::CreateNew).await;
-        created.map_err(|source| LogError::io("create", &path, source))?;
-        base_offsets.push(0);
-    }
+    base_offsets.dedup();
     // The crash may have come before the names were durable.
     walk::sync_folder(disk, folder).await?;
     Ok(base_offsets)
+}
+
+/// What the newest checkpoint knows of the epochs.
+async fn known_epochs<D: Disk>(
+    disk: &D,
+    folder: &Path,
+    base_offsets: &[u64],
+    max: u32,
+) -> Result<KnownEpochs, LogError> {
+    for base_offset in base_offsets.iter().rev() {
+        if let Some(newest) = walk::read_checkpoint(disk, folder, *base_offset).await? {
+            return Ok(KnownEpochs {
+                history: newest.frontier.epochs,
+                end: newest.frontier.next_offset,
+                max,
+            });
+        }
+    }
+    Ok(KnownEpochs {
+        history: EpochHistory::default(),
+        end: 0,
+        max,
+    })
 }
 
 struct Opening<D: Disk> {
     disk: D,
     folder: Rc<Path>,
     settings: Settings,
+    known: Known,
+    epochs: KnownEpochs,
     closed: Vec<Segment>,
     /// The end of what was walked so far.
     frontier: Frontier,
+    damage: Damage,
+    /// Where the log ends if the next sound batch does not tell which epochs wrote the last damaged
+    /// range.
+    doubt: Option<Before>,
+    /// The last rise of the epoch, if no checkpoint vouches for it.
+    rise: Option<Rise>,
+    /// The bytes of the segment that its checkpoint covers.
+    covered: u64,
     recovery: Recovery,
 }
 
+/// An earlier state of [`Opening`].
+struct Before {
+    frontier: Frontier,
+    closed: usize,
+    damage: Damage,
+}
+
 impl<D: Disk> Opening<D> {
-    async fn enter_complete(&mut self, base_offset: u64) -> Result<(), LogError> {
-        let (window, covered, stop) = self.walk(base_offset).await?;
-        if let Stop::Flawed(flaw) = stop {
-            return Err(walk::damaged(
-                window.path().to_owned(),
-                &self.frontier,
-                flaw,
-            ));
+    fn before(&self) -> Before {
+        Before {
+            frontier: self.frontier.clone(),
+            closed: self.closed.len(),
+            damage: self.damage.clone(),
         }
-        if covered < window.end() {
-            let checkpoint = self.frontier.encode();
-            walk::write_checkpoint(&self.disk, &self.folder, base_offset, checkpoint).await?;
-            self.recovery.indexes_rebuilt += 1;
-        }
-        self.closed.push(self.frontier.roll());
-        Ok(())
     }
 
-    async fn enter_last(mut self, base_offset: u64) -> Result<PartitionLog<D>, LogError> {
-        let (mut window, checkpoint_bytes, stop) = self.walk(base_offset).await?;
-        let path = window.path().to_owned();
-        let opened = self.disk.open(&path, OpenMode::Write).await;
-        let file = opened.map_err(|source| LogError::io("open", &path, source))?;
-        if let Stop::Flawed(flaw) = stop {
-            if is_followed(&mut window, &self.frontier).await? {
-                return Err(walk::damaged(path, &self.frontier, flaw));
-            }
-            let bytes = self.frontier.segment.bytes;
-            self.recovery.torn_bytes = window.end() - bytes;
-            let cut = file.set_len(bytes).await;
-            cut.map_err(|source| LogError::io("cut", &path, source))?;
-        }
-        // A batch that was written before a crash of the process alone may not be durable yet.
-        file.sync_data()
-            .await
-            .map_err(|source| LogError::io("sync", &path, source))?;
-        let written = Written {
-            file,
-            base_offset,
-            bytes: self.frontier.segment.bytes,
-            checkpoint_bytes,
-            next_offset: self.frontier.next_offset,
-        };
-        Ok(PartitionLog {
-            disk: self.disk,
-            folder: self.folder,
-            settings: self.settings,
-            closed: self.closed,
-            end: self.frontier,
-            written,
-            pending: Vec::new(),
-            tail: Tail::default(),
-            busy: Busy::Idle,
-            poison: None,
-            generation: Rc::new(Cell::new(0)),
-            recovery: self.recovery,
-        })
+    /// The log ends where it was `before`.
+    fn end_before(&mut self, before: Before) -> End {
+        self.frontier = before.frontier;
+        self.closed.truncate(before.closed);
+        self.damage = before.damage;
+        End::Uncertain
     }
 
-    /// Walks over the segment from its checkpoint, if it has one; also says how many bytes the
-    /// checkpoint covers.
-    async fn walk(&mut self, base_offset: u64) -> Result<(Window<D::File>, u64, Stop), LogError> {
-        let Self {
-            disk,
-            folder,
-            frontier,
-            ..
-        } = self;
-        walk::check_base(folder, frontier.next_offset, base_offset)?;
-        let mut window = walk::open_window(disk, folder, base_offset).await?;
-        let checkpoint = walk::read_checkpoint(disk, folder, base_offset).await?;
-        let covered = checkpoint
-            .as_ref()
-            .map_or(0, |checkpoint| checkpoint.segment.bytes);
-        *frontier = checkpoint.unwrap_or_else(|| frontier.clone());
-        if covered > window.end() {
-            return Err(LogError::Damaged {
-                path: window.path().to_owned(),
-                position: window.end(),
-                offset: frontier
-                    .segment
-                    .index
-                    .offset_near(window.end())
-                    .unwrap_or(base_offset),
-                flaw: Flaw::Short {
-                    expected: covered,
-                    got: window.end(),
-                },
-            });
-        }
-        let step_bytes = self.settings.index_step_bytes;
-        let stop = walk::walk(&mut window, frontier, u64::MAX, step_bytes).await?;
-        self.recovery.walked_bytes += frontier.segment.bytes - covered;
-        Ok((window, covered, stop))
+    fn damaged(&self, path: &Path, flaw: Flaw) -> LogError {
+        walk::damaged(path.to_owned(), &self.frontier, flaw)
     }
-}
-
-/// Whether a sound batch of this log lies anywhere behind `frontier`.
-///
-/// Nothing in the bytes at the frontier can be believed, so every position is tried.
-async fn is_followed<F: File>(
-    window: &mut Window<F>,
-    frontier: &Frontier,
-) -> Result<bool, LogError> {
-    let mut position = frontier.segment.bytes + 1;
-    let mut effort_left = (window.end() - frontier.segment.bytes) * SEARCH_EFFORT_MAX;
-    while position + HEADER_BYTES as u64 <= window.end() {
-        let bytes = window.bytes(position, SEARCH_BYTES).await?;
-        let heads = bytes.windows(HEADER_BYTES);
-        let heads_count = heads.len() as u64;
-        for (at, head) in heads.enumerate() {
-            let candidate = position + at as u64;
-            let left = window.end() - candidate;
-            let Some(batch_bytes) = follower_bytes(head, frontier, left) else {
-                continue;
-            };
-            let batch = window.bytes(candidate, batch_bytes).await?;
-            if BatchHeader::validate(&batch).is_ok() {
-                return Ok(true);
-            }
-            effort_left = effort_left.saturating_sub(batch_bytes as u64);
-            if effort_left == 0 {
-                // It cannot be ruled out, and nothing is cut on a guess.
-                return Ok(true);
-            }
-        }
-        if heads_count == 0 {
-            break;
-        }
-        position += heads_count;
-    }
-    Ok(false)
-}
-
-/// The size of the batch that `head` announces, if it could stand behind `frontier`.
-fn follower_bytes(head: &[u8], frontier: &Frontier, left: u64) -> Option<usize> {
-    let header = BatchHeader::parse(head).ok()?;
-    let is_ahead = header.base_offset > frontier.next_offset
-        && header.base_offset - frontier.next_offset <= u64::from(u32::MAX)
-        && header.leader_epoch >= frontier.epochs.latest()
-        && header.batch_bytes as u64 <= left;
-    is_ahead.then_some(header.batch_bytes)
 }

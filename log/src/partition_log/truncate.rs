@@ -6,12 +6,12 @@ use bytes::Bytes;
 use quorate_batch::BatchHeader;
 use quorate_platform::{Disk, File, OpenMode};
 
-use super::walk::{self, Stop};
+use super::walk::{self, KnownEpochs};
 use super::{PartitionLog, Pending, Written};
-use crate::chain::Flaw;
+use crate::damage::{Damage, DamagedRange};
 use crate::error::LogError;
 use crate::frontier::Frontier;
-use crate::segment::{batches_path, checkpoint_path};
+use crate::segment::{Segment, batches_path, checkpoint_path};
 
 /// Cuts the end of a log off durably; see [`PartitionLog::begin_truncate`].
 #[must_use = "nothing is cut on disk before the job has run"]
@@ -33,8 +33,12 @@ struct Kept<D: Disk> {
     written: Written<D>,
     /// The end of what is on disk.
     frontier: Frontier,
+    /// The segment before the last one, if it is a new one that begins at the cut.
+    closed: Option<Segment>,
     /// The batches behind it that are in memory only.
     batches: Vec<Bytes>,
+    /// What was found to be damaged on the way, and is missed in the frontier.
+    damage: Damage,
 }
 
 impl<D: Disk> TruncateJob<D> {
@@ -46,6 +50,7 @@ impl<D: Disk> TruncateJob<D> {
                 to: log.end.next_offset,
             };
         }
+        let epochs = log.known_epochs();
         log.generation.set(log.generation.get() + 1);
         log.tail.truncate(to);
         log.end.next_offset = to;
@@ -63,6 +68,7 @@ impl<D: Disk> TruncateJob<D> {
             disk: log.disk.clone(),
             folder: log.folder.clone(),
             index_step_bytes: log.settings.index_step_bytes,
+            epochs,
             base_offsets: base_offsets.filter(|&base| base <= last_written).collect(),
             written: log.written.after(log.written.next_offset),
             batches: batches
@@ -92,14 +98,21 @@ pub(super) fn finish<D: Disk>(
     let Some(Kept {
         written,
         frontier,
+        closed,
         batches,
+        damage,
     }) = result?
     else {
         return Ok(());
     };
-    let base_offset = frontier.segment.base_offset;
-    log.closed
-        .retain(|segment| segment.base_offset < base_offset);
+    let last_old = closed.as_ref().unwrap_or(&frontier.segment).base_offset;
+    log.closed.retain(|segment| segment.base_offset < last_old);
+    log.closed.extend(closed);
+    log.damage.truncate(to);
+    damage
+        .ranges()
+        .iter()
+        .for_each(|range| log.damage.insert(*range));
     log.tail.truncate(written.next_offset);
     log.written = written;
     log.end = frontier;
@@ -119,6 +132,7 @@ struct Cut<D: Disk> {
     disk: D,
     folder: Rc<Path>,
     index_step_bytes: u64,
+    epochs: KnownEpochs,
     /// The segments that have files.
     base_offsets: Vec<u64>,
     written: Written<D>,
@@ -131,20 +145,62 @@ impl<D: Disk> Cut<D> {
         let to = to.min(self.written.next_offset);
         // Never below the first segment: there is nothing before it.
         let behind = self.base_offsets.partition_point(|&base| base <= to).max(1);
-        let frontier = self.frontier(behind - 1, to).await?;
-        if frontier.next_offset != to {
+        let mut damage = Damage::default();
+        let mut frontier = self.frontier(behind - 1, to, &mut damage).await?;
+        if frontier.next_offset > to {
             let folder = self.folder.to_path_buf();
             return Err(LogError::NotABoundary { folder, offset: to });
         }
-        if to < self.written.next_offset {
+        let is_inside = frontier.next_offset < to;
+        if is_inside || to < self.written.next_offset {
             self.remove_behind(behind - 1).await?;
             self.cut_file(&frontier).await?;
         }
+        let closed = match is_inside {
+            true => Some(self.close(&mut frontier, to, &mut damage).await?),
+            false => None,
+        };
         Ok(Kept {
             written: self.written,
             frontier,
+            closed,
             batches: self.batches,
+            damage,
         })
+    }
+
+    /// Ends the last segment with damage that reaches up to the cut, and begins another one there:
+    /// how many bytes the damaged batches before the cut took, nobody can tell.
+    async fn close(
+        &mut self,
+        frontier: &mut Frontier,
+        to: u64,
+        damage: &mut Damage,
+    ) -> Result<Segment, LogError> {
+        let segment = &frontier.segment;
+        let end = segment.bytes;
+        let range = DamagedRange {
+            from: frontier.next_offset,
+            to,
+            segment: segment.base_offset,
+            position: end,
+            end: None,
+            is_missed: true,
+        };
+        let path = batches_path(&self.folder, to);
+        let created = self.disk.open(&path, OpenMode::CreateNew).await;
+        let file = created.map_err(|source| LogError::io("create", &path, source))?;
+        walk::sync_folder(&self.disk, &self.folder).await?;
+        self.written = Written {
+            file,
+            base_offset: to,
+            bytes: 0,
+            checkpoint_bytes: 0,
+            next_offset: to,
+        };
+        frontier.pass_over(&range, end, self.epochs.history.starts());
+        damage.insert(range);
+        Ok(frontier.roll())
     }
 
     async fn cut_file(&mut self, frontier: &Frontier) -> Result<(), LogError> {
@@ -161,7 +217,8 @@ impl<D: Disk> Cut<D> {
         } = frontier;
         let path = batches_path(folder, segment.base_offset);
         if segment.base_offset != written.base_offset {
-            let opened = disk.open(&path, OpenMode::Write).await;
+            // It may be missing.
+            let opened = disk.open(&path, OpenMode::CreateOrWrite).await;
             written.file = opened.map_err(|source| LogError::io("open", &path, source))?;
         }
         let cut = written.file.set_len(segment.bytes).await;
@@ -175,30 +232,37 @@ impl<D: Disk> Cut<D> {
         Ok(())
     }
 
-    /// The frontier at `to`, which lies in the segment `base_offsets[at]` or at its end.
-    async fn frontier(&self, at: usize, to: u64) -> Result<Frontier, LogError> {
+    /// The frontier at `to`, which lies in the segment `base_offsets[at]` or at its end; where the
+    /// damage begins if it lies in damage.
+    async fn frontier(
+        &self,
+        at: usize,
+        to: u64,
+        damage: &mut Damage,
+    ) -> Result<Frontier, LogError> {
         let Self {
             disk,
             folder,
-            index_step_bytes,
+            index_step_bytes: step,
+            epochs,
             base_offsets,
             ..
         } = self;
-        let checkpoint = walk::read_checkpoint(disk, folder, base_offsets[at]).await?;
-        let mut frontier = match checkpoint.filter(|checkpoint| checkpoint.next_offset <= to) {
-            Some(checkpoint) => checkpoint,
-            None => walk::frontier_at(disk, folder, base_offsets, at, *index_step_bytes).await?,
-        };
         let mut window = walk::open_window(disk, folder, base_offsets[at]).await?;
-        let flaw = match walk::walk(&mut window, &mut frontier, to, *index_step_bytes).await? {
-            Stop::Reached if frontier.next_offset >= to => return Ok(frontier),
-            Stop::Reached => Flaw::Short {
-                expected: window.end() + 1,
-                got: window.end(),
-            },
-            Stop::Flawed(flaw) => flaw,
+        let checkpoint = walk::read_checkpoint(disk, folder, base_offsets[at]).await?;
+        // Bytes that are missing are damage, and no place to go on from.
+        let is_of_use = |checkpoint: &Frontier| {
+            checkpoint.next_offset <= to && checkpoint.segment.bytes <= window.end()
         };
-        Err(walk::damaged(window.path().to_owned(), &frontier, flaw))
+        let checkpoint = checkpoint.map(|checkpoint| checkpoint.frontier);
+        let mut frontier = match checkpoint.filter(is_of_use) {
+            Some(checkpoint) => checkpoint,
+            None => {
+                walk::frontier_at(disk, folder, base_offsets, at, epochs, *step, damage).await?
+            }
+        };
+        walk::walk_over(&mut window, &mut frontier, to, epochs, *step, damage).await?;
+        Ok(frontier)
     }
 
     /// Removes what lies behind the segment `base_offsets[at]`, and all checkpoints from it on.

@@ -5,15 +5,45 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use quorate_batch::{BatchHeader, HEADER_BYTES};
-use quorate_platform::{BufResult, Disk, File, OpenMode};
+use quorate_platform::{BufResult, Disk, File, OpenMode, read_around};
 
-use crate::chain::Flaw;
+use super::resync;
+use crate::chain::{Chain, Flaw};
+use crate::damage::{Damage, DamagedRange};
+use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
-use crate::frontier::{Frontier, FrontierError, VERSION};
+use crate::frontier::{Checkpoint, CheckpointError, Frontier, VERSION};
 use crate::segment::{batches_path, checkpoint_path};
 use crate::window::Window;
 
 const PIECE_BYTES: usize = 1 << 20;
+
+/// What is known of the epochs of a log without a look at the batches in question.
+#[derive(Clone, Debug)]
+pub(super) struct KnownEpochs {
+    /// Which epochs wrote the offsets below `end`.
+    pub(super) history: EpochHistory,
+    pub(super) end: u64,
+    /// No batch is of a greater epoch.
+    pub(super) max: u32,
+}
+
+impl KnownEpochs {
+    /// Checks what the batch's checksum does not cover.
+    fn check(&self, header: &BatchHeader) -> Result<(), Flaw> {
+        let got = header.leader_epoch;
+        let expected = match self.history.epoch_at(header.base_offset) {
+            Some(epoch) if header.base_offset < self.end => epoch,
+            // They begin with 1; a batch that no leader has stamped is in no log.
+            Some(_) | None if (1..=self.max).contains(&got) => got,
+            Some(_) | None => self.max,
+        };
+        match got == expected {
+            true => Ok(()),
+            false => Err(Flaw::Epoch { expected, got }),
+        }
+    }
+}
 
 /// How a walk ended.
 pub(super) enum Stop {
@@ -23,15 +53,20 @@ pub(super) enum Stop {
     Flawed(Flaw),
 }
 
-/// The whole of the file of `frontier`'s segment, to be walked over.
+/// The whole of a segment's file, to be walked over.
 pub(super) async fn open_window<D: Disk>(
     disk: &D,
     folder: &Path,
     base_offset: u64,
 ) -> Result<Window<D::File>, LogError> {
     let path = batches_path(folder, base_offset);
-    let opened = disk.open(&path, OpenMode::Read).await;
-    let file = opened.map_err(|source| LogError::io("open", &path, source))?;
+    let file = match disk.open(&path, OpenMode::Read).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Window::missing(path));
+        }
+        Err(source) => return Err(LogError::io("open", &path, source)),
+    };
     let end = file
         .len()
         .await
@@ -44,54 +79,65 @@ pub(super) async fn walk<F: File>(
     window: &mut Window<F>,
     frontier: &mut Frontier,
     to: u64,
+    epochs: &KnownEpochs,
     index_step_bytes: u64,
 ) -> Result<Stop, LogError> {
     while frontier.segment.bytes < window.end() && frontier.next_offset < to {
         let position = frontier.segment.bytes;
-        let head = window.bytes(position, HEADER_BYTES).await?;
-        let header = match frontier
-            .chain()
-            .check_header(&head, window.end() - position)
-        {
-            Ok(header) => header,
+        match batch_at(window, position, frontier.chain(), epochs).await? {
+            Ok(header) => frontier.follow(&header, index_step_bytes),
             Err(flaw) => return Ok(Stop::Flawed(flaw)),
-        };
-        let batch = window.bytes(position, header.batch_bytes).await?;
-        if let Err(error) = BatchHeader::validate(&batch) {
-            return Ok(Stop::Flawed(Flaw::Batch(error)));
         }
-        frontier.follow(&header, index_step_bytes);
     }
     Ok(Stop::Reached)
 }
 
+/// The header of the batch at `position`, if a sound one stands there that continues `chain`.
+pub(super) async fn batch_at<F: File>(
+    window: &mut Window<F>,
+    position: u64,
+    chain: Chain,
+    epochs: &KnownEpochs,
+) -> Result<Result<BatchHeader, Flaw>, LogError> {
+    let head = window.bytes(position, HEADER_BYTES).await?;
+    let header = match chain.check_header(&head, window.end() - position) {
+        Ok(header) => header,
+        Err(flaw) => return Ok(Err(flaw)),
+    };
+    let batch = window.bytes(position, header.batch_bytes).await?;
+    let is_sound = BatchHeader::validate(&batch).map_err(Flaw::Batch);
+    Ok(is_sound.and_then(|header| epochs.check(&header).map(|()| header)))
+}
+
 /// The error of a flaw where `frontier` stands.
 pub(super) fn damaged(path: PathBuf, frontier: &Frontier, flaw: Flaw) -> LogError {
-    let position = frontier.segment.bytes;
     LogError::Damaged {
         path,
-        position,
+        position: frontier.segment.bytes,
         offset: frontier.next_offset,
         flaw,
     }
 }
 
-/// The frontier that the segment's index file holds; `None` if it is missing or damaged.
+/// What the segment's index file holds; `None` if it is missing or damaged.
 pub(super) async fn read_checkpoint<D: Disk>(
     disk: &D,
     folder: &Path,
     base_offset: u64,
-) -> Result<Option<Frontier>, LogError> {
+) -> Result<Option<Checkpoint>, LogError> {
     let path = checkpoint_path(folder, base_offset);
     let bytes = match disk.open(&path, OpenMode::Read).await {
         Ok(file) => read_all(&path, &file).await?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(LogError::io("open", &path, source)),
     };
-    match Frontier::decode(&bytes) {
-        Ok(frontier) => Ok(Some(frontier).filter(|it| it.segment.base_offset == base_offset)),
-        Err(FrontierError::Damaged) => Ok(None),
-        Err(FrontierError::Version(got)) => Err(LogError::Version {
+    match Checkpoint::decode(&bytes) {
+        Ok(checkpoint) => {
+            let is_ours = checkpoint.frontier.segment.base_offset == base_offset;
+            Ok(is_ours.then_some(checkpoint))
+        }
+        Err(CheckpointError::Damaged) => Ok(None),
+        Err(CheckpointError::Version(got)) => Err(LogError::Version {
             path,
             got,
             known: VERSION,
@@ -122,59 +168,85 @@ pub(super) async fn write_checkpoint<D: Disk>(
         .map_err(|source| LogError::io("write", &path, source))
 }
 
-/// The frontier at the beginning of the segment `base_offsets[at]`.
+/// Moves `frontier` over the batches of its segment, and over what is damaged between them, at most
+/// up to the offset `to`. Notes the damage that it finds.
 ///
-/// Begins at the latest checkpoint before it and walks over all segments from there.
+/// All epochs up to `to` are known.
+pub(super) async fn walk_over<F: File>(
+    window: &mut Window<F>,
+    frontier: &mut Frontier,
+    to: u64,
+    epochs: &KnownEpochs,
+    index_step_bytes: u64,
+    damage: &mut Damage,
+) -> Result<Stop, LogError> {
+    loop {
+        let flaw = match walk(window, frontier, to, epochs, index_step_bytes).await? {
+            Stop::Reached => return Ok(Stop::Reached),
+            Stop::Flawed(flaw) => flaw,
+        };
+        match resync::damage_at(window, frontier, epochs).await? {
+            Some((range, _)) if range.to <= to => {
+                let end = range.end.expect("something sound begins there");
+                frontier.pass_over(&range, end, epochs.history.starts());
+                damage.insert(range);
+            }
+            Some(_) | None => return Ok(Stop::Flawed(flaw)),
+        }
+    }
+}
+
+/// The frontier at the beginning of the segment `base_offsets[at]`. Notes the damage on the way.
+///
+/// Begins at the latest checkpoint before it and walks over all segments from there. All epochs up
+/// to there are known.
 pub(super) async fn frontier_at<D: Disk>(
     disk: &D,
     folder: &Path,
     base_offsets: &[u64],
     at: usize,
+    epochs: &KnownEpochs,
     index_step_bytes: u64,
+    damage: &mut Damage,
 ) -> Result<Frontier, LogError> {
     let mut from = at;
     let mut frontier = Frontier::new(base_offsets[0]);
     while from > 0 {
         from -= 1;
         if let Some(checkpoint) = read_checkpoint(disk, folder, base_offsets[from]).await? {
-            frontier = checkpoint;
+            frontier = checkpoint.frontier;
             break;
         }
     }
-    for &base_offset in &base_offsets[from..at] {
-        if frontier.segment.base_offset != base_offset {
-            check_base(folder, frontier.next_offset, base_offset)?;
-            frontier.roll();
-        }
+    for pair in base_offsets[from..=at].windows(2) {
+        let (base_offset, next) = (pair[0], pair[1]);
         let mut window = open_window(disk, folder, base_offset).await?;
-        let stop = walk(&mut window, &mut frontier, u64::MAX, index_step_bytes).await?;
-        if let Stop::Flawed(flaw) = stop {
+        let step = index_step_bytes;
+        walk_over(&mut window, &mut frontier, next, epochs, step, damage).await?;
+        let (segment, got) = (&frontier.segment, frontier.next_offset);
+        if got > next {
+            let flaw = Flaw::Gap {
+                expected: got,
+                got: next,
+            };
             return Err(damaged(window.path().to_owned(), &frontier, flaw));
         }
-    }
-    if at > 0 {
-        check_base(folder, frontier.next_offset, base_offsets[at])?;
+        if got < next {
+            let range = DamagedRange {
+                from: got,
+                to: next,
+                segment: base_offset,
+                position: segment.bytes,
+                end: None,
+                is_missed: true,
+            };
+            let end = window.end().max(segment.bytes);
+            frontier.pass_over(&range, end, epochs.history.starts());
+            damage.insert(range);
+        }
         frontier.roll();
     }
     Ok(frontier)
-}
-
-/// Checks that the segment of this base offset begins where the one before it ended.
-pub(super) fn check_base(folder: &Path, expected: u64, base_offset: u64) -> Result<(), LogError> {
-    if expected == base_offset {
-        return Ok(());
-    }
-    let path = batches_path(folder, base_offset);
-    let flaw = Flaw::Gap {
-        expected,
-        got: base_offset,
-    };
-    Err(LogError::Damaged {
-        path,
-        position: 0,
-        offset: expected,
-        flaw,
-    })
 }
 
 pub(super) async fn sync_folder<D: Disk>(disk: &D, folder: &Path) -> Result<(), LogError> {
@@ -187,8 +259,6 @@ async fn read_all<F: File>(path: &Path, file: &F) -> Result<Bytes, LogError> {
     let read = |source| LogError::io("read", path, source);
     let len = file.len().await.map_err(read)?;
     let len = usize::try_from(len).map_err(|error| read(io::Error::other(error)))?;
-    let BufResult(result, mut buffer) = file.read_at(Vec::with_capacity(len), 0).await;
-    result.map_err(read)?;
-    buffer.truncate(len);
-    Ok(Bytes::from(buffer))
+    let bytes = read_around(file, 0, len).await.map_err(read)?;
+    Ok(Bytes::from(bytes))
 }

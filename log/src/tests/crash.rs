@@ -2,6 +2,8 @@
 //! every copy is opened.
 
 use std::cell::RefCell;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -11,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::scene::*;
 use super::watched_disk::{Durable, Watched};
-use crate::PartitionLog;
+use crate::{Known, PartitionLog};
 
 /// What a log that is opened after a crash has to hold.
 #[derive(Clone, Default)]
@@ -53,9 +55,26 @@ impl Copies {
                 .unwrap();
             let len = file.metadata().unwrap().len();
             let kept = durable.bytes.get(&original).copied().unwrap_or(0).min(len);
-            file.set_len(self.random.random_range(kept..=len)).unwrap();
+            let len = self.random.random_range(kept..=len);
+            file.set_len(len).unwrap();
+            self.lose_blocks(&file, kept..len);
         }
         self.taken.borrow_mut().push((copy_folder, expected));
+    }
+
+    /// Some blocks of what was not durable are as if they had never been written.
+    fn lose_blocks(&mut self, file: &std::fs::File, unsure: Range<u64>) {
+        const BLOCK_BYTES: u64 = 512;
+        let mut start = unsure.start;
+        while start < unsure.end {
+            let end = (start / BLOCK_BYTES + 1) * BLOCK_BYTES;
+            let end = end.min(unsure.end);
+            if self.random.random_bool(0.2) {
+                let zeros = vec![0; (end - start) as usize];
+                file.write_all_at(&zeros, start).unwrap();
+            }
+            start = end;
+        }
     }
 
     fn copy(&self) -> (PathBuf, Expected) {
@@ -92,17 +111,27 @@ async fn live(seed: u64, disk: Watched, folder: &Path, expected: Rc<RefCell<Expe
     }
 }
 
-async fn check(seed: u64, copy: &Path, expected: &Expected) {
-    let log = try_open(copy).await;
-    let log = log.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+/// Whether the end of the log is uncertain.
+async fn check(seed: u64, copy: &Path, expected: &Expected) -> bool {
+    let known = Known {
+        durable_offset: expected.floor,
+        ..Known::default()
+    };
+    let inspected = PartitionLog::inspect(Watched::default(), copy, SMALL, known).await;
+    let inspected = inspected.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    let is_uncertain = inspected.is_uncertain();
+    let log = inspected.settle().await.unwrap();
+    assert_eq!(log.damaged(), [], "seed {seed}");
     assert!(log.next_offset() >= expected.floor, "seed {seed}: {log:?}");
     let kept = log.next_offset() as usize / 2;
     let all = read_all(&log).await.unwrap();
     assert_eq!(all, expected.batches[..kept], "seed {seed}");
+    is_uncertain
 }
 
 #[compio::test]
 async fn a_crash_after_any_change_loses_nothing_that_was_acknowledged() {
+    let (mut crashes, mut uncertain) = (0, 0);
     for seed in 0..8 {
         let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join("live");
@@ -121,7 +150,10 @@ async fn a_crash_after_any_change_loses_nothing_that_was_acknowledged() {
         assert!(taken.borrow().len() > 10);
         let taken = taken.take();
         for (copy, expected) in &taken {
-            check(seed, copy, expected).await;
+            crashes += 1;
+            uncertain += u32::from(check(seed, copy, expected).await);
         }
     }
+    // A few lost bytes at the edge of a batch may be bytes that rotted.
+    assert!(uncertain * 20 < crashes, "{uncertain} of {crashes}");
 }

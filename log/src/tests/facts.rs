@@ -68,60 +68,104 @@ async fn what_changes_during_a_flush_is_durable_with_the_next_one() {
     assert_eq!(*open(&path).await.facts(), facts(&[(1, "second")]));
 }
 
-#[compio::test]
-async fn an_interrupted_write_is_cut_off_at_every_byte() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("facts");
-    let mut store = open(&path).await;
+/// A file of two writes, of one fact and of three, and where the first of them ends.
+async fn two_writes(path: &Path) -> (Vec<u8>, usize) {
+    let mut store = FactStore::open(Watched::default(), path).await.unwrap();
     store.put(1, b"one".to_vec());
     flush(&mut store).await.unwrap();
-    let sound = std::fs::metadata(&path).unwrap().len() as usize;
-    store.put(2, b"two".to_vec());
+    let first = std::fs::metadata(path).unwrap().len() as usize;
+    for key in 2..5 {
+        store.put(key, vec![key as u8; 300]);
+    }
+    store.remove(1);
     flush(&mut store).await.unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    for len in sound..bytes.len() {
-        std::fs::write(&path, &bytes[..len]).unwrap();
-        let mut store = open(&path).await;
-        assert_eq!(*store.facts(), facts(&[(1, "one")]), "cut to {len}");
-        store.put(3, b"three".to_vec());
-        flush(&mut store).await.unwrap();
-        assert_eq!(
-            *open(&path).await.facts(),
-            facts(&[(1, "one"), (3, "three")])
-        );
+    (std::fs::read(path).unwrap(), first)
+}
+
+/// Opens the file with these bytes, twice: what is found stays. Then changes something.
+async fn reopen(path: &Path, bytes: &[u8]) -> Result<BTreeMap<u64, Vec<u8>>, LogError> {
+    std::fs::write(path, bytes).unwrap();
+    let store = FactStore::open(Watched::default(), path).await?;
+    let facts = store.facts().clone();
+    drop(store);
+    let mut store = FactStore::open(Watched::default(), path).await?;
+    assert_eq!(*store.facts(), facts);
+    store.put(9, b"nine".to_vec());
+    flush(&mut store).await?;
+    drop(store);
+    let store = FactStore::open(Watched::default(), path).await?;
+    assert_eq!(store.facts().len(), facts.len() + 1);
+    Ok(facts)
+}
+
+#[compio::test]
+async fn an_interrupted_write_leaves_some_of_its_changes_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("facts");
+    let (bytes, first) = two_writes(&path).await;
+    // The changes of a write are in it in the order of their keys.
+    let mut states = vec![facts(&[(1, "one")]), BTreeMap::new()];
+    for key in 2..5 {
+        let mut next = states.last().unwrap().clone();
+        next.insert(key, vec![key as u8; 300]);
+        states.push(next);
+    }
+    for len in (first..bytes.len()).step_by(7) {
+        let found = reopen(&path, &bytes[..len]).await.unwrap();
+        assert!(states.contains(&found), "cut to {len}: {found:?}");
+    }
+    let found = reopen(&path, &bytes[..first + 20]).await.unwrap();
+    assert_eq!(found, states[0]);
+    // Each block of the last write is there or not.
+    let blocks = (bytes.len() - first) / 512;
+    assert_eq!(blocks, 6);
+    for present in 0..1 << blocks {
         let mut torn = bytes.clone();
-        torn[len] ^= 0x10;
-        std::fs::write(&path, &torn).unwrap();
-        assert_eq!(
-            *open(&path).await.facts(),
-            facts(&[(1, "one")]),
-            "byte {len}"
-        );
+        for block in (0..blocks).filter(|block| present & (1 << block) == 0) {
+            torn[first + block * 512..][..512].fill(0);
+        }
+        let found = reopen(&path, &torn).await.unwrap();
+        assert!(states.contains(&found), "{present:b}: {found:?}");
     }
 }
 
 #[compio::test]
-async fn a_broken_frame_with_a_sound_one_behind_it_is_damage() {
+async fn any_flipped_byte_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("facts");
-    let mut store = open(&path).await;
-    store.put(1, b"one".to_vec());
-    flush(&mut store).await.unwrap();
-    let sound = std::fs::metadata(&path).unwrap().len() as usize;
-    store.put(2, b"two".to_vec());
-    flush(&mut store).await.unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    for at in 0..sound {
+    let (bytes, _) = two_writes(&path).await;
+    let expected = reopen(&path, &bytes).await.unwrap();
+    assert_eq!(expected.len(), 3);
+    assert!(!path.with_extension("damaged").exists());
+    for at in 0..bytes.len() {
         let mut bad = bytes.clone();
         bad[at] ^= 1;
-        std::fs::write(&path, &bad).unwrap();
-        let error = FactStore::open(Compio, &path).await.unwrap_err();
-        assert!(
-            matches!(error, LogError::FactsDamaged { .. }),
-            "byte {at}: {error}"
-        );
-        assert_eq!(std::fs::read(&path).unwrap(), bad, "nothing is cut");
+        assert_eq!(reopen(&path, &bad).await.unwrap(), expected, "byte {at}");
     }
+    // What was damaged is kept beside what took its place.
+    assert_eq!(
+        std::fs::read(path.with_extension("damaged")).unwrap().len(),
+        bytes.len()
+    );
+}
+
+#[compio::test]
+async fn a_change_that_is_missing_in_both_copies_is_a_lost_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("facts");
+    let (bytes, first) = two_writes(&path).await;
+    let mut bad = bytes.clone();
+    // The first write has one block in each copy, behind the two heads.
+    for block in [first - 1024, first - 512] {
+        bad[block + 33] ^= 1;
+    }
+    std::fs::write(&path, &bad).unwrap();
+    let error = FactStore::open(Compio, &path).await.unwrap_err();
+    assert!(matches!(error, LogError::FactsDamaged { .. }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), bad, "nothing is changed");
+    std::fs::write(&path, &bytes[512 + 16..]).unwrap();
+    let error = FactStore::open(Compio, &path).await.unwrap_err();
+    assert!(matches!(error, LogError::FactsDamaged { .. }), "{error}");
 }
 
 #[compio::test]
@@ -137,7 +181,7 @@ async fn a_file_of_history_is_compacted() {
         assert_eq!(flush(&mut store).await.unwrap(), (round + 1) * 10);
         largest = largest.max(std::fs::metadata(&path).unwrap().len());
     }
-    assert!(largest < 1_100_000, "{largest}");
+    assert!(largest < 1_150_000, "{largest}");
     assert!(std::fs::metadata(&path).unwrap().len() < largest);
     drop(store);
     let store = open(&path).await;
@@ -219,17 +263,19 @@ async fn a_file_of_a_later_version_is_refused_by_name() {
     let path = folder.path().join("facts");
     drop(open(&path).await);
     let mut bytes = std::fs::read(&path).unwrap();
-    bytes[8] = 2;
-    let crc = crc32c::crc32c(&bytes[..12]).to_le_bytes();
-    bytes[12..16].copy_from_slice(&crc);
+    for head in [0, 512] {
+        bytes[head + 8] = 9;
+        let crc = crc32c::crc32c(&bytes[head..head + 12]).to_le_bytes();
+        bytes[head + 12..head + 16].copy_from_slice(&crc);
+    }
     std::fs::write(&path, bytes).unwrap();
     let error = FactStore::open(Compio, &path).await.unwrap_err();
     assert!(
         matches!(
             error,
             LogError::Version {
-                got: 2,
-                known: 1,
+                got: 9,
+                known: 2,
                 ..
             }
         ),

@@ -86,7 +86,7 @@ async fn an_index_of_a_later_version_is_refused_by_name() {
         error,
         LogError::Version {
             got: 9,
-            known: 1,
+            known: 2,
             ..
         }
     ));

@@ -92,6 +92,7 @@ pub(super) async fn read<D: Disk>(
     match log.begin_read(from, bytes_max, until) {
         Read::Ready(batches) => Ok(batches),
         Read::Job(job) => job.run().await,
+        Read::Damaged(range) => panic!("{range:?} is damaged in {log:?}"),
         Read::OutOfRange => panic!("offset {from} is out of range in {log:?}"),
     }
 }
@@ -116,6 +117,7 @@ pub(super) async fn lookup<D: Disk>(
     let found = match log.begin_lookup(timestamp, until) {
         Lookup::Ready(found) => found,
         Lookup::Job(job) => job.run().await.unwrap(),
+        Lookup::Damaged(range) => panic!("{range:?} is damaged in {log:?}"),
     };
     found.map(|found| (found.offset, found.timestamp))
 }

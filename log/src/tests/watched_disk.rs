@@ -1,8 +1,11 @@
 //! The real disk, with somebody who watches every change and can make one fail.
+//!
+//! Nothing is really made durable: what a crash would leave is what the watcher was told.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -20,6 +23,8 @@ struct State {
     /// Which change fails, counted from 1, and how.
     failure: Cell<Option<(u64, io::ErrorKind)>>,
     durable: RefCell<Durable>,
+    /// Bytes of a file that the disk cannot read, until they are written again.
+    unreadable: RefCell<Option<(PathBuf, Range<u64>)>>,
     watcher: RefCell<Option<Watcher>>,
 }
 
@@ -43,6 +48,18 @@ impl Watched {
     /// Makes the change with this number fail.
     pub(super) fn fail(&self, change: u64, kind: io::ErrorKind) {
         self.0.failure.set(Some((change, kind)));
+    }
+
+    /// Makes bytes of a file unreadable.
+    pub(super) fn wear_out(&self, path: &Path, bytes: Range<u64>) {
+        *self.0.unreadable.borrow_mut() = Some((path.to_owned(), bytes));
+    }
+
+    fn is_unreadable(&self, path: &Path, bytes: &Range<u64>) -> bool {
+        let unreadable = self.0.unreadable.borrow();
+        unreadable.as_ref().is_some_and(|(worn, range)| {
+            worn == path && range.start < bytes.end && bytes.start < range.end
+        })
     }
 
     pub(super) fn changes(&self) -> u64 {
@@ -94,7 +111,6 @@ impl Disk for Watched {
 
     async fn sync_folder(&self, path: &Path) -> io::Result<()> {
         self.before()?;
-        Compio.sync_folder(path).await?;
         self.after(|durable| {
             durable
                 .unsure
@@ -149,13 +165,23 @@ pub(super) struct WatchedFile {
 }
 
 impl File for WatchedFile {
-    async fn read_at<B: IoBufMut>(&self, buffer: B, position: u64) -> BufResult<usize, B> {
+    async fn read_at<B: IoBufMut>(&self, mut buffer: B, position: u64) -> BufResult<usize, B> {
+        let bytes = position..position + buffer.buf_capacity() as u64;
+        if self.disk.is_unreadable(&self.path, &bytes) {
+            let error = io::Error::from_raw_os_error(5);
+            return BufResult(Err(error), buffer);
+        }
         self.file.read_at(buffer, position).await
     }
 
     async fn write_all_at<B: IoBuf>(&self, buffer: B, position: u64) -> BufResult<(), B> {
         if let Err(error) = self.disk.before() {
             return BufResult(Err(error), buffer);
+        }
+        let bytes = position..position + buffer.buf_len() as u64;
+        if self.disk.is_unreadable(&self.path, &bytes) {
+            // The disk puts another sector in the place of the worn one.
+            self.disk.0.unreadable.borrow_mut().take();
         }
         let result = self.file.write_all_at(buffer, position).await;
         self.disk.after(|_| {});
@@ -164,7 +190,6 @@ impl File for WatchedFile {
 
     async fn sync_data(&self) -> io::Result<()> {
         self.disk.before()?;
-        self.file.sync_data().await?;
         let len = self.file.len().await?;
         self.disk.after(|durable| {
             durable.bytes.insert(self.path.clone(), len);

@@ -124,10 +124,8 @@ async fn describe(name: &str, global: &Global) -> Result<(), Failure> {
             ];
             let cells = partitions.iter().map(PartitionRow::cells).collect();
             output::print(&output::table(header, cells))?;
-            for row in &partitions {
-                if let Some(error) = &row.error {
-                    output::tell(&format!("partition {}: {error}", row.partition));
-                }
+            for remark in partitions.iter().filter_map(PartitionRow::remark) {
+                output::tell(&remark);
             }
             Ok(())
         }

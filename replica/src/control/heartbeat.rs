@@ -81,6 +81,7 @@ pub(super) struct Summary {
     pub(super) replicas: u32,
     pub(super) leaderships: u32,
     pub(super) under_replicated: u32,
+    pub(super) damaged_ranges: u32,
     pub(super) lagging: std::collections::BTreeSet<NodeId>,
     pub(super) done: Vec<(u64, u32)>,
     pub(super) resigned: Vec<(u64, u32)>,
@@ -123,6 +124,7 @@ impl ShardsWatch {
             sum.replicas += summary.replicas;
             sum.leaderships += summary.leaderships;
             sum.under_replicated += summary.under_replicated;
+            sum.damaged_ranges += summary.damaged_ranges;
             sum.lagging.extend(&summary.lagging);
             let done = summary.done.iter().map(|(id, epoch)| (*id, epoch.0));
             sum.done.extend(done.take(DONE_MAX - sum.done.len()));

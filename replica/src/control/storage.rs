@@ -13,7 +13,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use quorate_platform::{Disk, File, OpenMode, Platform};
+use quorate_platform::{Disk, File, OpenMode, Platform, read_around};
 use quorate_vsr::group::{Checkpoint, Event, Prepare, Recovered, Superblock};
 use quorate_vsr::{Damaged, NodeId, OpNumber};
 
@@ -183,12 +183,7 @@ impl<D: Disk> Storage<D> {
 }
 
 fn forgotten(folder: &Path, me: NodeId, problem: &str) -> NodeError {
-    let problem = format!(
-        "{problem}. The node has forgotten what it promised to the others and will not start \
-         without it. Keep its data folder for analysis, start it with an empty one, and have the \
-         others take it back: `quorate cluster recover --node {me}`"
-    );
-    NodeError::damaged(&folder.join("superblock"), problem)
+    NodeError::forgotten(&folder.join("superblock"), me, problem)
 }
 
 fn read_superblock(folder: &Path, me: NodeId, bytes: &[u8]) -> Result<Superblock, NodeError> {
@@ -246,9 +241,9 @@ async fn read_whole<D: Disk>(disk: &D, path: &Path) -> Result<(D::File, Vec<u8>)
         while bytes.len() < capacity {
             // One read gives at most two gigabytes, and fewer bytes only at the end.
             let position = bytes.len() as u64;
-            let chunk = Vec::with_capacity(CHUNK_BYTES.min(capacity - bytes.len()));
-            let quorate_platform::BufResult(result, chunk) = file.read_at(chunk, position).await;
-            if result? == 0 {
+            let wanted = CHUNK_BYTES.min(capacity - bytes.len());
+            let chunk = read_around(&file, position, wanted).await?;
+            if chunk.is_empty() {
                 break;
             }
             bytes.extend_from_slice(&chunk);

@@ -90,11 +90,14 @@ impl Permit {
         self.budget.give_back(rest);
     }
 
-    /// Splits off all that is counted so far; this permit goes on with nothing.
-    pub(super) fn split(&mut self) -> Self {
+    /// Splits off `amount`, or all that is counted so far if that is less; this permit goes on with
+    /// the rest.
+    pub(super) fn split(&mut self, amount: u64) -> Self {
+        let amount = amount.min(self.amount);
+        self.amount -= amount;
         Self {
             budget: Rc::clone(&self.budget),
-            amount: std::mem::take(&mut self.amount),
+            amount,
         }
     }
 }
@@ -141,10 +144,12 @@ mod tests {
         let budget = Budget::new(10);
         let mut growing = budget.take(0);
         growing.grow(20);
-        let part = growing.split();
+        let part = growing.split(15);
         growing.grow(3);
         drop(part);
-        assert_eq!(budget.used.get(), 3);
+        assert_eq!(budget.used.get(), 8);
+        drop(growing.split(u64::MAX));
+        assert_eq!(budget.used.get(), 0);
     }
 
     #[test]

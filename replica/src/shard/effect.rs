@@ -7,7 +7,7 @@ use quorate_vsr::partition::{Effect, Timer};
 use quorate_wire::{Code, Refusal};
 
 use super::link_queue::LinkQueue;
-use super::peer_frame::Wish;
+use super::peer_frame::{Repair, Wish};
 use super::state::{LinkKey, State};
 
 impl<P: Platform> State<P> {
@@ -58,8 +58,12 @@ impl<P: Platform> State<P> {
                 partition.truncate_to = Some(to);
                 self.enqueue(id);
             }
-            // Nothing is reported as damaged yet, so nothing is asked for and nothing comes.
-            Effect::SendRepair { .. } | Effect::Rewrite => {}
+            Effect::SendRepair { to, from, until } => {
+                if let Some(queue) = self.link(id, to) {
+                    queue.wish_repair(id, Repair { from, until });
+                }
+            }
+            Effect::Rewrite => self.rewrite(id, records),
             Effect::Resigned { epoch } => {
                 tracing::error!(
                     partition = id, %epoch,
@@ -79,15 +83,12 @@ impl<P: Platform> State<P> {
                 partition.until_committed.acknowledge(high_watermark.0);
                 partition.wake_parked();
             }
-            Effect::Distrust { from, why } => {
-                let (partition, node) = (id, from.0);
-                tracing::error!(
-                    partition,
-                    node,
-                    why,
-                    "dropped a message that no node should send"
-                );
-            }
+            Effect::Distrust { from, why } => tracing::error!(
+                partition = id,
+                node = from.0,
+                why,
+                "dropped a message that no node should send"
+            ),
             Effect::Arm(timer) => {
                 let at = self.platform.now() + length(timer, self.platform.random());
                 if self.deadlines.arm((id, timer), at) {

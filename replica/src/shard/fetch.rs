@@ -11,6 +11,7 @@ use quorate_wire::{Code, PAYLOAD_BYTES_MAX, Refusal, Response};
 
 use super::Shard;
 use super::connection::{Connection, Reading, Reply};
+use super::damage;
 use super::signal::Signal;
 use super::state::State;
 
@@ -18,6 +19,10 @@ use super::state::State;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Less than a frame's payload may hold, by the largest batch: the first batch always comes.
 const BYTES_MAX: u32 = PAYLOAD_BYTES_MAX - (2 << 20);
+
+/// Times that one fetch has a look at damage. Each makes known what it finds, and what is mended
+/// meanwhile is not found: more than a few are a disk that reads differently every time.
+const SURVEYS_MAX: u32 = 8;
 
 /// A consumer's wish.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +87,7 @@ pub(super) fn start<P: Platform>(shard: &Rc<Shard<P>>, fetch: Fetch, reply: Repl
 type Fetched = (Range, Vec<Bytes>, Option<Reading>);
 
 async fn carry_out<P: Platform>(
-    shard: &Shard<P>,
+    shard: &Rc<Shard<P>>,
     fetch: Fetch,
     reply: &Reply,
 ) -> Result<Fetched, Refusal> {
@@ -91,6 +96,7 @@ async fn carry_out<P: Platform>(
     let deadline = shard.platform.now() + wait;
     let connection = reply.connection();
     let mut reading = None;
+    let mut surveys = 0;
     loop {
         let range = shard.state.borrow().range_of(&fetch)?;
         if fetch.offset >= range.high_watermark {
@@ -116,11 +122,18 @@ async fn carry_out<P: Platform>(
         let read = match read {
             Read::Ready(batches) => Ok(batches),
             Read::Job(job) => job.run().await,
+            Read::Damaged(damaged) => return Err(damage::refusal(fetch.partition, &damaged)),
             Read::OutOfRange => return Err(out_of_range(&fetch, range)),
         };
         match read {
             Ok(batches) => return Ok((range, batches, reading)),
             Err(LogError::Superseded) => {}
+            // What is damaged is known from here on, and so the next look says so.
+            Err(LogError::Damaged { offset, .. }) if surveys < SURVEYS_MAX => {
+                surveys += 1;
+                let surveyed = damage::survey(shard, fetch.partition, offset).await;
+                surveyed.map_err(|error| unreadable(&error))?;
+            }
             Err(error) => return Err(unreadable(&error)),
         }
     }
@@ -217,15 +230,11 @@ fn out_of_range(fetch: &Fetch, range: Range) -> Refusal {
     )
 }
 
-/// Records that cannot be read are never served; the rest of the partition goes on.
+/// Records that cannot be read are never served; the rest of the partition goes on. Most likely no
+/// file handle is left, or the disk has a hiccup: it may pass.
 fn unreadable(error: &LogError) -> Refusal {
     tracing::error!(%error, "records cannot be read");
-    let code = match error {
-        LogError::Damaged { .. } => Code::CorruptBatch,
-        // Most likely no file handle is left, or the disk has a hiccup: it may pass.
-        _ => Code::Overloaded,
-    };
-    Refusal::new(code, error.to_string())
+    Refusal::new(Code::Overloaded, error.to_string())
 }
 
 #[cfg(test)]

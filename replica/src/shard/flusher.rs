@@ -1,19 +1,21 @@
 //! Group commit: what is appended while the disk is busy joins the next write.
 //!
 //! A partition with something to write stands in a queue. The disk works for several partitions at
-//! once but does one thing at a time for each: a flush of everything that is pending, or a cut.
+//! once but does one thing at a time for each: a flush of what is pending, a cut, or a repair.
 //! When it has finished, a partition with new work goes to the end of the queue, so a busy
 //! partition does not keep others waiting.
 
 use std::rc::Rc;
 
-use quorate_log::{FlushJob, LogError, TruncateJob};
+use bytes::Bytes;
+use quorate_log::{FlushJob, LogError, RewriteJob, TruncateJob};
 use quorate_platform::Platform;
 use quorate_vsr::Offset;
 use quorate_vsr::partition::Event;
 
 use super::Shard;
 use super::budget::Permit;
+use super::damage::offsets_of;
 use super::state::State;
 use crate::error::NodeError;
 
@@ -26,6 +28,8 @@ enum Work<P: Platform> {
     /// With the bytes that are not pending any more once it has ended.
     Flush(FlushJob<P>, Permit),
     Truncate(TruncateJob<P>, Permit),
+    /// With what is put in the place of damaged records.
+    Rewrite(RewriteJob<P>, Vec<Bytes>),
 }
 
 /// Starts whatever the disk has to do, until the shard is over.
@@ -69,9 +73,27 @@ async fn carry_out<P: Platform>(shard: &Shard<P>, id: u64, work: Work<P>) {
             let Some(log) = state.end_writing(id) else {
                 return;
             };
-            log.finish_truncate(truncated).map(|next_offset| {
+            let known = log.damaged().to_vec();
+            let finished = log.finish_truncate(truncated);
+            let is_news = log.damaged().iter().any(|range| !known.contains(range));
+            finished.map(|next_offset| {
                 let next_offset = Offset(next_offset);
                 state.step(id, Event::Truncated { next_offset });
+                if is_news {
+                    state.tell_damage(id);
+                }
+            })
+        }
+        Work::Rewrite(job, batches) => {
+            let rewritten = job.run().await;
+            let mut state = shard.state.borrow_mut();
+            let Some(log) = state.end_writing(id) else {
+                return;
+            };
+            log.finish_rewrite(rewritten).map(|()| {
+                let (from, to) = offsets_of(&batches);
+                tracing::info!(partition = id, %from, %to, "damaged records are good again");
+                state.step(id, Event::Repaired { from, to });
             })
         }
     };
@@ -98,23 +120,50 @@ impl<P: Platform> State<P> {
                 // It is queued again when the disk has finished with it.
                 continue;
             }
-            let work = match partition.truncate_to.take() {
-                Some(to) => partition.log.begin_truncate(to.0)?.map(|job| {
-                    let permit = partition.unflushed.split();
-                    Work::Truncate(job, permit)
-                }),
-                None => partition.log.begin_flush()?.map(|job| {
-                    let permit = partition.unflushed.split();
-                    Work::Flush(job, permit)
-                }),
-            };
-            if let Some(work) = work {
-                partition.is_writing = true;
+            if let Some(work) = self.begin_work(id)? {
                 self.writing += 1;
                 return Ok(Some((id, work)));
             }
         }
         Ok(None)
+    }
+
+    /// What the disk shall do next for a partition for which it does nothing.
+    fn begin_work(&mut self, id: u64) -> Result<Option<Work<P>>, LogError> {
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return Ok(None);
+        };
+        let mut misfits = None;
+        let work = if let Some(to) = partition.truncate_to.take() {
+            partition.log.begin_truncate(to.0)?.map(|job| {
+                let permit = partition.unflushed.split(u64::MAX);
+                Work::Truncate(job, permit)
+            })
+        } else if let Some(batches) = partition.rewrite.take() {
+            match partition.log.begin_rewrite(&batches) {
+                Ok(job) => job.map(|job| Work::Rewrite(job, batches)),
+                Err(misfit) => {
+                    misfits = Some((offsets_of(&batches), misfit));
+                    None
+                }
+            }
+        } else {
+            partition.log.begin_flush()?.map(|job| {
+                let permit = partition.unflushed.split(job.bytes());
+                Work::Flush(job, permit)
+            })
+        };
+        partition.is_writing = work.is_some();
+        if let Some(((from, to), misfit)) = misfits {
+            tracing::error!(
+                partition = id, %from, %to, %misfit,
+                "what a replica sent does not fit in the place of damaged records"
+            );
+            // Nothing of it was put back: the next replica is asked.
+            self.step(id, Event::Repaired { from, to: from });
+            self.enqueue_pending(id);
+        }
+        Ok(work)
     }
 
     /// The disk has finished with a partition; none if the partition was given up meanwhile.
@@ -142,7 +191,9 @@ impl<P: Platform> State<P> {
     /// Queues a partition again for which there is more to do.
     fn enqueue_pending(&mut self, id: u64) {
         let is_pending = |partition: &super::partition::Partition<P>| {
-            partition.truncate_to.is_some() || partition.log.has_pending()
+            partition.truncate_to.is_some()
+                || partition.rewrite.is_some()
+                || partition.log.has_pending()
         };
         if self.partitions.get(&id).is_some_and(is_pending) {
             self.enqueue(id);

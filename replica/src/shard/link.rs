@@ -23,9 +23,11 @@ use quorate_wire::{BATCH_BYTES_MAX, ClusterId, Frame, Kind, PAYLOAD_BYTES_MAX};
 
 use super::Shard;
 use super::connection::pieces;
+use super::damage::offsets_of;
 use super::link_queue::LinkQueue;
-use super::peer_frame::{Envelope, Said, Wish};
+use super::peer_frame::{Envelope, Repair, Said, Wish};
 use super::state::{LinkKey, State};
+use super::{damage, repair};
 use crate::peer::{Backoff, Dialled, PeerHello, dial};
 
 /// A peer that takes nothing for this long gets a new link, in case the old one is dead.
@@ -52,6 +54,8 @@ enum Next<P: Platform> {
     Send(Vec<Bytes>),
     /// The records that a partition wants to send are on disk.
     Read(u64, Wish, ReadJob<P>),
+    /// Records are damaged where they shall go, and so they are read for it.
+    Repair(u64, Repair),
     Wait,
     Close(&'static str),
 }
@@ -140,7 +144,7 @@ async fn pump<P: Platform>(
                 let read = match job.run().await {
                     Ok(batches) => batches,
                     Err(error) => {
-                        try_later(shard, key, id, wish, &error);
+                        on_unread(shard, key, id, wish, error).await;
                         continue;
                     }
                 };
@@ -152,6 +156,13 @@ async fn pump<P: Platform>(
                     Some(buffers) => buffers,
                     None => continue,
                 }
+            }
+            Next::Repair(id, repair) => {
+                let batches = repair::read(shard, id, repair, RECORD_BYTES_MAX).await;
+                if batches.is_empty() {
+                    continue;
+                }
+                frame_of_repair(id, batches, shard.cluster)
             }
             Next::Wait => {
                 // The other side never sends, so all that can come from it is the end.
@@ -176,8 +187,28 @@ async fn pump<P: Platform>(
     }
 }
 
-/// The records for a peer cannot be read: they may be damaged, or no file handle may be left, or
-/// the log was cut meanwhile. The wish is still there, and so is the follower that waits for it.
+/// The records for a peer cannot be read. If they are damaged, the protocol is told, and wishes for
+/// them again when they are good.
+async fn on_unread<P: Platform>(
+    shard: &Rc<Shard<P>>,
+    key: LinkKey,
+    id: u64,
+    wish: Wish,
+    error: LogError,
+) {
+    let error = match error {
+        LogError::Damaged { offset, .. } => match damage::survey(shard, id, offset).await {
+            Ok(true) => return,
+            Ok(false) => LogError::Superseded,
+            Err(error) => error,
+        },
+        error => error,
+    };
+    try_later(shard, key, id, wish, &error);
+}
+
+/// The records for a peer cannot be read: no file handle may be left, or the log was cut or mended
+/// meanwhile. The wish is still there, and so is the follower that waits for it.
 fn try_later<P: Platform>(
     shard: &Rc<Shard<P>>,
     key: LinkKey,
@@ -195,6 +226,25 @@ fn try_later<P: Platform>(
             queue.postpone(id, wish);
         }
     });
+}
+
+/// A frame with records that are damaged where it goes.
+fn frame_of_repair(id: u64, batches: Vec<Bytes>, cluster: ClusterId) -> Vec<Bytes> {
+    let (base_offset, _) = offsets_of(&batches);
+    let payload_len: usize = batches.iter().map(Bytes::len).sum();
+    let said = Said::Repair {
+        base_offset,
+        payload_len: u32::try_from(payload_len).expect("a frame's records are few megabytes"),
+    };
+    let draft = Draft {
+        envelopes: vec![Envelope {
+            partition: id,
+            said,
+        }],
+        batches,
+        payload_len,
+    };
+    draft.finish(cluster)
 }
 
 /// A frame that is being put together.
@@ -247,12 +297,16 @@ impl<P: Platform> State<P> {
         if queue.is_reset() {
             return Next::Close("the node was away or has been started again");
         }
+        if let Some((id, repair)) = queue.take_repair() {
+            return Next::Repair(id, repair);
+        }
         if let Some((id, wish)) = queue.take_due_read() {
             match self.begin_send(id, wish) {
                 Some(Read::Job(job)) => return Next::Read(id, wish, job),
                 // It has been cut or replaced meanwhile: it goes with what is at hand.
                 Some(Read::Ready(_)) => self.postpone_all(key, vec![(id, wish)]),
-                Some(Read::OutOfRange) | None => {}
+                // What is damaged is wished for again when it is good.
+                Some(Read::Damaged(_) | Read::OutOfRange) | None => {}
             }
         }
         let mut draft = Draft::default();
@@ -293,7 +347,7 @@ impl<P: Platform> State<P> {
             match self.begin_send(id, wish) {
                 Some(Read::Ready(batches)) => self.add_records(draft, id, wish, batches),
                 Some(Read::Job(job)) => on_disk.push((id, wish, job)),
-                Some(Read::OutOfRange) | None => {}
+                Some(Read::Damaged(_) | Read::OutOfRange) | None => {}
             }
         }
         on_disk

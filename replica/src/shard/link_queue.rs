@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use quorate_vsr::partition::Message;
 
-use super::peer_frame::Wish;
+use super::peer_frame::{Repair, Wish};
 use super::signal::Signal;
 
 /// Messages that wait for a link. While the other side is slow or away the rest is dropped: every
@@ -23,6 +23,8 @@ pub(super) struct LinkQueue {
     messages: VecDeque<(u64, Message)>,
     wishes: BTreeMap<u64, Wish>,
     turns: VecDeque<u64>,
+    /// Damaged records of the peer, at most one range for each partition.
+    repairs: BTreeMap<u64, Repair>,
     /// Whether somebody's records on disk were passed over and come before more messages.
     is_read_due: bool,
     is_reset: bool,
@@ -43,6 +45,19 @@ impl LinkQueue {
             self.turns.push_back(partition);
         }
         self.changed.notify();
+    }
+
+    /// Takes the place of an earlier one of the same partition. It may get lost: the peer asks
+    /// again.
+    pub(super) fn wish_repair(&mut self, partition: u64, repair: Repair) {
+        self.repairs.insert(partition, repair);
+        self.changed.notify();
+    }
+
+    /// Repairs are rare, and each peer waits for one before it asks for the next: so they come
+    /// first, and nobody waits long.
+    pub(super) fn take_repair(&mut self) -> Option<(u64, Repair)> {
+        self.repairs.pop_first()
     }
 
     /// Gives back a wish that could not be fulfilled yet, unless a newer one has come.
@@ -94,12 +109,13 @@ impl LinkQueue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.turns.is_empty()
+        self.messages.is_empty() && self.turns.is_empty() && self.repairs.is_empty()
     }
 
     /// The link is down: drops what was to be said on it.
     pub(super) fn drop_messages(&mut self) {
         self.messages.clear();
+        self.repairs.clear();
     }
 
     /// A new link begins.

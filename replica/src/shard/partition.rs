@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use quorate_log::PartitionLog;
 use quorate_platform::Disk;
 use quorate_vsr::partition::Replica;
@@ -23,6 +24,8 @@ pub(super) struct Partition<D: Disk> {
     pub(super) unflushed: Permit,
     /// Where the log shall be cut as soon as the disk is free.
     pub(super) truncate_to: Option<Offset>,
+    /// What shall be put in the place of damaged records as soon as the disk is free.
+    pub(super) rewrite: Option<Vec<Bytes>>,
     /// Whether the disk works for this partition; one thing at a time keeps them in order.
     pub(super) is_writing: bool,
     /// Whether the partition is in the queue for the disk.
@@ -47,6 +50,7 @@ impl<D: Disk> Partition<D> {
             parked: Parked::default(),
             unflushed,
             truncate_to: None,
+            rewrite: None,
             is_writing: false,
             is_queued: false,
             assigned: Epoch(0),
@@ -54,6 +58,12 @@ impl<D: Disk> Partition<D> {
             resigned: None,
             standing: Standing::default(),
         }
+    }
+
+    /// Whether damage hides what was appended last, and others may make up for it: without them
+    /// it would stay so for ever.
+    pub(super) fn lacks_producers(&self) -> bool {
+        self.log.lacks_producers() && self.replica.member_statuses().len() > 1
     }
 
     /// Has every parked fetch look again.

@@ -28,12 +28,18 @@ pub(super) enum Said {
         /// How much of the frame's payload is theirs, in bytes.
         payload_len: u32,
     },
+    /// Committed records that are damaged where they are sent to.
+    Repair {
+        base_offset: Offset,
+        /// How much of the frame's payload is theirs, in bytes.
+        payload_len: u32,
+    },
 }
 
 /// Records that a peer sent, checked: whole batches, right checksums, contiguous offsets.
 #[derive(Debug)]
 pub(super) struct Records {
-    pub(super) head: RecordsHead,
+    pub(super) base_offset: Offset,
     pub(super) next_offset: Offset,
     pub(super) epochs: Vec<(Epoch, Offset)>,
     pub(super) batches: Vec<Bytes>,
@@ -43,7 +49,8 @@ pub(super) struct Records {
 #[derive(Debug)]
 pub(super) enum Heard {
     Message(Message),
-    Records(Records),
+    Records(RecordsHead, Records),
+    Repair(Records),
 }
 
 /// Reads a frame of a link; an error is a reason to end the link.
@@ -57,14 +64,16 @@ pub(super) fn open(frame: Frame) -> Result<Vec<(u64, Heard)>, String> {
         let said = match said {
             Said::Message(message) => Heard::Message(message),
             Said::Records { head, payload_len } => {
-                if payload_len as usize > payload.len() {
-                    return Err(format!("the records of partition {partition} are cut off"));
-                }
-                let batches = payload.split_to(payload_len as usize);
-                let is_most = batches.len() * 2 >= received;
-                let records = Records::check(head, batches, is_most)
-                    .map_err(|problem| format!("the records of partition {partition}: {problem}"));
-                Heard::Records(records?)
+                let batches = take(&mut payload, partition, payload_len)?;
+                let records = Records::check(partition, head.base_offset, batches, received)?;
+                Heard::Records(head, records)
+            }
+            Said::Repair {
+                base_offset,
+                payload_len,
+            } => {
+                let batches = take(&mut payload, partition, payload_len)?;
+                Heard::Repair(Records::check(partition, base_offset, batches, received)?)
             }
         };
         heard.push((partition, said));
@@ -72,9 +81,28 @@ pub(super) fn open(frame: Frame) -> Result<Vec<(u64, Heard)>, String> {
     Ok(heard)
 }
 
+fn take(payload: &mut Bytes, partition: u64, len: u32) -> Result<Bytes, String> {
+    if len as usize > payload.len() {
+        return Err(format!("the records of partition {partition} are cut off"));
+    }
+    Ok(payload.split_to(len as usize))
+}
+
 impl Records {
-    fn check(head: RecordsHead, payload: Bytes, is_most: bool) -> Result<Self, String> {
-        let mut next_offset = head.base_offset;
+    /// Checks what stands in a frame whose whole payload has `received` bytes.
+    fn check(
+        partition: u64,
+        base_offset: Offset,
+        payload: Bytes,
+        received: usize,
+    ) -> Result<Self, String> {
+        let is_most = payload.len() * 2 >= received;
+        Self::check_batches(base_offset, payload, is_most)
+            .map_err(|problem| format!("the records of partition {partition}: {problem}"))
+    }
+
+    fn check_batches(base_offset: Offset, payload: Bytes, is_most: bool) -> Result<Self, String> {
+        let mut next_offset = base_offset;
         let (mut epochs, mut batches) = (Vec::new(), Vec::new());
         for batch in Batches::new(payload) {
             let (header, batch) = batch.map_err(|error| error.to_string())?;
@@ -96,7 +124,7 @@ impl Records {
             batches.push(keep(batch, is_most));
         }
         Ok(Self {
-            head,
+            base_offset,
             next_offset,
             epochs,
             batches,
@@ -110,4 +138,11 @@ pub(super) struct Wish {
     pub(super) to: NodeId,
     pub(super) epoch: Epoch,
     pub(super) from: Offset,
+}
+
+/// A wish to send committed records to a peer for which they are damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Repair {
+    pub(super) from: Offset,
+    pub(super) until: Offset,
 }

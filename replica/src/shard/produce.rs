@@ -5,6 +5,7 @@ use quorate_platform::Platform;
 use quorate_wire::{Acks, BATCH_BYTES_MAX, Code, Refusal};
 
 use super::connection::Reply;
+use super::damage::unknown_producers;
 use super::kept::keep;
 use super::state::State;
 use super::waiting::Waiter;
@@ -80,6 +81,9 @@ impl<P: Platform> State<P> {
         let header = BatchHeader::validate_produced(&batch, BATCH_BYTES_MAX)
             .map_err(|error| invalid(&error))?;
         let records = header.last_offset_delta + 1;
+        if header.producer.is_some() && partition.lacks_producers() {
+            return Err(unknown_producers(id));
+        }
         match partition.log.producers().check(&header) {
             Verdict::Accept => {}
             Verdict::Duplicate { base_offset } => {

@@ -122,6 +122,7 @@ impl<P: Platform> State<P> {
             log_start_offset: partition.log.log_start_offset(),
             high_watermark: replica.high_watermark().0,
             replicas,
+            damaged_ranges: partition.standing.damaged_ranges,
         }));
     }
 

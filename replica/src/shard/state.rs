@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_platform::Platform;
 use quorate_vsr::NodeId;
-use quorate_vsr::partition::{Effect, Event, Facts, Message, Timer};
+use quorate_vsr::partition::{Effect, Event, Facts, Message, RecordsHead, Timer};
 
 use super::ShardStatus;
 use super::deadlines::Deadlines;
@@ -144,7 +144,13 @@ impl<P: Platform> State<P> {
         let partition = self.partitions.remove(&id)?;
         self.tally.remove(id, &partition.standing);
         self.status.publish(self.tally.summary());
-        for timer in [Timer::Resend, Timer::Commit, Timer::SaveWatermark] {
+        let timers = [
+            Timer::Resend,
+            Timer::Commit,
+            Timer::Repair,
+            Timer::SaveWatermark,
+        ];
+        for timer in timers {
             self.deadlines.disarm((id, timer));
         }
         Some(partition)
@@ -155,17 +161,18 @@ impl<P: Platform> State<P> {
         for (id, heard) in heard {
             match heard {
                 Heard::Message(message) => self.hear(id, from, message),
-                Heard::Records(records) => self.hear_records(id, from, records),
+                Heard::Records(head, records) => self.hear_records(id, from, head, records),
+                Heard::Repair(records) => self.hear_repair(id, records),
             }
         }
     }
 
-    fn hear_records(&mut self, id: u64, from: NodeId, records: Records) {
+    fn hear_records(&mut self, id: u64, from: NodeId, head: RecordsHead, records: Records) {
         let Records {
-            head,
             next_offset,
             epochs,
             batches,
+            ..
         } = records;
         let bytes = batches.iter().map(Bytes::len).sum();
         // A follower without room is like one that does not hear: the leader tries again later.
@@ -179,6 +186,21 @@ impl<P: Platform> State<P> {
             };
             self.step_with_records(id, event, &batches);
         }
+    }
+
+    fn hear_repair(&mut self, id: u64, records: Records) {
+        let Records {
+            base_offset,
+            next_offset,
+            epochs,
+            batches,
+        } = records;
+        let event = Event::Repair {
+            base_offset,
+            next_offset,
+            epochs,
+        };
+        self.step_with_records(id, event, &batches);
     }
 
     /// Hands a peer's message to the partition that it is about.
@@ -252,8 +274,11 @@ impl<P: Platform> State<P> {
         let is_done = partition.is_changing && replica.change_progress().is_some();
         let done = is_done.then(|| replica.epoch());
         let resigned = partition.resigned.filter(|epoch| *epoch == replica.epoch());
-        let is_as_before =
-            before.leads == leads && before.done == done && before.resigned == resigned;
+        let damaged_ranges = u32::try_from(replica.damaged().len()).unwrap_or(u32::MAX);
+        let is_as_before = before.leads == leads
+            && before.done == done
+            && before.resigned == resigned
+            && before.damaged_ranges == damaged_ranges;
         if is_as_before && replica.lagging().eq(before.lagging.iter().copied()) {
             return;
         }
@@ -261,6 +286,7 @@ impl<P: Platform> State<P> {
             leads,
             done,
             resigned,
+            damaged_ranges,
             lagging: replica.lagging().collect(),
         };
         self.tally.remove(id, &partition.standing);

@@ -25,6 +25,8 @@ pub struct ShardSummary {
     pub leaderships: u32,
     /// Of those: how many lack a replica that has everything up to the opening.
     pub under_replicated: u32,
+    /// Ranges of records that are damaged on its disk and not put back yet.
+    pub damaged_ranges: u32,
     /// The nodes that are behind in at least one of the partitions that the shard leads.
     pub lagging: BTreeSet<NodeId>,
     /// The partitions that the shard leads whose voters change, and where the stage of that change

@@ -13,6 +13,8 @@ pub(super) struct Standing {
     pub(super) done: Option<Epoch>,
     /// The epoch whose leadership this shard has given up of its own accord.
     pub(super) resigned: Option<Epoch>,
+    /// Ranges of its records that are damaged on this shard's disk.
+    pub(super) damaged_ranges: u32,
     /// The followers that lack something from before the opening; sorted.
     pub(super) lagging: Vec<NodeId>,
 }
@@ -24,6 +26,7 @@ pub(super) struct Tally {
     replicas: u32,
     leaderships: u32,
     under_replicated: u32,
+    damaged_ranges: u32,
     lagging: BTreeMap<NodeId, u32>,
     done: BTreeMap<u64, Epoch>,
     resigned: BTreeMap<u64, Epoch>,
@@ -34,6 +37,7 @@ impl Tally {
         self.replicas += 1;
         self.leaderships += u32::from(standing.leads);
         self.under_replicated += u32::from(!standing.lagging.is_empty());
+        self.damaged_ranges += standing.damaged_ranges;
         for node in &standing.lagging {
             *self.lagging.entry(*node).or_default() += 1;
         }
@@ -49,6 +53,7 @@ impl Tally {
         self.replicas -= 1;
         self.leaderships -= u32::from(standing.leads);
         self.under_replicated -= u32::from(!standing.lagging.is_empty());
+        self.damaged_ranges -= standing.damaged_ranges;
         for node in &standing.lagging {
             let count = self
                 .lagging
@@ -72,6 +77,7 @@ impl Tally {
             replicas: self.replicas,
             leaderships: self.leaderships,
             under_replicated: self.under_replicated,
+            damaged_ranges: self.damaged_ranges,
             lagging: self.lagging.keys().copied().collect::<BTreeSet<_>>(),
             done: self.done.clone(),
             resigned: self.resigned.clone(),
@@ -88,26 +94,25 @@ mod tests {
         let mut tally = Tally::default();
         let leading = Standing {
             leads: true,
-            done: None,
-            resigned: None,
-            lagging: Vec::new(),
+            ..Standing::default()
         };
         let behind = Standing {
             leads: true,
-            done: None,
-            resigned: None,
+            damaged_ranges: 2,
             lagging: vec![NodeId(2), NodeId(3)],
+            ..Standing::default()
         };
         let one_behind = Standing {
             leads: true,
-            done: None,
-            resigned: None,
             lagging: vec![NodeId(3)],
+            ..Standing::default()
         };
         tally.add(1, &leading);
         tally.add(2, &behind);
         tally.add(3, &one_behind);
+        assert_eq!(tally.summary().damaged_ranges, 2);
         tally.remove(2, &behind);
+        assert_eq!(tally.summary().damaged_ranges, 0);
         tally.add(2, &leading);
         let summary = tally.summary();
         assert_eq!(summary.lagging, BTreeSet::from([NodeId(3)]));

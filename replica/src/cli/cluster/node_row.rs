@@ -27,6 +27,7 @@ pub(super) struct NodeRow {
     replicas: Option<u32>,
     leaderships: Option<u32>,
     under_replicated: Option<u32>,
+    damaged_ranges: Option<u32>,
     appended_records: Option<u64>,
     appended_bytes: Option<u64>,
     uptime_ms: Option<u64>,
@@ -60,6 +61,7 @@ impl NodeRow {
             replicas: told.map(|status| status.replicas),
             leaderships: told.map(|status| status.leaderships),
             under_replicated: told.map(|status| status.under_replicated),
+            damaged_ranges: told.map(|status| status.damaged_ranges),
             appended_records: told.map(|status| status.appended_records),
             appended_bytes: told.map(|status| status.appended_bytes),
             uptime_ms: told.map(|status| status.uptime_ms),
@@ -106,6 +108,13 @@ impl NodeRow {
             return Some(format!(
                 "node {id} runs on an empty disk and takes part in nothing: restore its data \
                  folder, or give the lost one up with `quorate cluster recover --node {id}`"
+            ));
+        }
+        if let Some(ranges) = self.damaged_ranges.filter(|ranges| *ranges > 0) {
+            return Some(format!(
+                "node {id} has {ranges} ranges of damaged records on its disk, which it fetches \
+                 from other replicas: if it stays so, none of them has them; look into its log, \
+                 and at its disk"
             ));
         }
         let error = self.error.as_ref()?;
@@ -180,6 +189,7 @@ mod tests {
             replicas: 5,
             leaderships: 2,
             under_replicated: 1,
+            damaged_ranges: 0,
             appended_records: 100,
             appended_bytes: 2_000,
             uptime_ms: 50,
@@ -212,6 +222,24 @@ mod tests {
             json.contains(r#""role":"backup","view":196610,"op_number":9"#),
             "{json}"
         );
+    }
+
+    #[test]
+    fn damage_on_a_disk_is_remarked_upon() {
+        let remark = |damaged_ranges| {
+            let status = NodeStatus {
+                damaged_ranges,
+                ..status()
+            };
+            let row = NodeRow::new(&NodeDescription {
+                member: member(),
+                info: Some(info()),
+                status: Ok(status),
+            });
+            row.remark()
+        };
+        assert_eq!(remark(0), None);
+        assert!(remark(3).unwrap().starts_with("node 2 has 3 ranges"));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) struct PartitionRow {
     log_start_offset: Option<u64>,
     high_watermark: Option<u64>,
     replicas: Vec<ReplicaRow>,
+    /// Ranges of records that are damaged on the leader's disk.
+    damaged_ranges: Option<u32>,
     /// The nodes whose majority commits.
     voters: Vec<u16>,
     /// While the voters change: those before, of whom a majority is needed as well.
@@ -23,7 +25,7 @@ pub(super) struct PartitionRow {
     wanted: Vec<u16>,
     /// Those of the voters whose disk is lost.
     lost: Vec<u16>,
-    pub(super) error: Option<String>,
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,6 +56,7 @@ impl PartitionRow {
             log_start_offset: told.map(|status| status.log_start_offset),
             high_watermark: told.map(|status| status.high_watermark),
             replicas: info.holders().iter().map(replica).collect(),
+            damaged_ranges: told.map(|status| status.damaged_ranges),
             voters: info.voters.clone(),
             previous: info.previous.clone(),
             learners: info.learners.clone(),
@@ -61,6 +64,19 @@ impl PartitionRow {
             lost: info.absent.clone(),
             error: status.as_ref().err().map(ToString::to_string),
         }
+    }
+
+    /// What is wrong with it.
+    pub(super) fn remark(&self) -> Option<String> {
+        let partition = self.partition;
+        if let Some(error) = &self.error {
+            return Some(format!("partition {partition}: {error}"));
+        }
+        let ranges = self.damaged_ranges.filter(|ranges| *ranges > 0)?;
+        Some(format!(
+            "partition {partition}: {ranges} ranges of records are damaged on the leader's disk, \
+             and it fetches them from the other replicas"
+        ))
     }
 
     pub(super) fn cells(&self) -> [String; 8] {
@@ -160,6 +176,7 @@ mod tests {
                     in_sync: false,
                 },
             ],
+            damaged_ranges: 2,
         };
         let row = PartitionRow::new(&PartitionDescription {
             info: info(),
@@ -170,13 +187,16 @@ mod tests {
             r#"{"partition":2,"id":7,"leader":1,"epoch":4,"open":true,"log_start_offset":0,"#
                 .to_owned()
                 + r#""high_watermark":10,"replicas":[{"node":1,"next_offset":12,"in_sync":true},"#
-                + r#"{"node":3,"next_offset":10,"in_sync":false}],"voters":[1,3],"previous":[],"#
-                + r#""learners":[],"wanted":[1,3],"lost":[],"error":null}"#
+                + r#"{"node":3,"next_offset":10,"in_sync":false}],"damaged_ranges":2,"#
+                + r#""voters":[1,3],"previous":[],"learners":[],"wanted":[1,3],"lost":[],"#
+                + r#""error":null}"#
         );
         assert_eq!(
             row.cells(),
             ["2", "7", "1", "4", "0", "10", "1@12 3@10!", "-"]
         );
+        let remark = row.remark().unwrap();
+        assert!(remark.starts_with("partition 2: 2 ranges"), "{remark}");
     }
 
     #[test]
@@ -195,7 +215,7 @@ mod tests {
             row.cells(),
             ["2", "7", "1 (not open)", "4", "-", "-", "1@- 3@-", "-"]
         );
-        assert!(row.error.as_ref().unwrap().contains("describing"));
+        assert!(row.remark().unwrap().contains("describing"));
     }
 
     #[test]

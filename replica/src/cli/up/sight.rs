@@ -170,6 +170,7 @@ mod tests {
             replicas: 3,
             leaderships: 2,
             under_replicated: 1,
+            damaged_ranges: 0,
             appended_records: 0,
             appended_bytes,
             uptime_ms,

@@ -1,0 +1,162 @@
+//! Whatever becomes of the files: nothing but what was written is read, and what is missing is
+//! named.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::scene::*;
+use super::watched_disk::Watched;
+use crate::{Known, LogError, PartitionLog, Read};
+
+type Log = PartitionLog<Watched>;
+
+/// About 40 batches in three epochs and several segments.
+fn batches_of(random: &mut SmallRng) -> Vec<Bytes> {
+    let (mut epoch, mut offset) = (1, 0);
+    let mut all = Vec::new();
+    for _ in 0..random.random_range(20..60) {
+        if epoch < 3 && random.random_bool(0.05) {
+            epoch += 1;
+        }
+        let value = "v".repeat(random.random_range(1..200));
+        let batch = batch(offset, epoch, &[&value, "w"]);
+        offset = header(&batch).next_offset();
+        all.push(batch);
+    }
+    all
+}
+
+/// Does one thing to one of the files in `folder`.
+fn rot(random: &mut SmallRng, folder: &Path) {
+    let names = names(folder);
+    let path = folder.join(&names[random.random_range(0..names.len())]);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let len = bytes.len();
+    let at = random.random_range(0..=len);
+    let end = (at + random.random_range(1..300)).min(len);
+    match random.random_range(0..8) {
+        0..=2 if at < len => bytes[at] ^= 1 << random.random_range(0..8),
+        0..=3 => bytes[at..end]
+            .iter_mut()
+            .for_each(|it| *it = random.random()),
+        4 => bytes[at..end].fill(0xff),
+        5 => bytes.truncate(at),
+        6 => {
+            let from = random.random_range(0..=len - (end - at));
+            bytes.copy_within(at..end, from);
+        }
+        _ => return std::fs::remove_file(path).unwrap(),
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Reads what can be read.
+async fn read_sound(log: &mut Log) -> Vec<Bytes> {
+    let (mut all, mut from) = (Vec::new(), log.log_start_offset());
+    while from < log.next_offset() {
+        let read = match log.begin_read(from, 500, u64::MAX) {
+            Read::Ready(batches) => Ok(batches),
+            Read::Job(job) => job.run().await,
+            Read::Damaged(range) => {
+                from = range.to;
+                continue;
+            }
+            Read::OutOfRange => panic!("offset {from} is out of range in {log:?}"),
+        };
+        match read {
+            Ok(batches) => {
+                from = header(batches.last().unwrap()).next_offset();
+                all.extend(batches);
+            }
+            Err(LogError::Damaged { offset, .. }) => {
+                let surveyed = log.begin_survey(offset).run().await;
+                log.finish_survey(surveyed).unwrap().expect("it is damaged");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    all
+}
+
+/// Puts back everything that is damaged, in pieces; and what is missing at the end.
+async fn mend(random: &mut SmallRng, log: &mut Log, all: &[Bytes]) {
+    while let Some(range) = log.damaged().first().copied() {
+        let inside = |batch: &&Bytes| (range.from..range.to).contains(&header(batch).base_offset);
+        let lost: Vec<_> = all.iter().filter(inside).cloned().collect();
+        let piece = &lost[..random.random_range(1..=lost.len())];
+        let job = log.begin_rewrite(piece).unwrap().unwrap();
+        log.finish_rewrite(job.run().await).unwrap();
+    }
+    let next_offset = log.next_offset();
+    for batch in all
+        .iter()
+        .filter(|it| header(it).base_offset >= next_offset)
+    {
+        log.append(batch.clone());
+    }
+    flush(log).await;
+}
+
+async fn live(seed: u64) {
+    let random = &mut SmallRng::seed_from_u64(seed);
+    let all = batches_of(random);
+    let end = header(all.last().unwrap()).next_offset();
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &all).await;
+    for _ in 0..random.random_range(1..4) {
+        rot(random, folder.path());
+    }
+    let known = Known {
+        log_start_offset: 0,
+        durable_offset: end,
+        epoch_max: 3,
+        is_old: true,
+    };
+    let inspected = PartitionLog::inspect(Watched::default(), folder.path(), SMALL, known).await;
+    let inspected = inspected.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    let (is_uncertain, next_offset) = (inspected.is_uncertain(), inspected.next_offset());
+    assert!(
+        is_uncertain || next_offset == end,
+        "seed {seed}: {inspected:?}"
+    );
+    let mut log = inspected.settle().await.unwrap();
+    let read = read_sound(&mut log).await;
+    let is_named = |batch: &&Bytes| {
+        let offset = header(batch).base_offset;
+        let mut ranges = log.damaged().iter();
+        offset >= next_offset || ranges.any(|range| range.from <= offset && offset < range.to)
+    };
+    let sound: Vec<_> = all.iter().filter(|it| !is_named(it)).cloned().collect();
+    assert!(read == sound, "seed {seed}: {log:?} {:?}", log.damaged());
+    if random.random_bool(0.5) && log.next_offset() > 0 {
+        let kept = random.random_range(0..all.len());
+        let to = header(&all[kept]).base_offset.min(log.next_offset());
+        truncate(&mut log, to).await;
+        assert!(
+            read_sound(&mut log)
+                .await
+                .iter()
+                .eq(all.iter().take(kept).filter(|batch| sound.contains(batch))),
+            "seed {seed}: cut to {to}"
+        );
+    }
+    mend(random, &mut log, &all).await;
+    assert!(read_all(&log).await.unwrap() == all, "seed {seed}: {log:?}");
+    drop(log);
+    let inspected = PartitionLog::inspect(Watched::default(), folder.path(), SMALL, known).await;
+    let inspected = inspected.unwrap();
+    assert!(!inspected.is_uncertain(), "seed {seed}: {inspected:?}");
+    let log = inspected.settle().await.unwrap();
+    assert_eq!(log.damaged(), [], "seed {seed}");
+    assert!(read_all(&log).await.unwrap() == all, "seed {seed}: {log:?}");
+}
+
+#[compio::test]
+async fn whatever_rots_is_named_and_can_be_put_back() {
+    for seed in 0..40 {
+        live(seed).await;
+    }
+}

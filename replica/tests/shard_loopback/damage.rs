@@ -1,0 +1,359 @@
+//! Bytes that go bad on one node's disk come back from the others.
+
+use std::path::{Path, PathBuf};
+
+use quorate_wire::Code;
+
+use crate::client::{batch, fetch_request, sequenced, wait_until};
+use crate::rig::Rig;
+
+const RECORDS: usize = 200;
+
+/// Three nodes with a partition of so many batches, which all of them have on disk.
+fn filled(rig: &mut Rig) -> (u64, Vec<String>) {
+    let id = rig.create_partition(&[1, 2, 3]);
+    let values: Vec<_> = (0..RECORDS)
+        .map(|number| format!("value {number}"))
+        .collect();
+    let mut client = rig.client(1);
+    client.produce_soon(id, &batch(&[&values[0]]));
+    for value in &values[1..] {
+        client
+            .produce(id, &batch(&[value]))
+            .expect("its leader is open");
+    }
+    for node in 1..=3 {
+        assert_eq!(
+            rig.client(node).read_all(id, RECORDS),
+            values,
+            "node {node}"
+        );
+    }
+    (id, values)
+}
+
+fn segment(rig: &Rig, node: u16, id: u64) -> PathBuf {
+    rig.partition_folder(node, id)
+        .join("00000000000000000000.log")
+}
+
+fn damage(path: &Path, position: usize) {
+    let mut bytes = std::fs::read(path).expect("the file is there");
+    bytes[position] ^= 0x10;
+    std::fs::write(path, bytes).expect("the file can be written");
+}
+
+/// Where `value` stands, which nothing before it contains.
+fn place_of(bytes: &[u8], value: &str) -> usize {
+    let mut windows = bytes.windows(value.len());
+    let place = windows.position(|window| window == value.as_bytes());
+    place.expect("the value is there")
+}
+
+/// Damages the batches that hold `values`.
+fn rot(rig: &Rig, node: u16, id: u64, values: &[String]) {
+    let path = segment(rig, node, id);
+    let bytes = std::fs::read(&path).expect("the segment is there");
+    for value in values {
+        damage(&path, place_of(&bytes, value));
+    }
+}
+
+/// Waits until the segment of the node is, byte for byte, that of another one.
+fn wait_until_alike(rig: &Rig, node: u16, other: u16, id: u64) {
+    let (ours, theirs) = (segment(rig, node, id), segment(rig, other, id));
+    wait_until("the segments are alike", || {
+        std::fs::read(&ours).ok() == std::fs::read(&theirs).ok()
+    });
+}
+
+#[test]
+fn damage_in_the_middle_is_mended_by_the_others_and_read_from_its_leader() {
+    let mut rig = Rig::start(3);
+    let (id, values) = filled(&mut rig);
+    let path = segment(&rig, 2, id);
+    rig.stop_node(2);
+    let sound = std::fs::read(&path).unwrap();
+    for place in [3, 10, 11, 12, 15] {
+        damage(&path, sound.len() * place / 20);
+    }
+    rig.start_node(2);
+    wait_until("what was damaged is mended", || {
+        std::fs::read(&path).unwrap() == sound
+    });
+    rig.lead(id, 2);
+    assert_eq!(rig.client(2).produce_soon(id, &batch(&["next"])), 200);
+    assert_eq!(rig.client(2).read_all(id, RECORDS + 1)[..200], values);
+}
+
+#[test]
+fn a_leader_with_damage_fetches_it_from_its_followers() {
+    let mut rig = Rig::start(3);
+    let (id, values) = filled(&mut rig);
+    let path = segment(&rig, 1, id);
+    rig.stop_node(1);
+    let sound = std::fs::read(&path).unwrap();
+    damage(&path, 0);
+    damage(&path, sound.len() / 2);
+    rig.start_node(1);
+    wait_until("what was damaged is mended", || {
+        std::fs::read(&path).unwrap() == sound
+    });
+    assert_eq!(rig.client(1).produce_soon(id, &batch(&["next"])), 200);
+    assert_eq!(rig.client(1).read_all(id, RECORDS + 1)[..200], values);
+}
+
+#[test]
+fn a_damaged_end_comes_back_from_the_others_and_is_kept_aside() {
+    let mut rig = Rig::start(3);
+    let (id, values) = filled(&mut rig);
+    let path = segment(&rig, 2, id);
+    rig.stop_node(2);
+    let length = std::fs::read(&path).unwrap().len();
+    damage(&path, length - 3);
+    rig.start_node(2);
+    wait_until_alike(&rig, 2, 1, id);
+    let kept = rig
+        .partition_folder(2, id)
+        .join("00000000000000000000.log.damaged-1");
+    assert!(kept.exists());
+    rig.lead(id, 2);
+    assert_eq!(rig.client(2).produce_soon(id, &batch(&["next"])), 200);
+    assert_eq!(rig.client(2).read_all(id, RECORDS + 1)[..200], values);
+}
+
+/// After a loss of power the ends of all logs may be torn: nobody needs to be asked about it.
+#[test]
+fn torn_ends_everywhere_keep_nobody_from_going_on() {
+    let mut rig = Rig::start(3);
+    let (id, values) = filled(&mut rig);
+    for node in 1..=3 {
+        rig.kill_node(node);
+    }
+    for node in 1..=3 {
+        let path = segment(&rig, node, id);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // A write of which some never reached the disk: the begin of it, the end, or the middle.
+        let torn = batch(&["x".repeat(3000).as_str()]);
+        let start = bytes.len();
+        bytes.extend_from_slice(&torn);
+        bytes[start..start + 8].copy_from_slice(&(RECORDS as u64).to_be_bytes());
+        bytes[start + 12..start + 16].copy_from_slice(&1u32.to_be_bytes());
+        match node {
+            1 => bytes[start..start + 700].fill(0),
+            2 => bytes.truncate(start + 1500),
+            _ => bytes[start + 1000..start + 2000].fill(0),
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+    for node in 1..=3 {
+        rig.start_node(node);
+    }
+    assert_eq!(rig.client(1).produce_soon(id, &batch(&["next"])), 200);
+    for node in 1..=3 {
+        assert_eq!(rig.client(node).read_all(id, RECORDS + 1)[..200], values);
+        let folder = std::fs::read_dir(rig.partition_folder(node, id)).unwrap();
+        let mut names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert!(!names.any(|name| name.contains("damaged")), "node {node}");
+    }
+}
+
+#[test]
+fn a_lost_folder_comes_back_from_the_others() {
+    let mut rig = Rig::start(3);
+    let (id, _) = filled(&mut rig);
+    rig.stop_node(3);
+    std::fs::remove_dir_all(rig.partition_folder(3, id)).unwrap();
+    rig.start_node(3);
+    wait_until_alike(&rig, 3, 1, id);
+}
+
+#[test]
+fn facts_that_are_damaged_once_are_mended_and_lost_ones_keep_the_node_from_starting() {
+    let mut rig = Rig::start(1);
+    let id = rig.create_partition(&[1]);
+    rig.client(1).produce_soon(id, &batch(&["record"]));
+    let path = rig.folder_of(1, 0).join("facts");
+    for position in [3, 600, 1100] {
+        rig.stop_node(1);
+        damage(&path, position);
+        rig.start_node(1);
+        assert_eq!(rig.client(1).read_all(id, 1), ["record"]);
+    }
+    rig.stop_node(1);
+    std::fs::remove_dir_all(rig.folder_of(1, 0)).unwrap();
+    rig.start_node(1);
+    let error = rig.failure(1).to_string();
+    let remedy = "quorate cluster recover --node 1";
+    assert!(error.contains("facts") && error.contains(remedy), "{error}");
+}
+
+#[test]
+fn damage_that_nobody_can_mend_is_refused_and_the_rest_goes_on() {
+    let mut rig = Rig::start(1);
+    let id = rig.create_partition(&[1]);
+    let mut client = rig.client(1);
+    client.produce_soon(id, &batch(&["first"]));
+    let first = std::fs::read(segment(&rig, 1, id)).unwrap().len();
+    for value in ["second", "third"] {
+        client.produce(id, &batch(&[value])).unwrap();
+    }
+    rig.stop_node(1);
+    damage(&segment(&rig, 1, id), first + 65);
+    rig.start_node(1);
+    let mut client = rig.client(1);
+    assert_eq!(client.produce_soon(id, &batch(&["fourth"])), 3);
+    assert_eq!(client.fetch(id, 0, 0).unwrap().values(0), ["first"]);
+    let refusal = client.fetch(id, 1, 0).unwrap_err();
+    assert_eq!(refusal.code, Code::DamagedRecords);
+    assert!(refusal.detail.contains("from offset 1 to 2"), "{refusal}");
+    assert_eq!(
+        client.fetch(id, 2, 0).unwrap().values(2),
+        ["third", "fourth"]
+    );
+}
+
+#[test]
+fn damage_that_is_met_by_a_reader_is_mended_while_the_node_runs() {
+    let mut rig = Rig::start(3);
+    let (id, values) = filled(&mut rig);
+    // Read from disk, not from memory.
+    rig.stop_node(3);
+    rig.start_node(3);
+    rig.client(3)
+        .describe_until(id, |status| status.high_watermark == 200);
+    let path = segment(&rig, 3, id);
+    let sound = std::fs::read(&path).unwrap();
+    damage(&path, sound.len() / 2);
+    wait_until("a reader gets all of it", || {
+        let mut client = rig.client(3);
+        let mut read = Vec::new();
+        while read.len() < RECORDS {
+            let offset = read.len() as u64;
+            match client.fetch_with(fetch_request(id, offset, 0, true)) {
+                Ok(fetched) => read.extend(fetched.values(offset)),
+                Err(refusal) => {
+                    assert_eq!(refusal.code, Code::DamagedRecords);
+                    return false;
+                }
+            }
+        }
+        assert_eq!(read, values);
+        true
+    });
+    assert!(std::fs::read(&path).unwrap() == sound);
+}
+
+/// What has been cut or shifted does not fit in its place again. That is said, and nothing else
+/// waits for it.
+#[test]
+fn a_range_that_cannot_be_put_back_keeps_no_other_from_being_mended() {
+    let mut rig = Rig::start(3);
+    let (id, _) = filled(&mut rig);
+    let path = segment(&rig, 2, id);
+    rig.stop_node(2);
+    let sound = std::fs::read(&path).unwrap();
+    let mut bytes = sound.clone();
+    bytes.remove(place_of(&sound, "value 20"));
+    std::fs::write(&path, &bytes).unwrap();
+    rot(&rig, 2, id, &["value 150".to_owned()]);
+    rig.start_node(2);
+    let behind = place_of(&bytes, "value 21");
+    wait_until("the other one is mended", || {
+        std::fs::read(&path).unwrap()[behind..] == bytes[behind..]
+    });
+    let mut client = rig.client(2);
+    let mut refused = |offset| {
+        let fetched = client.fetch_with(fetch_request(id, offset, 0, true));
+        fetched.err().map(|refusal| refusal.code)
+    };
+    assert_eq!(refused(20), Some(Code::DamagedRecords));
+    assert_eq!([refused(19), refused(21), refused(150)], [None; 3]);
+}
+
+/// The log ends at what is known to be committed, in the middle of what cannot be read.
+#[test]
+fn damage_on_both_sides_of_the_last_commit_that_is_known_is_mended() {
+    let mut rig = Rig::start(3);
+    let (id, mut values) = filled(&mut rig);
+    // An orderly stop notes what is committed. What comes after it is not noted at once.
+    rig.stop_node(2);
+    rig.start_node(2);
+    let mut client = rig.client(1);
+    for number in RECORDS..RECORDS + 10 {
+        values.push(format!("value {number}"));
+        client.produce(id, &batch(&[&values[number]])).unwrap();
+    }
+    assert_eq!(rig.client(2).read_all(id, values.len()), values);
+    rig.kill_node(2);
+    rot(&rig, 2, id, &values[RECORDS - 5..RECORDS + 5]);
+    rig.start_node(2);
+    wait_until("a reader gets all of it", || {
+        let mut client = rig.client(2);
+        let refused = client.fetch_with(fetch_request(id, RECORDS as u64 - 1, 0, true));
+        refused.is_ok()
+    });
+    assert_eq!(rig.client(2).read_all(id, values.len()), values);
+    rig.lead(id, 2);
+    let next = values.len() as u64;
+    assert_eq!(rig.client(2).produce_soon(id, &batch(&["next"])), next);
+    // And so it is found the next time.
+    rig.stop_node(2);
+    rig.start_node(2);
+    assert_eq!(rig.client(2).read_all(id, values.len())[..210], values);
+}
+
+#[test]
+fn a_range_that_nobody_has_any_more_is_refused_by_name_and_the_rest_is_served() {
+    let mut rig = Rig::start(3);
+    let (id, values) = filled(&mut rig);
+    for node in 1..=3 {
+        rig.stop_node(node);
+        rot(&rig, node, id, &values[100..101]);
+    }
+    for node in 1..=3 {
+        rig.start_node(node);
+    }
+    let mut client = rig.client(1);
+    assert_eq!(client.produce_soon(id, &batch(&["more"])), 200);
+    let refusal = client.fetch(id, 100, 0).unwrap_err();
+    assert_eq!(refusal.code, Code::DamagedRecords);
+    assert!(
+        refusal.detail.contains("from offset 100 to 101"),
+        "{refusal}"
+    );
+    assert_eq!(client.fetch(id, 99, 0).unwrap().values(99), values[99..100]);
+    let behind = client.fetch(id, 101, 0).unwrap();
+    assert_eq!(behind.values(101)[..99], values[101..]);
+}
+
+#[test]
+fn a_producer_is_not_told_what_damaged_batches_would_tell() {
+    let mut rig = Rig::start(3);
+    let id = rig.create_partition(&[1, 2, 3]);
+    let mut client = rig.client(1);
+    client.produce_soon(id, &sequenced(4, 0, 0, &["first"]));
+    let second = sequenced(4, 0, 1, &["second"]);
+    client.produce(id, &second).unwrap();
+    for node in 1..=3 {
+        assert_eq!(rig.client(node).read_all(id, 2), ["first", "second"]);
+    }
+    for node in 1..=3 {
+        rig.stop_node(node);
+    }
+    rot(&rig, 1, id, &["first".to_owned()]);
+    for node in 1..=3 {
+        rig.start_node(node);
+    }
+    // Whether it was appended before is known once "first" is back.
+    let mut client = rig.client(1);
+    let again = loop {
+        match client.produce(id, &sequenced(4, 0, 0, &["first"])) {
+            Ok(base_offset) => break base_offset,
+            Err(refusal) if refusal.code == Code::DamagedRecords => std::thread::yield_now(),
+            Err(refusal) => assert_eq!(refusal.code, Code::NotLeader, "{refusal}"),
+        }
+    };
+    assert_eq!(again, 0);
+    assert_eq!(client.produce(id, &sequenced(4, 0, 2, &["third"])), Ok(2));
+}
