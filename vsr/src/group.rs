@@ -66,10 +66,14 @@
 //!
 //! # What damage does
 //!
-//! A journal that lost prepares which it may have acknowledged is marked in the superblock before
-//! it is touched. Its replica neither acknowledges nor offers a log until a primary has answered a
-//! question that was asked after the damage, and the journal has caught up with that answer. Until
-//! then nobody takes the damage for absence.
+//! What cannot be read is not what was never there. Who has lost an *entry* takes part up to before
+//! it, and is given it back (`repair`); no view begins without it unless a majority witnesses that
+//! it was not committed (`choice`). Who does not know where the journal *ends* marks that on the
+//! disk first; then it neither acknowledges, nor offers a log, nor witnesses for one of its view,
+//! until a primary has answered what was asked after the damage (`recovery`). Who has lost its
+//! *checkpoint* acknowledges, but neither executes nor leads until it has another one (`repair`).
+//! So nothing committed is lost while a sound copy is in reach; if none is the group waits. A lost
+//! superblock, with its promises, is a lost disk.
 //!
 //! # Where to find it
 //!
@@ -294,7 +298,7 @@ impl Replica {
             Message::GetPrepares {
                 from: op, until, ..
             } => {
-                self.on_get_prepares(from.node, op, until, effects);
+                self.on_get_prepares(from, op, until, effects);
             }
             Message::NewPrepares { prepares, .. } => {
                 self.on_new_prepares(from.node, prepares, effects)
@@ -334,12 +338,13 @@ impl Replica {
                 | Message::RecoveryResponse { .. } => is_from_primary,
                 Message::NewState { .. }
                 | Message::NewPrepares { .. }
-                | Message::CheckpointPiece { .. } => true,
+                | Message::CheckpointPiece { .. }
+                // Who names a prepare has had it; the last one to have it may not know him.
+                | Message::GetPrepares { .. } => true,
                 // These two have rules of their own, in `view_change`.
                 Message::StartViewChange { .. } | Message::DoViewChange { .. } => true,
                 Message::PrepareOk { .. }
                 | Message::Recovery { .. }
-                | Message::GetPrepares { .. }
                 | Message::GetState { .. }
                 | Message::GetCheckpoint { .. } => self.membership().contains(from),
             }

@@ -195,7 +195,8 @@ impl Replica {
         round: u64,
         effects: &mut Vec<Effect>,
     ) {
-        if view < self.view || from.node != view.primary() {
+        if view < self.view {
+            self.tell_earlier_primary(from, effects);
             return;
         }
         if !self.may_trust_head(view) {
@@ -296,8 +297,16 @@ impl Replica {
     }
 
     pub(super) fn on_primary_silent(&mut self, effects: &mut Vec<Effect>) {
-        if self.status == Status::Normal && !self.is_primary() && self.may_ask() {
+        let misses_primary = match self.status {
+            Status::Normal => !self.is_primary(),
+            Status::Recovering => true,
+            Status::ViewChange => false,
+        };
+        if misses_primary && self.may_ask() {
             self.cast_vote(self.next_view(), effects);
+        } else if misses_primary {
+            // It may turn out to be a member.
+            effects.push(Effect::Arm(Timer::PrimarySilent));
         }
     }
 }

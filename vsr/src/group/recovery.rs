@@ -7,9 +7,17 @@
 //! group that was started as a whole does not first wait for a silence that is certain. Where there
 //! is a primary, it answers, and the question is dropped.
 //!
-//! The rest of this file is about a journal that is damaged. Such a replica has forgotten part of
-//! what it acknowledged, like a replica in the paper that has lost its memory, and like that one it
-//! asks.
+//! Not everything may be readable. A replica that has lost entries inside its journal, or its
+//! checkpoint, knows what it has lost, and starts like any other (see `repair`). All of the journal
+//! that can be read is connected by its checksums here, from the end on, and that shows where
+//! something else must have stood.
+//!
+//! The rest of this file is about a journal whose end is damaged, so that nobody knows how far it
+//! reached. Such a replica has forgotten part of what it acknowledged, like a replica in the paper
+//! that has lost its memory, and like that one it asks: until a primary has answered, nothing that
+//! it says is evidence of what there was. The end is uncertain also if the last entry that was
+//! found does not count any more and the one that does cannot be read or named, or if nothing shows
+//! that the journal continues a checkpoint that came from another member.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -171,10 +179,7 @@ impl Replica {
     fn start(&mut self, effects: &mut Vec<Effect>) {
         self.send_recovery(effects);
         self.ask_for_repair(effects);
-        if !self.knows_group() {
-            return;
-        }
-        if self.view > self.log_view {
+        if self.view > self.log_view && self.knows_group() {
             // It crashed between its promise and the settled log: it promises again.
             self.status = Status::ViewChange;
             self.phase = Some(Phase::Promising);
@@ -184,6 +189,8 @@ impl Replica {
         }
         if self.may_ask() {
             self.cast_vote(self.next_view(), effects);
+        } else {
+            effects.push(Effect::Arm(Timer::PrimarySilent));
         }
     }
 

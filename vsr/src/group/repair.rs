@@ -11,16 +11,22 @@
 //! it or has something else in its place (see `choice`). A checkpoint that covers it will do as
 //! well.
 //!
+//! A change of the members may be among what is damaged. Then its replica knows an earlier
+//! membership, and perhaps nobody who can mend it, or not that it is a member itself. So it asks
+//! also whoever asks it for a view; and somebody who seems to be no member waits for the silence of
+//! the primary all the same, and asks when he turns out to be one (`view_change`). Whoever is asked
+//! answers, as who asks for a prepare by its checksum has had it.
+//!
 //! Slots are mended from the last one to the first one, since each prepare names the one before it.
 //! What is mended is written beside what is damaged, so that nothing that is still good is ever
 //! written again: a crash at any moment leaves all that was there before.
 
-use super::{Effect, Head, Message, Prepare, Replica, Timer};
+use super::{Effect, Head, Member, Message, Prepare, Replica, Timer};
 use crate::{NodeId, OpNumber};
 
 impl Replica {
-    /// Asks all other members for what stood in the last faulty slots, and for a checkpoint in the
-    /// place of one that is lost.
+    /// Asks all others for what stood in the last faulty slots, and for a checkpoint in the place
+    /// of one that is lost.
     pub(super) fn ask_for_repair(&self, effects: &mut Vec<Effect>) {
         let lost = self.lost_checkpoint.filter(|_| self.transfer.is_none());
         let get_checkpoint = lost.map(|head| Message::GetCheckpoint {
@@ -29,10 +35,22 @@ impl Replica {
             position: 0,
         });
         for message in self.get_prepares().iter().chain(&get_checkpoint) {
-            self.broadcast(message, effects);
+            for source in self.sources() {
+                self.send(source, message.clone(), effects);
+            }
         }
         if self.lost_checkpoint.is_some() || !self.journal.is_whole() {
             effects.push(Effect::Arm(Timer::Repair));
+        }
+    }
+
+    /// Asks somebody who is no member, as far as this replica knows, for what stood in the last
+    /// faulty slots: they may hide that he is one.
+    pub(super) fn ask_stranger_for_repair(&self, stranger: Member, effects: &mut Vec<Effect>) {
+        if !self.membership().contains(stranger)
+            && let Some(message) = self.get_prepares()
+        {
+            self.send(stranger.node, message, effects);
         }
     }
 
@@ -49,7 +67,7 @@ impl Replica {
 
     pub(super) fn on_get_prepares(
         &self,
-        asker: NodeId,
+        asker: Member,
         from: OpNumber,
         until: Head,
         effects: &mut Vec<Effect>,
@@ -58,9 +76,9 @@ impl Replica {
         let prepares = self.journal.chain(from, until, bytes_max);
         if !prepares.is_empty() {
             let view = self.view;
-            self.send(asker, Message::NewPrepares { view, prepares }, effects);
-        } else if until.op <= self.checkpoint_op() {
-            self.send_piece(asker, 0, effects);
+            self.send(asker.node, Message::NewPrepares { view, prepares }, effects);
+        } else if until.op <= self.checkpoint_op() && self.membership().contains(asker) {
+            self.send_piece(asker.node, 0, effects);
         }
     }
 

@@ -53,6 +53,7 @@ impl Replica {
         promised: ViewNumber,
         effects: &mut Vec<Effect>,
     ) {
+        self.ask_stranger_for_repair(from, effects);
         if !self.may_be_led_by(from) {
             return;
         }
@@ -64,13 +65,13 @@ impl Replica {
             self.enter_view_change(promised, effects);
         } else if self.vote.is_some_and(|mine| mine < view) || self.is_relieved(from, view) {
             self.cast_vote(view, effects);
-            self.tell_stranger(from, effects);
+            self.tell_stranger(from, view, effects);
         } else if self.is_confident_primary() {
             // Whoever asks has missed that there is a primary, for instance because it was
             // restarted.
             self.send(from.node, self.commit_message(), effects);
         } else {
-            self.tell_stranger(from, effects);
+            self.tell_stranger(from, view, effects);
         }
     }
 
@@ -90,7 +91,8 @@ impl Replica {
     ///
     /// A standby does: perhaps it is a voter by now, and does not know it yet. Where it is known to
     /// be none, its question does not count. Who has lost his disk, or knows that he was dropped,
-    /// is silent.
+    /// is silent. A voter never takes himself for dropped: before he was promoted he had durably
+    /// what made him a member. Only damage can hide that, until it is mended.
     pub(super) fn may_ask(&self) -> bool {
         self.membership().contains(self.member())
     }
@@ -104,10 +106,22 @@ impl Replica {
         is_asked_by_primary && self.status == Status::Normal && self.vote.is_none()
     }
 
-    /// Lets somebody who asks, and whom this replica does not know as a voter, know what it asks
-    /// for itself: there it may count.
-    fn tell_stranger(&self, from: Member, effects: &mut Vec<Effect>) {
-        if self.vote.is_some() && !self.membership().is_voter(from) {
+    /// Lets somebody who asks for `view`, and whom this replica does not know as a voter, know what
+    /// it asks for itself, and in which view it is, if that is a later one: there it may count.
+    fn tell_stranger(&self, from: Member, view: ViewNumber, effects: &mut Vec<Effect>) {
+        let has_news = self.vote.is_some() || self.view > view;
+        if has_news && !self.membership().is_voter(from) {
+            self.send(from.node, self.start_view_change(), effects);
+        }
+    }
+
+    /// Lets the primary of an earlier view, of whom this replica does not know that he votes, know
+    /// in which view it is, so that he comes after it.
+    ///
+    /// It may have gone there with voters who are none any more, or by itself, because damage has
+    /// taken from it how the members changed.
+    pub(super) fn tell_earlier_primary(&self, from: Member, effects: &mut Vec<Effect>) {
+        if self.may_ask() && !self.membership().is_voter(from) {
             self.send(from.node, self.start_view_change(), effects);
         }
     }

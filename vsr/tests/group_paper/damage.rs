@@ -5,6 +5,8 @@
 mod checkpoint;
 #[path = "damage/entry.rs"]
 mod entry;
+#[path = "damage/membership.rs"]
+mod membership;
 #[path = "damage/uncertain_end.rs"]
 mod uncertain_end;
 
