@@ -1,8 +1,10 @@
 //! The group in a bad world: lost, repeated and late messages, crashes that keep only what was
-//! durable, damaged journals, nodes and disks that stand still, cuts in one or both directions.
+//! durable, damaged and lost disks, nodes and disks that stand still, cuts in one or both
+//! directions, and somebody who changes the members all the while.
 //!
 //! `swarm` draws the world of a run, `world` lives through it; a kind of fault lies in `fault`, a
-//! check in `checker`, what has to happen sometimes in `sometimes`. After the storm `calm` heals a
+//! check in `checker`, what has to happen sometimes in `sometimes`, who changes the members in
+//! `operator`. After the storm `calm` heals a
 //! quorum for good and expects that it goes on.
 
 mod atlas;
@@ -16,6 +18,7 @@ mod glance;
 mod machine;
 mod network;
 mod node;
+mod operator;
 mod reading;
 mod service;
 mod sometimes;

@@ -3,8 +3,8 @@
 //! The rest of the group stays as it is, or worse: down, cut off, deaf, mute, slow. Afterwards
 //! everybody is healed in some of the runs, and everybody has to come together.
 
+use quorate_vsr::OpNumber;
 use quorate_vsr::group::{Replica, Status};
-use quorate_vsr::{OpNumber, quorum};
 
 use super::node::Node;
 use super::sometimes::Sometimes;
@@ -24,16 +24,18 @@ const ECHO_MAX: u64 = 500;
 impl World {
     /// Heals a quorum, then everybody, and checks that the group goes on.
     pub(crate) fn come_to_rest(&mut self, is_long: bool) {
-        let everybody = (1 << self.nodes.len()) - 1;
+        let everybody = self.everybody();
         let core = self.draw_core();
+        let leaves_out = self.members() & !core != 0;
         self.leave_out(core);
         let goes_on = self.rest_or_wait(core);
         self.tally
-            .saw_if(goes_on && core != everybody, Sometimes::MinorityLeftOut);
+            .saw_if(goes_on && leaves_out, Sometimes::MinorityLeftOut);
         if !goes_on || self.dice.happens(300) {
             self.network.mend_all();
             if self.rest_or_wait(everybody) {
                 self.tally.saw(Sometimes::AllTogether);
+                self.replace_lost_disks();
                 if is_long {
                     self.expect_stability();
                 }
@@ -58,17 +60,68 @@ impl World {
         goes_on
     }
 
-    /// A majority of the voters, and perhaps some more nodes.
+    /// A majority of the voters, whoever may be some by now, and perhaps some more nodes.
     fn draw_core(&mut self) -> u8 {
-        let voters = usize::from(self.swarm.voters);
+        let (everybody, members) = (self.everybody(), self.members());
         let mut core = 0u8;
-        while (core.count_ones() as usize) < quorum::majority(voters) {
-            core |= 1 << self.dice.below(voters);
-        }
         for at in 0..self.nodes.len() {
             core |= u8::from(self.dice.happens(300)) << at;
         }
+        while !self.is_quorum(core) && core != everybody {
+            let lacking = members & !core;
+            let at = self.dice.below(self.nodes.len());
+            core |= if lacking == 0 {
+                everybody
+            } else {
+                lacking & (1 << at)
+            };
+        }
         core
+    }
+
+    fn is_quorum(&self, core: u8) -> bool {
+        let is_in = |node: &Node| core & (1 << (node.id.0 - 1)) != 0;
+        let mut live = self.checker.agreement.members.live();
+        live.all(|membership| self.has_majority(membership, is_in))
+    }
+
+    /// Brings back the members that have lost their disks, step by step, as an operator does.
+    fn replace_lost_disks(&mut self) {
+        if self.have_members_disks() {
+            return;
+        }
+        let deadline = self.calendar.now() + REST_MAX;
+        loop {
+            if let Some(at) = self.latest_primary()
+                && let Some(replica) = &self.nodes[at].replica
+            {
+                let present = replica.membership().clone();
+                match self.recovering(&present) {
+                    Some(next) => self.reconfigure(at, next),
+                    None if self.checker.agreement.members.committed() == &present => break,
+                    None => {}
+                }
+            }
+            self.pass(LOOK);
+            let now = self.calendar.now();
+            assert!(
+                now < deadline,
+                "the lost disks are not replaced:\n{}",
+                self.describe()
+            );
+        }
+        assert!(self.have_members_disks(), "a lost disk is still a member");
+        self.tally.saw(Sometimes::DisksReplaced);
+        self.expect_rest(self.everybody());
+    }
+
+    /// The node that serves the latest view.
+    fn latest_primary(&self) -> Option<usize> {
+        let primaries = self.nodes.iter().enumerate().filter_map(|(at, node)| {
+            let replica = node.replica.as_ref().filter(|it| it.is_primary())?;
+            Some((replica.view(), at))
+        });
+        primaries.max().map(|(_, at)| at)
     }
 
     /// Who is not in the core has a lasting misfortune.
@@ -155,20 +208,22 @@ impl World {
         replicas.map(Replica::view).max()
     }
 
-    /// Whether all of the core take part in one view, and have executed everything up to `op`.
+    /// Whether all members in the core take part in the latest view, and have executed everything
+    /// up to `op`.
     fn is_together(&self, core: u8, op: OpNumber) -> bool {
-        let core = self
-            .nodes
-            .iter()
-            .enumerate()
+        let primary = self.latest_primary();
+        let Some(primary) = primary.and_then(|at| self.nodes[at].replica.as_ref()) else {
+            return false;
+        };
+        let is_there = |replica: &Replica| {
+            let is_normal = replica.status() == Status::Normal;
+            is_normal && replica.view() == primary.view() && replica.executed() >= op
+        };
+        let core = (0..)
+            .zip(&self.nodes)
             .filter(|(at, _)| core & (1 << at) != 0);
-        let mut views = core.map(|(_, node)| {
-            let replica = node.replica.as_ref()?;
-            let is_there = replica.status() == Status::Normal && replica.executed() >= op;
-            is_there.then(|| replica.view())
-        });
-        let first = views.next().flatten();
-        first.is_some() && views.all(|view| view == first)
+        let mut members = core.filter(|(_, node)| primary.membership().contains(node.member()));
+        members.all(|(_, node)| node.replica.as_ref().is_some_and(is_there))
     }
 
     /// Whether each client was answered since; or any of them, where there are so many that they
@@ -197,7 +252,8 @@ impl World {
                 continue;
             };
             text += &format!(
-                "{id:?} {:?} in {:?}, log of {:?}, op {}, commit {}, executed {}{}\n",
+                "{} {:?} in {:?}, log of {:?}, op {}, commit {}, executed {}{} {:?}, {:?}\n",
+                node.member(),
                 replica.status(),
                 replica.view(),
                 replica.log_view(),
@@ -209,6 +265,8 @@ impl World {
                 } else {
                     ""
                 },
+                replica.faulty_ops().collect::<Vec<_>>(),
+                replica.membership(),
             );
         }
         for client in &self.clients {

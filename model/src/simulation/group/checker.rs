@@ -3,11 +3,13 @@
 //! Each of the parts is told what was done, and compares it with all that it was ever told.
 
 mod agreement;
+mod members;
 mod progress;
 mod promise;
 mod request;
 
 pub(crate) use agreement::Agreement;
+pub(crate) use members::Change;
 pub(crate) use progress::Progress;
 pub(crate) use promise::Promises;
 pub(crate) use request::Requests;

@@ -157,17 +157,25 @@ impl Disk {
         }
     }
 
-    /// Loses entries of the journal although they were durable: some of them, with others after
-    /// them. False if none.
-    pub(crate) fn lose_entries(&mut self, dice: &mut Dice) -> bool {
-        let chance = dice.pick(&[100, 400, 900]);
-        let last = self.journal.back().map(|entry| entry.op);
-        let is_lost = |entry: &Prepare| Some(entry.op) != last && dice.happens(chance);
-        let (lost, kept): (Vec<_>, Vec<_>) = self.journal.drain(..).partition(is_lost);
-        let are_lost = !lost.is_empty();
-        self.lost.extend(lost);
-        self.journal = kept.into();
-        are_lost
+    /// The entries that can be read, without the last one: what is after the last that can be read
+    /// nobody knows.
+    pub(crate) fn inner_entries(&self) -> Vec<OpNumber> {
+        let inner = self.journal.len().saturating_sub(1);
+        let entries = self.journal.iter().take(inner);
+        entries.map(|entry| entry.op).collect()
+    }
+
+    /// Loses an entry that can be read, although it was durable.
+    pub(crate) fn lose_entry(&mut self, op: OpNumber) {
+        let place = self.journal.partition_point(|entry| entry.op < op);
+        self.lost.extend(self.journal.remove(place));
+    }
+
+    /// Puts back what was lost last.
+    pub(crate) fn regain_entry(&mut self) {
+        if let Some(entry) = self.lost.pop() {
+            self.mend(entry);
+        }
     }
 
     /// Loses entries from the end of the journal, perhaps none, and cannot tell.
@@ -214,10 +222,20 @@ impl Disk {
             .then(|| named.unwrap_or_default())
     }
 
-    /// The first entry of the journal, lost or not.
-    pub(crate) fn first(&self) -> Option<OpNumber> {
-        let entries = self.lost.iter().chain(self.journal.front());
-        entries.map(|entry| entry.op).min()
+    /// Where the part of the journal begins that counts: behind the checkpoint, or before it, as
+    /// far as everything from there to the checkpoint can be read.
+    pub(crate) fn first(&self) -> OpNumber {
+        let base = self.superblock.as_ref().map(|block| block.checkpoint);
+        let base = base.unwrap_or_default();
+        let (mut first, mut checksum) = (base.op.next(), base.checksum);
+        let before = self.journal.iter().rev();
+        for entry in before.skip_while(|entry| entry.op > base.op) {
+            if entry.op.next() != first || entry.checksum != checksum {
+                break;
+            }
+            (first, checksum) = (entry.op, entry.parent);
+        }
+        first
     }
 
     pub(crate) fn is_used(&self) -> bool {
@@ -242,10 +260,19 @@ impl Disk {
     }
 
     /// Whether this prepare can be read.
-    pub(crate) fn has(&self, op: OpNumber, checksum: Checksum) -> bool {
+    fn has(&self, op: OpNumber, checksum: Checksum) -> bool {
         let place = self.journal.partition_point(|entry| entry.op < op);
         let found = self.journal.get(place);
         found.is_some_and(|entry| (entry.op, entry.checksum) == (op, checksum))
+    }
+
+    /// Whether its replica, started anew, could give this prepare to others: it can be read,
+    /// counts, and was not left behind by the log of a later view.
+    pub(crate) fn can_give(&self, entry: &Prepare) -> bool {
+        let is_left_behind = self.superblock.as_ref().is_none_or(|superblock| {
+            entry.op > superblock.log_view_op && entry.view < superblock.log_view
+        });
+        !is_left_behind && entry.op >= self.first() && self.has(entry.op, entry.checksum)
     }
 
     fn covers(&self, op: OpNumber) -> bool {

@@ -6,6 +6,7 @@ mod crash;
 mod cut;
 mod damage;
 mod depose;
+mod lost_disk;
 mod pause;
 
 use super::world::{Happening, World};
@@ -35,10 +36,12 @@ pub(crate) enum Fault {
     Pause,
     /// A disk writes nothing for a while.
     Hang,
+    /// A node comes back with a blank disk.
+    LoseDisk,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Crash,
         Self::CrashAll,
         Self::Cut,
@@ -49,6 +52,7 @@ impl Fault {
         Self::Mend,
         Self::Pause,
         Self::Hang,
+        Self::LoseDisk,
     ];
 }
 
@@ -71,6 +75,7 @@ impl World {
                 Fault::Mend => self.mend_links(),
                 Fault::Pause => self.pause(at),
                 Fault::Hang => self.hang(at),
+                Fault::LoseDisk => self.lose_disk(at),
             }
         }
         let gap = self.dice.between(1..=self.swarm.fault_gap);

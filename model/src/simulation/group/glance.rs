@@ -1,8 +1,9 @@
 //! What is seen of a replica before and after each step, to tell what the step did.
 
-use quorate_vsr::group::{Effect, Replica, Status, Timer};
+use quorate_vsr::group::{DiskId, Effect, Member, Replica, Status, Timer};
 use quorate_vsr::{OpNumber, ViewNumber};
 
+use super::checker::Change;
 use super::sometimes::Sometimes;
 use super::world::World;
 
@@ -12,6 +13,8 @@ pub(crate) struct Glance {
     view: ViewNumber,
     status: Status,
     is_primary: bool,
+    /// Whether it is a primary that votes no longer.
+    is_leaver: bool,
     op_number: OpNumber,
     commit_number: OpNumber,
     is_damaged: bool,
@@ -26,6 +29,7 @@ impl Glance {
             view: replica.view(),
             status: replica.status(),
             is_primary: replica.is_primary(),
+            is_leaver: replica.is_primary() && !replica.membership().is_voter(replica.member()),
             op_number: replica.op_number(),
             commit_number: replica.commit_number(),
             is_damaged: replica.is_damaged(),
@@ -36,6 +40,27 @@ impl Glance {
 }
 
 impl World {
+    /// Notes what a commit has done to the members.
+    pub(crate) fn saw_change(&mut self, change: Change) {
+        match change {
+            Change::None => {}
+            Change::Lost => self.tally.saw(Sometimes::ChangeLost),
+            Change::Made => {
+                self.tally.saw(Sometimes::MembersChanged);
+                let members = self.checker.agreement.members.committed();
+                let voters = members.voters();
+                let (is_even, founders) = (voters.len().is_multiple_of(2), self.swarm.voters);
+                let is_back =
+                    |voter: &Member| voter.disk != DiskId(0) && self.operator.had_lost(voter.node);
+                let is_new = |voter: &Member| voter.node.0 > founders;
+                let tally = &mut self.tally;
+                tally.saw_if(is_even, Sometimes::EvenVoters);
+                tally.saw_if(voters.iter().any(is_back), Sometimes::DiskRecovered);
+                tally.saw_if(voters.iter().any(is_new), Sometimes::StandbyPromoted);
+            }
+        }
+    }
+
     /// Notes what of interest a step has done.
     pub(crate) fn saw_step(&mut self, at: usize, before: Glance) {
         let Some(replica) = &self.nodes[at].replica else {
@@ -66,6 +91,10 @@ impl World {
         tally.saw_if(
             before.is_primary && after.view > before.view,
             Sometimes::PrimaryDeposed,
+        );
+        tally.saw_if(
+            before.is_leaver && after.view > before.view,
+            Sometimes::LeaverHandedOver,
         );
         let (now, id) = (self.calendar.now(), self.nodes[at].id);
         self.timeline.note(now, || {

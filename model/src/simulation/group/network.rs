@@ -82,7 +82,9 @@ impl World {
             *last = (now + delay).max(*last);
             delay = *last - now;
         }
-        let (from, to) = (from as u8, to as u8);
+        let replica = self.nodes[from].replica.as_ref();
+        let from = replica.expect("who speaks is up").member();
+        let to = to as u8;
         self.calendar
             .plan(delay, Happening::Message { from, to, message });
     }

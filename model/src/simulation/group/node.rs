@@ -1,7 +1,7 @@
 //! One member: the replica under test, its disk, its state machine, its clock.
 
 use quorate_vsr::NodeId;
-use quorate_vsr::group::{Config, Replica};
+use quorate_vsr::group::{Config, Member, Replica};
 
 use super::clock::Clock;
 use super::disk::Disk;
@@ -39,6 +39,14 @@ impl Node {
             write_max,
             paused_until: 0,
             hung_until: 0,
+        }
+    }
+
+    /// The node with the disk that it has now.
+    pub(crate) fn member(&self) -> Member {
+        Member {
+            node: self.id,
+            disk: self.config.disk,
         }
     }
 

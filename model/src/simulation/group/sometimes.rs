@@ -28,6 +28,16 @@ sometimes! {
         EntryDropped = "a damaged entry is dropped by a majority",
         StateReplaced = "a damaged checkpoint is replaced",
         Repaired = "a damaged member is whole again",
+        DiskLost = "a disk is lost",
+        DisksReplaced = "all lost disks are replaced in the end",
+        StandbyBehind = "a standby is to vote and is behind",
+        DiskRecovered = "a node that had lost its disk votes again",
+        StandbyPromoted = "a standby that was none of the founders votes",
+        MembersChanged = "a change of the members is committed",
+        ChangeLost = "a change of the members is lost that was never committed",
+        EvenVoters = "there is an even number of voters",
+        LeaverHandedOver = "a primary that votes no longer hands over",
+        Transferred = "a primary has handed over to whom it was told to",
         Waiting = "a group waits for what may have been lost",
         Deduplicated = "a request is repeated after a view change, not executed again",
         ReadByLease = "a read is answered by a lease",
@@ -43,5 +53,46 @@ sometimes! {
         PrimaryDeaf = "a primary is heard and hears nobody",
         MinorityLeftOut = "the group goes on without a minority",
         AllTogether = "all members come together in the end",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Protocol, sometimes::Table};
+    use super::Sometimes;
+
+    /// What the long runs find within thousands of seeds is left to them.
+    #[test]
+    fn a_few_hundred_runs_see_all_that_becomes_of_members_and_disks() {
+        let rows = [
+            Sometimes::DiskLost,
+            Sometimes::DisksReplaced,
+            Sometimes::DiskRecovered,
+            Sometimes::StandbyBehind,
+            Sometimes::StandbyPromoted,
+            Sometimes::MembersChanged,
+            Sometimes::ChangeLost,
+            Sometimes::EvenVoters,
+            Sometimes::LeaverHandedOver,
+            Sometimes::Transferred,
+            Sometimes::Abdicated,
+            Sometimes::EntriesDamaged,
+            Sometimes::EndDamaged,
+            Sometimes::CheckpointDamaged,
+            Sometimes::SeveralDamaged,
+            Sometimes::EntryMended,
+            Sometimes::StateReplaced,
+            Sometimes::Repaired,
+            Sometimes::Waiting,
+        ];
+        let mut table = Table::new(Sometimes::WORDS);
+        for seed in 0..400 {
+            table.add(&Protocol::Group.run(seed).tally);
+        }
+        let never = table.never();
+        for row in rows {
+            let words = Sometimes::WORDS[row as usize];
+            assert!(!never.contains(&words), "never seen: {words}");
+        }
     }
 }

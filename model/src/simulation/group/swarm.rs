@@ -45,6 +45,8 @@ const CHECKPOINT_BYTES: usize = 800;
 pub(crate) struct Swarm {
     pub(crate) voters: u16,
     pub(crate) standbys: u16,
+    /// Nodes that belong to nothing yet.
+    pub(crate) spares: u16,
     pub(crate) clients: usize,
     pub(crate) limits: Limits,
     pub(crate) snapshot_bytes: usize,
@@ -65,6 +67,8 @@ pub(crate) struct Swarm {
     pub(crate) propose_gap: u64,
     /// The time from one read to the next, at most.
     pub(crate) read_gap: u64,
+    /// The time from one deed of the operator to the next, at most.
+    pub(crate) operate_gap: u64,
     /// How long a client waits before it asks for something else, at most.
     pub(crate) think_max: u64,
     /// How long a crashed node is down, at most.
@@ -86,6 +90,7 @@ impl Swarm {
         Self {
             voters: dice.pick(&[1, 3, 3, 3, 3, 3, 5, 5]),
             standbys: dice.pick(&[0, 0, 0, 1, 2]),
+            spares: dice.pick(&[0, 0, 0, 1]),
             clients: 1 + dice.below(3),
             limits: Limits {
                 checkpoint_interval,
@@ -112,6 +117,7 @@ impl Swarm {
             fault_gap: dice.pick(&[30, 60, 150]),
             propose_gap: dice.maybe(&[5, 20, 60]),
             read_gap: dice.maybe(&[3, 10, 40]),
+            operate_gap: dice.maybe(&[10, 30, 80]),
             think_max: dice.pick(&[1, 10, 40]),
             down_max: dice.pick(&[10, 60, 200]),
             damage: dice.maybe(&[100, 500]),

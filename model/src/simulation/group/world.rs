@@ -18,6 +18,7 @@ use super::glance::Glance;
 use super::machine::Machine;
 use super::network::Network;
 use super::node::Node;
+use super::operator::Operator;
 use super::reading::Readings;
 use super::sometimes::Sometimes;
 use super::swarm::Swarm;
@@ -26,7 +27,7 @@ use super::swarm::Swarm;
 #[derive(Debug)]
 pub(crate) enum Happening {
     Message {
-        from: u8,
+        from: Member,
         to: u8,
         message: Message,
     },
@@ -59,6 +60,8 @@ pub(crate) enum Happening {
         at: u8,
         read: u64,
     },
+    /// The operator does something.
+    Operate,
     Fault,
     Start {
         at: u8,
@@ -75,6 +78,7 @@ pub(crate) struct World {
     /// How many clients there have ever been.
     pub(crate) client_numbers: u128,
     pub(crate) readings: Readings,
+    pub(crate) operator: Operator,
     pub(crate) checker: Checker,
     pub(crate) tally: Tally,
     pub(crate) timeline: Timeline,
@@ -99,6 +103,7 @@ impl World {
             clients: Vec::new(),
             client_numbers: 0,
             readings: Readings::default(),
+            operator: Operator::default(),
             checker: Checker::default(),
             tally: Tally::new(),
             timeline,
@@ -117,6 +122,9 @@ impl World {
         }
         if world.swarm.read_gap > 0 {
             world.calendar.plan(30, Happening::Read);
+        }
+        if world.swarm.operate_gap > 0 {
+            world.calendar.plan(60, Happening::Operate);
         }
         world
     }
@@ -138,12 +146,19 @@ impl World {
             voters.iter().map(founder).collect(),
             standbys.iter().map(founder).collect(),
         );
-        for me in voters.iter().chain(&standbys).copied() {
-            let config = Config {
-                me,
-                disk: DiskId(0),
-                founders: voters.clone(),
-                limits,
+        self.checker.agreement.members.found(genesis.clone());
+        let count = first + self.swarm.standbys + self.swarm.spares;
+        for me in (1..count).map(NodeId) {
+            let is_spare = !genesis.contains(founder(&me));
+            let config = if is_spare {
+                self.stranger(me)
+            } else {
+                Config {
+                    me,
+                    disk: DiskId(0),
+                    founders: voters.clone(),
+                    limits,
+                }
             };
             let pace = if self.swarm.clocks_differ {
                 self.dice.between(900..=1100)
@@ -152,8 +167,12 @@ impl World {
             };
             let clock = Clock::new(self.swarm.lengths, pace);
             let write_max = self.dice.pick(&self.swarm.write_max);
-            self.nodes
-                .push(Node::new(config, Disk::of(&genesis), clock, write_max));
+            let disk = if is_spare {
+                Disk::default()
+            } else {
+                Disk::of(&genesis)
+            };
+            self.nodes.push(Node::new(config, disk, clock, write_max));
             let at = me.0 as u8 - 1;
             let delay = self.dice.between(0..=20);
             self.calendar.plan(delay, Happening::Start { at });
@@ -164,6 +183,16 @@ impl World {
                 .push(Client::new(client_number, self.swarm.operation_bytes));
             let client = client as u8;
             self.calendar.plan(25, Happening::Ask { client });
+        }
+    }
+
+    /// What a node is told that comes with a blank disk to a group that there is already.
+    pub(crate) fn stranger(&mut self, me: NodeId) -> Config {
+        Config {
+            me,
+            disk: DiskId(1 + self.dice.below(1 << 30) as u64),
+            founders: Vec::new(),
+            limits: self.swarm.limits,
         }
     }
 
@@ -190,6 +219,7 @@ impl World {
             Happening::Propose => self.on_propose(),
             Happening::Read => self.on_read(),
             Happening::Reading { at, read } => self.on_reading(at, read),
+            Happening::Operate => self.operate(),
             Happening::Fault => self.fault(),
             Happening::Start { at } => {
                 // Who is left out for good stays as it is.
@@ -207,8 +237,8 @@ impl World {
         until.saturating_sub(self.calendar.now())
     }
 
-    fn on_message(&mut self, from: u8, to: u8, message: Message) {
-        let (source, at) = (usize::from(from), usize::from(to));
+    fn on_message(&mut self, from: Member, to: u8, message: Message) {
+        let (source, at) = (usize::from(from.node.0) - 1, usize::from(to));
         if self.network.is_cut(source, at) {
             return;
         }
@@ -217,15 +247,10 @@ impl World {
         }
         match self.pause_left(to) {
             0 => {
-                let from = self.nodes[source].id;
                 let (now, id) = (self.calendar.now(), self.nodes[at].id);
                 let told = &message;
                 self.timeline
                     .note(now, || format!("{id:?} <- {from:?}: {told}"));
-                let from = Member {
-                    node: from,
-                    disk: DiskId(0),
-                };
                 self.step(at, Event::Message { from, message });
             }
             left => {
@@ -361,6 +386,7 @@ impl World {
             }
             Effect::Append(prepare) => {
                 self.checker.agreement.prepared(&prepare);
+                self.checker.agreement.members.prepared(&prepare);
                 self.write(at, Write::Append(prepare));
             }
             Effect::Mend(prepare) => {
@@ -421,13 +447,23 @@ impl World {
         let first = self.checker.progress.stepped(at, node.id, replica);
         if first <= replica.commit_number() {
             let agreement = &mut self.checker.agreement;
-            agreement.committed_from(first, at, &self.nodes);
+            let change = agreement.committed_from(first, at, &self.nodes);
+            self.saw_change(change);
         }
+        let node = &self.nodes[at];
+        let Some(replica) = &node.replica else {
+            return;
+        };
         if replica.is_primary() && self.checker.agreement.serves(node.id, replica) {
             let has_suffix = replica.op_number() > replica.commit_number();
             self.tally.saw(Sometimes::ViewServed);
             self.tally.saw_if(has_suffix, Sometimes::ViewWithSuffix);
+            let id = node.id;
+            self.saw_primary(id);
         }
+        let Some(replica) = &self.nodes[at].replica else {
+            return;
+        };
         self.trace.add(self.calendar.now() << 8 | at as u64);
         self.trace.add(replica.view().0);
         let (op, commit_number) = (replica.op_number().0, replica.commit_number().0);

@@ -1,9 +1,10 @@
 //! One log: nobody commits, executes, prepares or serves anything that contradicts anybody else.
 
-use quorate_vsr::group::{Checksum, Prepare, Replica};
+use quorate_vsr::group::{Checksum, Member, Prepare, Replica};
 use quorate_vsr::{NodeId, OpNumber, ViewNumber, quorum};
 
 use super::super::node::Node;
+use super::members::{Change, Members};
 
 #[derive(Debug, Default)]
 pub(crate) struct Agreement {
@@ -15,6 +16,9 @@ pub(crate) struct Agreement {
     /// What was prepared in each view, in the order of the views' first prepares.
     prepared: Vec<Prepared>,
     primaries: Vec<(ViewNumber, NodeId)>,
+    pub(crate) members: Members,
+    /// The voters who have committed the last operation.
+    electorate: Vec<Member>,
 }
 
 /// The prepares to which one view has given numbers.
@@ -40,10 +44,12 @@ impl Agreement {
         self.prepared.iter().any(is_lost)
     }
 
-    /// A replica calls committed what it did not call so before.
-    pub(crate) fn committed_from(&mut self, first: OpNumber, at: usize, nodes: &[Node]) {
+    /// A replica calls committed what it did not call so before. Says what that means for the
+    /// members.
+    pub(crate) fn committed_from(&mut self, first: OpNumber, at: usize, nodes: &[Node]) -> Change {
+        let mut change = Change::None;
         let Some(replica) = &nodes[at].replica else {
-            return;
+            return change;
         };
         for op in first.0..=replica.commit_number().0 {
             let Some(prepare) = replica.prepare(OpNumber(op)) else {
@@ -65,17 +71,19 @@ impl Agreement {
                 check_majority_holds(prepare, replica, nodes);
                 check_later_primaries(prepare, replica, nodes);
                 self.committed.push((prepare.checksum, replica.view()));
+                self.electorate = replica.membership().voters().to_vec();
+                change = change.max(self.members.on_committed(prepare));
             }
         }
+        change
     }
 
     /// Whatever a crash has taken from the disks, a majority still has what was committed.
     pub(crate) fn check_majority_holds(&self, nodes: &[Node]) {
         if let Some((checksum, _)) = self.committed.last() {
             let op = self.committed();
-            let voters = &nodes[0].config.founders;
             assert!(
-                is_held_by_majority(op, *checksum, voters, nodes),
+                is_held_by_majority(op, *checksum, &self.electorate, nodes),
                 "a majority has lost the committed {op:?}"
             );
         }
@@ -165,7 +173,7 @@ fn check_later_primaries(prepare: &Prepare, replica: &Replica, nodes: &[Node]) {
 }
 
 fn check_majority_holds(prepare: &Prepare, replica: &Replica, nodes: &[Node]) {
-    let (op, voters) = (prepare.op, &replica.config().founders);
+    let (op, voters) = (prepare.op, replica.membership().voters());
     assert!(
         is_held_by_majority(op, prepare.checksum, voters, nodes),
         "{op:?} is called committed, and is not on the disks of a majority"
@@ -175,13 +183,14 @@ fn check_majority_holds(prepare: &Prepare, replica: &Replica, nodes: &[Node]) {
 fn is_held_by_majority(
     op: OpNumber,
     checksum: Checksum,
-    voters: &[NodeId],
+    voters: &[Member],
     nodes: &[Node],
 ) -> bool {
-    // What a damaged disk has lost it held, and the group knows.
-    let holds = |voter: &&NodeId| {
-        let node = nodes.iter().find(|node| node.id == **voter);
-        node.is_some_and(|node| node.disk.may_have_held(op, checksum))
+    // What a damaged disk has lost it held, and the group knows. Who has lost the whole disk counts
+    // for what it was given to keep: the group has to do without it.
+    let holds = |voter: &&Member| {
+        let node = &nodes[usize::from(voter.node.0) - 1];
+        node.member() != **voter || node.disk.may_have_held(op, checksum)
     };
     voters.iter().filter(holds).count() >= quorum::majority(voters.len())
 }

@@ -25,6 +25,13 @@ impl Promises {
         );
     }
 
+    /// A node has lost its disk; what it promised was promised by another member.
+    pub(crate) fn forget(&mut self, at: usize) {
+        if let Some(view) = self.views.get_mut(at) {
+            *view = ViewNumber::default();
+        }
+    }
+
     /// A node speaks.
     pub(crate) fn said(&mut self, at: usize, node: &Node, message: &Message) {
         let id = node.id;
