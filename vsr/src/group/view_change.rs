@@ -449,6 +449,10 @@ impl Replica {
     /// Everybody who takes part in it says so again and again. Whoever is silent all the time would
     /// not become the primary of those who do not hear it either, and to give it its turn would cost
     /// them another wait.
+    ///
+    /// Who hears no majority does not know who is there: everybody has a turn then. Otherwise some
+    /// who are heard and hear only each other would go on naming each other, and the rest, who
+    /// follow the latest wish, would never have a turn. Of any majority, one is in another.
     fn next_view_with_primary(&self) -> ViewNumber {
         let is_there = |voter: &&Member| {
             let heard = self.votes.get(voter).is_some_and(|vote| *vote >= self.view);
@@ -456,7 +460,7 @@ impl Replica {
         };
         let present = self.membership().voters().iter().filter(is_there);
         let present: Vec<_> = present.map(|voter| voter.node).collect();
-        if present.is_empty() {
+        if present.len() < self.majority() {
             self.next_view()
         } else {
             self.view.next_among(&present)

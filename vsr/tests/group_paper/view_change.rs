@@ -492,3 +492,32 @@ fn who_is_not_there_gets_no_turn_when_a_view_change_is_stuck() {
     group.settle();
     assert_eq!(group.primary(), first);
 }
+
+/// Otherwise two who are heard and hear only each other could go on naming each other for ever.
+#[test]
+fn who_hears_no_majority_gives_everybody_a_turn() {
+    let mut group = Group::new(5, 0, Limits::default());
+    group.run();
+    group.change_view();
+    assert_eq!(group.primary(), node(2));
+    group.crash(node(2));
+    for id in [1, 3, 4, 5] {
+        group.slow.insert(node(id));
+        group.fire(node(id), Timer::PrimarySilent);
+    }
+    let first = node(1);
+    group.run_while(|it| it.replica(first).status() == Status::Normal);
+    assert_eq!(group.replica(first).view().primary(), node(3));
+    group.lose_messages();
+    group.cut.extend([node(4), node(5)]);
+    group.settle();
+    let mark = group.sent.len();
+    group.fire(first, Timer::ViewChangeStalled);
+    let mut sent = group.sent_by(first, mark).into_iter();
+    let asked = sent.find_map(|message| match message {
+        Message::StartViewChange { view, .. } => Some(*view),
+        _ => None,
+    });
+    let next = group.replica(first).next_view();
+    assert_eq!((asked, next.primary()), (Some(next), node(4)));
+}
