@@ -30,5 +30,5 @@ pub use report::{End, Report, Violation};
 pub use rule::{Judged, Rule, Taken, Told};
 pub use scope::{Bounds, Preset, Scope};
 pub use search::{Direction, Limits, search};
-pub use simulation::{Campaign, Finding, Outcome, Protocol, simulate};
+pub use simulation::{Campaign, Failure, Finding, Outcome, Protocol, simulate};
 pub use walk::walk;

@@ -14,7 +14,7 @@ mod sometimes;
 mod timeline;
 mod trace;
 
-pub use campaign::{Campaign, Finding, simulate};
+pub use campaign::{Campaign, Failure, Finding, simulate};
 
 use sometimes::{Table, Tally};
 use timeline::{Telling, Timeline};

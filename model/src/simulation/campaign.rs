@@ -39,6 +39,17 @@ pub struct Campaign {
     pub failures_max: usize,
 }
 
+/// A run that has failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Which protocol it was a run of.
+    pub protocol: Protocol,
+    /// Its seed.
+    pub seed: u64,
+    /// What was wrong.
+    pub words: String,
+}
+
 /// What all threads share.
 struct Progress {
     next: AtomicU64,
@@ -49,6 +60,50 @@ struct Progress {
 }
 
 impl Campaign {
+    /// The run that fails with the smallest seed, if one does; nothing is printed.
+    #[must_use]
+    pub fn hunt(&self) -> Option<Failure> {
+        let next = AtomicU64::new(self.first);
+        // What comes after a run that has failed need not be looked at.
+        let end = AtomicU64::new(self.first + self.seeds);
+        let failures = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| {
+                    while let Some(failure) = self.first_failure(&next, &end) {
+                        end.fetch_min(failure.seed, Ordering::Relaxed);
+                        failures
+                            .lock()
+                            .expect("nobody panics with it")
+                            .push(failure);
+                    }
+                });
+            }
+        });
+        let failures = failures.into_inner().expect("nobody panics with it");
+        failures.into_iter().min_by_key(|failure| failure.seed)
+    }
+
+    /// The first failure among the seeds that nobody else takes.
+    fn first_failure(&self, next: &AtomicU64, end: &AtomicU64) -> Option<Failure> {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end.load(Ordering::Relaxed) {
+                return None;
+            }
+            for protocol in self.protocols.iter().copied() {
+                if let Err(broken) = caught(|| protocol.run(seed)) {
+                    let words = broken.what;
+                    return Some(Failure {
+                        protocol,
+                        seed,
+                        words,
+                    });
+                }
+            }
+        }
+    }
+
     /// Lives through one run of each protocol, and tells all of it.
     #[must_use]
     pub fn replay(&self) -> Finding {

@@ -447,8 +447,8 @@ impl Replica {
     /// The next view whose primary is there, as far as this replica has heard in this view change.
     ///
     /// Everybody who takes part in it says so again and again. Whoever is silent all the time would
-    /// not become the primary of those who do not hear it either, and to give it its turn would cost
-    /// them another wait.
+    /// not become the primary of those who do not hear it either, and to give it its turn would
+    /// cost them another wait.
     ///
     /// Who hears no majority does not know who is there: everybody has a turn then. Otherwise some
     /// who are heard and hear only each other would go on naming each other, and the rest, who

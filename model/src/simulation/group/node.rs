@@ -42,11 +42,12 @@ impl Node {
         }
     }
 
-    /// The node with the disk that it has now.
+    /// The node with the disk that it has now; a disk that was used says which one it is.
     pub(crate) fn member(&self) -> Member {
+        let superblock = self.disk.superblock();
         Member {
             node: self.id,
-            disk: self.config.disk,
+            disk: superblock.map_or(self.config.disk, |superblock| superblock.disk),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Nodes that come back with another disk than the one that they had.
 
+use std::mem;
+
 use super::super::disk::Disk;
 use super::super::sometimes::Sometimes;
 use super::super::world::World;
@@ -10,10 +12,12 @@ impl World {
     pub(crate) fn lose_disk(&mut self, at: usize) {
         let stranger = self.stranger(self.nodes[at].id);
         let node = &mut self.nodes[at];
-        let config = std::mem::replace(&mut node.config, stranger);
+        let config = mem::replace(&mut node.config, stranger);
+        let disk = mem::take(&mut node.disk);
         let is_borne = self.is_within_extent(at);
         let node = &mut self.nodes[at];
-        let stranger = std::mem::replace(&mut node.config, config);
+        let stranger = mem::replace(&mut node.config, config);
+        node.disk = disk;
         if !is_borne {
             return;
         }
