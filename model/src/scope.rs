@@ -9,6 +9,7 @@ mod partition;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use stateright::{Expectation, Model};
 
@@ -37,8 +38,8 @@ pub struct Scope {
     pub about: &'static str,
     /// The bounds.
     pub bounds: Bounds,
-    /// From which preset on it is looked at; `None` if it is too wide for any search.
-    pub preset: Option<Preset>,
+    /// From which preset on it is looked at.
+    pub preset: Preset,
 }
 
 /// How much to look at. Each preset includes the ones before it.
@@ -66,11 +67,21 @@ impl Preset {
         }
     }
 
+    /// When a single one of its scopes is given up.
+    #[must_use]
+    pub fn patience(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Seconds => 120,
+            Self::Minutes => 300,
+            Self::Hour => 900,
+        })
+    }
+
     /// Everything that is looked at.
     #[must_use]
     pub fn scopes(self) -> Vec<Scope> {
         let mut scopes = Scope::all();
-        scopes.retain(|scope| scope.preset.is_some_and(|preset| preset <= self));
+        scopes.retain(|scope| scope.preset <= self);
         scopes
     }
 }
@@ -90,7 +101,7 @@ impl Scope {
     }
 
     const fn partition(
-        preset: Option<Preset>,
+        preset: Preset,
         name: &'static str,
         about: &'static str,
         bounds: PartitionBounds,
@@ -104,7 +115,7 @@ impl Scope {
     }
 
     const fn group(
-        preset: Option<Preset>,
+        preset: Preset,
         name: &'static str,
         about: &'static str,
         bounds: GroupBounds,
@@ -114,6 +125,15 @@ impl Scope {
             about,
             bounds: Bounds::Group(bounds),
             preset,
+        }
+    }
+
+    /// Whether it is too wide for a search: on walks some messages are forgotten after a while.
+    #[must_use]
+    pub fn is_walked(&self) -> bool {
+        match self.bounds {
+            Bounds::Group(bounds) => bounds.room.is_some(),
+            Bounds::Partition(bounds) => bounds.room.is_some(),
         }
     }
 

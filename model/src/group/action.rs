@@ -165,7 +165,8 @@ pub(super) fn possible(bounds: &Bounds, state: &State, actions: &mut Vec<Action>
         match &found.process {
             None if bounds.restarts => {
                 actions.push(Action::Restart { node });
-                if state.left.damages > 0 {
+                // Without promises on it a disk was never used, and holds nothing.
+                if state.left.damages > 0 && found.disk.superblock.is_some() {
                     let ops = found.disk.journal.iter().map(|prepare| Some(prepare.op));
                     let ops = ops.chain([None]);
                     actions.extend(ops.map(|op| Action::Damage { node, op }));

@@ -112,7 +112,8 @@ impl Bounds {
 
     /// Whether there is room for a change of views.
     pub(super) fn elects(&self) -> bool {
-        self.timeouts > 1 && self.timers.contains(&Timer::PrimarySilent)
+        let by_silence = self.timeouts > 1 && self.timers.contains(&Timer::PrimarySilent);
+        by_silence || self.transfers > 0
     }
 
     /// Whether this node may crash.

@@ -1,3 +1,4 @@
+use quorate_vsr::group::{Content, Prepare};
 use quorate_vsr::quorum::majority;
 
 use super::GroupModel;
@@ -84,6 +85,19 @@ fn possible(bounds: &Bounds) -> Vec<Law> {
             !state.ledger.executed.is_empty()
         }));
     }
+    let is_whole = bounds
+        .cut
+        .first()
+        .is_none_or(|cut| cut.len() < bounds.nodes.into());
+    if bounds.steps > 0 && is_whole {
+        all.push(Law::sometimes("every change is made", |model, state| {
+            let is_change =
+                |prepare: &&Prepare| matches!(prepare.content, Content::Reconfigure { .. });
+            let committed = state.ledger.committed.values().map(|(prepare, _)| prepare);
+            let made = committed.filter(is_change).count();
+            made == usize::from(model.bounds.steps)
+        }));
+    }
     if bounds.elects() {
         all.push(Law::sometimes("a later primary serves", |_, state| {
             state.ledger.primaries.len() > 1
@@ -109,7 +123,7 @@ fn is_on_a_majority(bounds: &Bounds, state: &State) -> bool {
     let damages = bounds.damages - state.left.damages;
     let lost_disks = bounds.lost_disks - state.left.lost_disks;
     let damages = usize::from(damages + lost_disks);
-    let needed = majority(state.nodes().count());
+    let needed = majority(usize::from(bounds.voters));
     state.ledger.committed.values().all(|(prepare, _)| {
         let holders = state.nodes().filter(|(_, node)| node.disk.holds(prepare));
         holders.count() + damages >= needed

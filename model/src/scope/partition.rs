@@ -14,7 +14,7 @@ const CRASH: Bounds = Bounds {
 
 pub(super) const SCOPES: &[Scope] = &[
     Scope::partition(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "partition-takeover",
         "two leaders, one record, everything that a network can do",
         Bounds {
@@ -23,7 +23,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "partition-promise-crash",
         "two leaders, and a crash while promises are on their way to the disk",
         Bounds {
@@ -32,7 +32,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "partition-record-crash",
         "one leader, and a crash of anybody before or after a record is on its disk",
         Bounds {
@@ -43,7 +43,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Minutes),
+        Preset::Minutes,
         "partition-loss",
         "two leaders, one record, and a disk that loses the end of its log",
         Bounds {
@@ -55,7 +55,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Minutes),
+        Preset::Minutes,
         "partition-damage",
         "two leaders, one record, and a record that becomes unreadable on one disk",
         Bounds {
@@ -65,7 +65,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Minutes),
+        Preset::Minutes,
         "partition-new-voter",
         "a fourth node takes the place of one of three, by a joint epoch",
         Bounds {
@@ -90,9 +90,33 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        None,
+        Preset::Hour,
+        "partition-three-leaders",
+        "three leaders, two records, everything that a network can do",
+        Bounds {
+            epochs: &[
+                Assignment::led_by(1),
+                Assignment::led_by(2),
+                Assignment::led_by(3),
+            ],
+            appends: 2,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Preset::Hour,
+        "partition-crash",
+        "two leaders, one record, a crash of anybody, and disks that take their time",
+        Bounds {
+            appends: 1,
+            timeouts: 1,
+            ..CRASH
+        },
+    ),
+    Scope::partition(
+        Preset::Hour,
         "partition-wide",
-        "five epochs, twelve records, crashes and lost messages without end: only for walks",
+        "five epochs, twelve records, crashes, lost messages: too many for a search, so it is walked",
         Bounds {
             epochs: &[
                 Assignment::led_by(1),

@@ -8,7 +8,7 @@ const NOBODY: &[u16] = &[1, 2, 3];
 
 pub(super) const SCOPES: &[Scope] = &[
     Scope::group(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "group-slow-disk",
         "a primary, one backup and an operation, and disks that take their time",
         Bounds {
@@ -21,7 +21,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "group-promise-crash",
         "a view change of two, and a crash while a promise is on its way to the disk",
         Bounds {
@@ -34,7 +34,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Some(Preset::Minutes),
+        Preset::Minutes,
         "group-older-log",
         "a primary prepares what nobody hears, and is needed for the view after the next one",
         Bounds {
@@ -46,7 +46,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "group-deposed",
         "a primary goes on with its backup while another one takes over",
         Bounds {
@@ -59,7 +59,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "group-repeated-request",
         "a client asks the next primary once more",
         Bounds {
@@ -70,7 +70,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Some(Preset::Minutes),
+        Preset::Minutes,
         "group-lease",
         "a read at a primary that has been replaced and does not know it",
         Bounds {
@@ -82,7 +82,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "group-damaged-entry",
         "a backup cannot read what it acknowledged, and leads without the primary before it",
         Bounds {
@@ -96,7 +96,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Some(Preset::Seconds),
+        Preset::Minutes,
         "group-lost-disk",
         "a backup comes back with a blank disk, while a view changes without the primary",
         Bounds {
@@ -114,7 +114,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "group-hasty-change",
         "a primary that nobody hears takes the votes of the others, who change the view",
         Bounds {

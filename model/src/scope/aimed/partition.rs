@@ -3,7 +3,7 @@ use crate::scope::{Preset, Scope};
 
 pub(super) const SCOPES: &[Scope] = &[
     Scope::partition(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "partition-slow-disk",
         "one leader, one follower, a record and a crash, and disks that take their time",
         Bounds {
@@ -15,7 +15,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "partition-older-log",
         "a leader that wrote what nobody else has leads again, after another one",
         Bounds {
@@ -29,7 +29,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "partition-half-filled",
         "a follower that lags behind in the second epoch leads the third one",
         Bounds {
@@ -43,7 +43,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Seconds),
+        Preset::Minutes,
         "partition-diverged",
         "the first leader follows the second one, with a record that nobody else has",
         Bounds {
@@ -57,7 +57,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "partition-deposed",
         "a leader goes on with its follower while another one takes over",
         Bounds {
@@ -70,7 +70,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "partition-lost-end",
         "a follower loses the end of its log, and leads without the leader before it",
         Bounds {
@@ -85,7 +85,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::partition(
-        Some(Preset::Seconds),
+        Preset::Seconds,
         "partition-joint",
         "a fourth node comes, and one of the others leads who had no part in the epoch before",
         Bounds {
