@@ -85,6 +85,12 @@ async fn open_missing<P: Platform>(
 ) -> Result<(), NodeError> {
     link_peers(shard, catalog);
     let missing = shard.state.borrow().missing(catalog);
+    for &id in &missing {
+        if leftover.remove(&id) {
+            // What is in it was dropped, and the node was interrupted before it was removed.
+            opening::remove(shard, id).await?;
+        }
+    }
     let opened = missing.iter().map(|&id| async move {
         opening::open_new(shard, id)
             .await
@@ -93,7 +99,6 @@ async fn open_missing<P: Platform>(
     let mut opened = pin!(futures_util::stream::iter(opened).buffer_unordered(OPENING_MAX));
     while let Some(opened) = opened.next().await {
         let (id, partition) = opened?;
-        leftover.remove(&id);
         shard.state.borrow_mut().insert(id, partition);
         // Its leader may have changed while it was opened.
         let newest = current(shard);

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use quorate_platform::Platform;
-use quorate_vsr::partition::{MemberStatus, Role};
+use quorate_vsr::partition::{MemberStatus, Role, Undecided};
 use quorate_wire::{
     ClusterId, Code, Consistency, Frame, PartitionStatus, Refusal, ReplicaStatus, Request, Response,
 };
@@ -159,9 +159,13 @@ impl<P: Platform> State<P> {
             let detail = format!("partition {id} lives on another shard of node {leader}");
             (Code::WrongShard, detail)
         } else {
+            let undecided = self
+                .partitions
+                .get(&id)
+                .and_then(|it| it.replica.undecided());
+            let why = undecided.unwrap_or(Undecided::NoMajority);
             let detail = format!(
-                "node {leader} is not yet ready to lead partition {id} in epoch {epoch}: it needs \
-                 a majority of the replicas"
+                "node {leader} is not yet ready to lead partition {id} in epoch {epoch}: {why}"
             );
             (Code::NotLeader, detail)
         };

@@ -144,13 +144,7 @@ impl<P: Platform> State<P> {
         let partition = self.partitions.remove(&id)?;
         self.tally.remove(id, &partition.standing);
         self.status.publish(self.tally.summary());
-        let timers = [
-            Timer::Resend,
-            Timer::Commit,
-            Timer::Repair,
-            Timer::SaveWatermark,
-        ];
-        for timer in timers {
+        for timer in Timer::ALL {
             self.deadlines.disarm((id, timer));
         }
         Some(partition)

@@ -83,6 +83,28 @@ fn a_restarted_node_does_not_lead_before_it_is_registered() {
 }
 
 #[test]
+fn a_folder_that_was_about_to_be_removed_is_not_taken_for_the_partition() {
+    let mut rig = Rig::start(1);
+    let id = rig.create_partition(&[1]);
+    rig.client(1).produce_soon(id, &batch(&["dropped"]));
+    rig.stop_node(1);
+    // The node held the next partition once, was told to drop it, and was interrupted after the
+    // facts were gone.
+    let (source, target) = (rig.partition_folder(1, id), rig.partition_folder(1, id + 1));
+    std::fs::create_dir(&target).unwrap();
+    for entry in std::fs::read_dir(source).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), target.join(entry.file_name())).unwrap();
+    }
+    rig.start_node(1);
+    let again = rig.create_partition(&[1]);
+    assert_eq!(again, id + 1);
+    let mut client = rig.client(1);
+    assert_eq!(client.produce_soon(again, &batch(&["anew"])), 0);
+    assert_eq!(client.read_all(again, 1), ["anew"]);
+}
+
+#[test]
 fn a_deleted_partition_leaves_nothing_behind() {
     let mut rig = Rig::start(2);
     let (kept, gone) = (rig.create_partition(&[1, 2]), rig.create_partition(&[1, 2]));

@@ -127,3 +127,13 @@ pub enum Timer {
     /// Only recovery profits from it; some seconds.
     SaveWatermark,
 }
+
+impl Timer {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Resend,
+        Self::Commit,
+        Self::Repair,
+        Self::SaveWatermark,
+    ];
+}

@@ -358,12 +358,8 @@ fn node(word: &str) -> NodeId {
 }
 
 fn timer_of(word: &str) -> Timer {
-    let all = [
-        Timer::Resend,
-        Timer::Commit,
-        Timer::Repair,
-        Timer::SaveWatermark,
-    ];
-    let timer = all.into_iter().find(|timer| format!("{timer:?}") == word);
+    let timer = Timer::ALL
+        .into_iter()
+        .find(|timer| format!("{timer:?}") == word);
     timer.unwrap_or_else(|| panic!("{word} is no timer"))
 }
