@@ -200,7 +200,7 @@ impl<P: Platform> Control<P> {
             to: node.0,
             shard: None,
             incarnation,
-            disk: Some(disk.0),
+            disk: disk.0,
         };
         let mut peering = Peering::new(platform.clone(), cluster, hello, nodes, peers.clone());
         peering.follow(driver.catalog(), driver.group().membership());

@@ -53,6 +53,8 @@ pub struct Metadata {
     pub primary: NodeId,
     /// Who belongs to the group, as far as this node knows.
     pub membership: Membership,
+    /// Which disk this node has; `None` before its control thread has looked.
+    pub disk: Option<u64>,
     /// The replicated state, as far as this node has applied it.
     pub catalog: Arc<Catalog>,
 }
@@ -65,6 +67,7 @@ impl Metadata {
             view: ViewNumber(0),
             primary,
             membership: Membership::default(),
+            disk: None,
             catalog: Arc::new(Catalog::default()),
         }
     }

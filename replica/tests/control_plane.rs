@@ -347,7 +347,7 @@ fn a_link_of_a_node_ends_its_earlier_links() {
             to: 1,
             shard: None,
             incarnation,
-            disk: Some(0),
+            disk: 0,
         };
         let mut link = TcpStream::connect(address).unwrap();
         link.set_write_timeout(Some(PATIENCE)).unwrap();

@@ -222,12 +222,9 @@ impl<P: Platform> Connection<P> {
                  stop it"
             ));
         }
-        let Some(disk) = hello.disk else {
-            return Err(format!("{from:?} does not tell which disk it has"));
-        };
         let member = GroupMember {
             node: from,
-            disk: DiskId(disk),
+            disk: DiskId(hello.disk),
         };
         let is_latest = || reception.is_latest_link(from, self.ordinal);
         // The introduction alone puts an end to earlier links.
@@ -365,7 +362,7 @@ impl<P: Platform> Connection<P> {
 /// The heartbeat of whoever introduced itself, and of nobody else.
 fn read_heartbeat(hello: &PeerHello, body: &[u8]) -> Result<Heartbeat, String> {
     let heartbeat = Heartbeat::read(body).ok_or("a heartbeat that makes no sense")?;
-    if heartbeat.incarnation != hello.incarnation || Some(heartbeat.disk) != hello.disk {
+    if heartbeat.incarnation != hello.incarnation || heartbeat.disk != hello.disk {
         return Err(format!(
             "node {} sent a heartbeat of another incarnation or disk than its link's",
             hello.from
@@ -435,7 +432,7 @@ mod tests {
             to: 1,
             shard: None,
             incarnation,
-            disk: Some(9),
+            disk: 9,
         };
         assert_eq!(read_heartbeat(&hello(5), &body), Ok(heartbeat));
         assert!(read_heartbeat(&hello(6), &body).is_err());

@@ -207,7 +207,8 @@ impl<P: Platform> Driver<P> {
         let (current, now) = (published.load(), self.metadata());
         let is_new = current.catalog.version != now.catalog.version
             || (current.view, current.primary) != (now.view, now.primary)
-            || current.membership != now.membership;
+            || current.membership != now.membership
+            || current.disk != now.disk;
         if is_new {
             published.publish(now);
         }
@@ -219,6 +220,7 @@ impl<P: Platform> Driver<P> {
             view: self.group.view(),
             primary: self.group.primary(),
             membership: self.group.membership().clone(),
+            disk: Some(self.group.member().disk.0),
             catalog: Arc::clone(&self.catalog),
         }
     }

@@ -209,7 +209,7 @@ mod tests {
             to: 1,
             shard: None,
             incarnation: 5,
-            disk: Some(0),
+            disk: 0,
         };
         Peering::new(Compio, ClusterId(1), hello, &nodes, Peers::default())
     }

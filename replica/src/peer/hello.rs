@@ -16,9 +16,9 @@ pub struct PeerHello {
     pub shard: Option<u32>,
     /// The caller's incarnation.
     pub incarnation: u64,
-    /// Which disk the caller has, as a member of the control plane's group; `None` from a shard,
-    /// which does not speak for it.
-    pub disk: Option<u64>,
+    /// Which disk the caller has. What another disk of the same node has promised and acknowledged
+    /// is not known there.
+    pub disk: u64,
 }
 
 impl PeerHello {

@@ -111,12 +111,15 @@ async fn connect<P: Platform>(shard: &Shard<P>, key: LinkKey) -> io::Result<Dial
     let Some(address) = address else {
         return Err(io::Error::other("the address is not known"));
     };
+    let Some(disk) = metadata.disk else {
+        return Err(io::Error::other("the own disk is not known"));
+    };
     let hello = PeerHello {
         from: shard.node.0,
         to: key.node.0,
         shard: Some(key.shard),
         incarnation: shard.incarnation,
-        disk: None,
+        disk,
     };
     dial(&shard.platform, *address, shard.cluster, hello).await
 }

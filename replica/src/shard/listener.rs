@@ -11,6 +11,7 @@ use super::Shard;
 use super::connection::{self, Connection};
 use super::frame_watch::{FrameWatch, WatchedReader};
 use super::{peer_frame, request};
+use crate::metadata::Catalog;
 use crate::peer::PeerHello;
 
 /// Connections of one shard, peers included. Each has two tasks and at least one buffer.
@@ -27,6 +28,8 @@ enum Hangup {
     Read(ReadError),
     /// A peer that we do not want, or do not understand.
     Peer(String),
+    /// A peer of which nothing is known here yet.
+    Unknown(NodeId),
     /// A client that has got a place which is kept for peers.
     TooMany,
 }
@@ -93,11 +96,33 @@ fn welcome<P: Platform>(shard: &Rc<Shard<P>>, reader: P::Reader, writer: P::Writ
             Err(Hangup::Read(ReadError::Io(error))) => tracing::debug!(%error, "disconnected"),
             Err(Hangup::Read(ReadError::Frame(error))) => tracing::info!(%error, "hung up"),
             Err(Hangup::TooMany) => warn_of_too_many(),
+            Err(Hangup::Unknown(node)) => tracing::debug!(%node, "it is not known here yet"),
             Err(Hangup::Peer(problem)) => tracing::warn!(problem, "refused a peer's link"),
         }
         connection.close();
         shard.connections.borrow_mut().remove(&id);
     });
+}
+
+/// Whether `disk` counts as that of the node which has sent a frame.
+///
+/// **Why only that disk is heard.** The protocol counts promises and acknowledgements by the
+/// number of a node, and means by it all that the node has ever said. So one number must not stand
+/// for two disks. Which one it stands for is decided with the epochs, in the same order: whoever
+/// knows an epoch that was given out after a disk was given up knows that too, and does not count
+/// the old one in it. Whoever does not know it yet counts the old disk in older epochs only, in
+/// which that is the voter that it always was; and the new one waits until it does know. That is
+/// asked again for each frame, for a link may be older than the decision.
+fn check_disk(catalog: &Catalog, from: NodeId, disk: u64) -> Result<(), Hangup> {
+    let member = catalog.members.get(&from);
+    match member.and_then(|member| member.disk) {
+        Some(expected) if expected == disk => Ok(()),
+        Some(_) => Err(Hangup::Peer(format!(
+            "node {from} speaks from another disk than the one that counts as its own: if its old \
+             folder was given up, it must not be started with it again"
+        ))),
+        None => Err(Hangup::Unknown(from)),
+    }
 }
 
 fn warn_of_too_many() {
@@ -115,7 +140,7 @@ async fn read_frames<P: Platform>(
 ) -> Result<(), Hangup> {
     let watch = Rc::clone(&reader.watch);
     let mut frames = FrameReader::new(reader);
-    let mut peer: Option<NodeId> = None;
+    let mut peer: Option<PeerHello> = None;
     loop {
         connection.has_room().await;
         shard.unflushed.has_room().await;
@@ -140,9 +165,11 @@ async fn read_frames<P: Platform>(
                 let me = Some(shard.index);
                 let hello = PeerHello::accept(&frame, shard.cluster, shard.node, me)
                     .map_err(|refused| Hangup::Peer(refused.to_string()))?;
-                peer = Some(hello.from());
+                peer = Some(hello);
             }
-            (Kind::Partitions, Some(from)) => {
+            (Kind::Partitions, Some(hello)) => {
+                let from = hello.from();
+                check_disk(&shard.metadata.load().catalog, from, hello.disk)?;
                 let heard = peer_frame::open(frame).map_err(Hangup::Peer)?;
                 shard.state.borrow_mut().hear_all(from, heard);
             }

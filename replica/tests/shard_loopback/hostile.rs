@@ -2,15 +2,15 @@ use quorate_replica::peer::PeerHello;
 use quorate_wire::{Acks, ClusterId, Code, Frame, HEADER_BYTES, Header, Kind, Request, Response};
 
 use crate::client::{Client, batch};
-use crate::rig::{CLUSTER, Rig};
+use crate::rig::{CLUSTER, DISK, Rig};
 
-fn hello(cluster: ClusterId, to: u16) -> Vec<u8> {
+fn hello(cluster: ClusterId, to: u16, disk: u64) -> Vec<u8> {
     let hello = PeerHello {
         from: 2,
         to,
         shard: Some(0),
         incarnation: 1,
-        disk: None,
+        disk,
     };
     hello.frame(cluster).to_vec()
 }
@@ -42,8 +42,8 @@ fn garbage_on_the_port_ends_its_connection_and_hurts_nobody() {
         &newer,
         &Frame::head(Kind::Response, CLUSTER, 0, &[], 0),
         &Frame::head(Kind::Partitions, CLUSTER, 0, &[], 0),
-        &hello(ClusterId(99), 1),
-        &hello(CLUSTER, 3),
+        &hello(ClusterId(99), 1, DISK),
+        &hello(CLUSTER, 3, DISK),
     ];
     for bytes in bad {
         let mut client = rig.client(1);
@@ -51,7 +51,7 @@ fn garbage_on_the_port_ends_its_connection_and_hurts_nobody() {
         assert!(client.is_closed(), "{:?}", bytes.escape_ascii().to_string());
     }
     let mut peer = rig.client(1);
-    peer.send_raw(&hello(CLUSTER, 1));
+    peer.send_raw(&hello(CLUSTER, 1, DISK));
     peer.send_raw(&Frame::head(
         Kind::Partitions,
         CLUSTER,
@@ -61,6 +61,21 @@ fn garbage_on_the_port_ends_its_connection_and_hurts_nobody() {
     ));
     assert!(peer.is_closed(), "a peer that is not understood");
     assert_eq!(good.produce(id, &batch(&["after"])), Ok(1));
+}
+
+#[test]
+fn a_node_is_heard_only_from_the_disk_that_counts_as_its_own() {
+    let rig = Rig::start(2);
+    let nothing = quorate_wire::encode(&Vec::<u64>::new());
+    let frame = Frame::head(Kind::Partitions, CLUSTER, 0, &nothing, 0);
+    let mut peer = rig.client(1);
+    peer.send_raw(&hello(CLUSTER, 1, DISK));
+    // If it were closed, there would soon be nobody to take them.
+    (0..5_000).for_each(|_| peer.send_raw(&frame));
+    let mut other = rig.client(1);
+    other.send_raw(&hello(CLUSTER, 1, DISK + 1));
+    other.send_raw(&frame);
+    assert!(other.is_closed());
 }
 
 #[test]

@@ -9,7 +9,8 @@ use futures_util::future::{Either, select};
 use quorate_platform::{Listener, Network};
 use quorate_replica::error::NodeError;
 use quorate_replica::metadata::{
-    Catalog, Metadata, NodeRecord, Operation, PartitionRecord, Published, Step, TopicRecord,
+    Catalog, MemberRecord, Metadata, NodeRecord, Operation, PartitionRecord, Published, Step,
+    TopicRecord,
 };
 use quorate_replica::shard::{self, Setup, ShardStatus};
 use quorate_replica::stop::Stop;
@@ -21,6 +22,8 @@ use crate::client::{Client, wait_until};
 use crate::trouble::{Trouble, Troubled};
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0x5eed);
+/// The disk that every node has.
+pub(crate) const DISK: u64 = 7;
 
 /// Some nodes, and the hand that stands in for the control plane.
 pub(crate) struct Rig {
@@ -109,6 +112,12 @@ impl Rig {
                 shard_addresses: Vec::new(),
             });
         record.shard_addresses = addresses;
+        let member = MemberRecord {
+            control_address: record.control_address,
+            is_leaving: false,
+            disk: Some(DISK),
+        };
+        self.catalog.members.insert(NodeId(node), member);
         self.publish();
         incarnation
     }
@@ -276,6 +285,7 @@ impl Rig {
 
     fn metadata(&self) -> Metadata {
         Metadata {
+            disk: Some(DISK),
             catalog: Arc::new(self.catalog.clone()),
             ..Metadata::empty(CLUSTER, NodeId(1))
         }
