@@ -66,8 +66,10 @@
 //! voter with one that promised to e; or e's base had adopted, by a majority, an epoch later than c
 //! before e was given out, and one of that majority promised to e. Either is what the choice
 //! needs. A replica that is named by no epoch since the base changed is needed no more: it may
-//! drop its records. It must keep what it has promised, or a leader from before could still commit
-//! with its help (see [`Facts::without_log`]).
+//! drop its records, and its facts with them, if from then on it hears of an epoch that was given
+//! out after that before it hears anything else. Each time: if that promise is lost in a crash, it
+//! begins with an even later one. So it obeys no leader from before that, just as if it had kept
+//! its old promise.
 //!
 //! This is the joint consensus of Raft, with the difference that the change is not an entry in the
 //! log: who the voters are is known before the first record of an epoch, so no log has to be read,
@@ -80,8 +82,10 @@
 //! only repeat what may have been lost.
 //!
 //! Disks may lose records that they confirmed, or let them rot, as long as that is noticed. The
-//! facts are assumed to be kept: a node that has lost what it promised must not come back under its
-//! old name. What is damaged is never taken for what was never there:
+//! facts are assumed to be kept. A node that has lost them, with its disk, is another replica, for
+//! which a [`NodeId`] stands only in epochs that were given out after the old one was given up, and
+//! that name the old one no more. Who carries the messages owes that in no epoch two disks are
+//! heard under one name. What is damaged is never taken for what was never there:
 //!
 //! * **The end of a log is lost**, or may be: the log is *uncertain*. That is durable before
 //!   anything hides it, is told with every promise, and is evidence of nothing. The choice drops a

@@ -69,19 +69,6 @@ impl Facts {
         }
     }
 
-    /// What is left of these facts when the records are dropped, because no epoch names this
-    /// replica any more.
-    ///
-    /// The promise is: it keeps a leader from long ago from committing with the help of a replica
-    /// that has begun anew, and that would be behind the back of those who count by now.
-    #[must_use]
-    pub fn without_log(self) -> Self {
-        Self {
-            promised: self.promised,
-            ..Self::default()
-        }
-    }
-
     /// The bytes for stable storage, sealed with a checksum.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

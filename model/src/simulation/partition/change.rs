@@ -109,7 +109,7 @@ impl World {
         !voters.is_empty() && is_enough
     }
 
-    /// A node that takes no part any more drops its records, and keeps its promise.
+    /// A node that takes no part any more drops its records, and all that it has promised.
     pub(crate) fn drop_records(&mut self, at: usize) {
         let id = self.nodes[at].id;
         let last = self.last_assignment();
@@ -118,10 +118,9 @@ impl World {
             return;
         }
         self.crash(at);
-        let facts = self.nodes[at].facts_on_disk.without_log();
         self.timeline
             .note(self.now, || format!("{id:?} drops its records"));
-        self.nodes[at].begin_anew(facts);
+        self.nodes[at].begin_anew();
         self.ledger.on_begun_anew(at);
         self.tally.saw(Sometimes::RecordsDropped);
         self.start(at);

@@ -124,7 +124,7 @@ impl World {
         }
     }
 
-    fn hear(&mut self, at: usize, index: usize) {
+    pub(crate) fn hear(&mut self, at: usize, index: usize) {
         let node = &mut self.nodes[at];
         node.heard = node.heard.max(index + 1);
         let assignment = &self.assignments[index];

@@ -1,5 +1,6 @@
 //! Crashes and cuts.
 
+use quorate_vsr::partition::Facts;
 use quorate_vsr::{NodeId, quorum};
 
 use super::sometimes::Sometimes;
@@ -22,6 +23,11 @@ impl World {
         self.timeline.note(self.now, || format!("{id:?} starts"));
         self.nodes[at].start();
         self.ledger.check_node(at, &self.nodes[at]);
+        let node = &self.nodes[at];
+        if node.has_begun_anew && node.facts_on_disk == Facts::default() {
+            // It hears of the newest epoch before anything else.
+            self.hear(at, self.assignments.len() - 1);
+        }
     }
 
     pub(crate) fn crash(&mut self, at: usize) {

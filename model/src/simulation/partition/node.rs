@@ -65,6 +65,8 @@ pub(crate) struct Node {
     /// How many of the control plane's assignments this node has heard; after a crash it may hear
     /// some of them again.
     pub(crate) heard: usize,
+    /// Whether it has ever dropped its records and what it had promised.
+    pub(crate) has_begun_anew: bool,
     /// Batches whose clients wait for the acknowledgement.
     pub(crate) waiting: Vec<Batch>,
 }
@@ -92,6 +94,7 @@ impl Node {
             repair_wishes: vec![None; count],
             timers: Vec::new(),
             heard: 0,
+            has_begun_anew: false,
             waiting: Vec::new(),
         };
         node.start();
@@ -159,12 +162,13 @@ impl Node {
     }
 
     /// Nothing is left but these facts.
-    pub(crate) fn begin_anew(&mut self, facts: Facts) {
+    pub(crate) fn begin_anew(&mut self) {
         self.dropped.append(&mut self.log);
         self.dropped.append(&mut self.lost);
         self.log_on_disk = Offset(0);
         self.rotten.clear();
-        self.facts_on_disk = facts;
+        self.facts_on_disk = Facts::default();
+        self.has_begun_anew = true;
     }
 
     /// Whether it has ever acknowledged this batch, perhaps before it dropped its records.
