@@ -122,6 +122,7 @@ impl Partition {
             high_watermark: self.next_offset,
             replicas: self.info.voters.iter().map(replica).collect(),
             damaged_ranges: 0,
+            waits_for: None,
         }
     }
 }

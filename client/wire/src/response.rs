@@ -120,6 +120,8 @@ pub struct PartitionStatus {
     pub replicas: Vec<ReplicaStatus>,
     /// Ranges of records that are damaged on the disk of the answering node and not put back yet.
     pub damaged_ranges: u32,
+    /// What the answering node waits for, if it shall lead and cannot yet.
+    pub waits_for: Option<String>,
 }
 
 /// One replica of a partition.

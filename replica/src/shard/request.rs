@@ -123,6 +123,7 @@ impl<P: Platform> State<P> {
             high_watermark: replica.high_watermark().0,
             replicas,
             damaged_ranges: partition.standing.damaged_ranges,
+            waits_for: replica.undecided().map(|why| why.to_string()),
         }));
     }
 

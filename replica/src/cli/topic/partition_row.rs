@@ -25,6 +25,8 @@ pub(super) struct PartitionRow {
     wanted: Vec<u16>,
     /// Those of the voters whose disk is lost.
     lost: Vec<u16>,
+    /// Why the leader does not take appends yet.
+    waits_for: Option<String>,
     error: Option<String>,
 }
 
@@ -62,13 +64,28 @@ impl PartitionRow {
             learners: info.learners.clone(),
             wanted: info.replicas.clone(),
             lost: info.absent.clone(),
+            waits_for: told.and_then(|status| status.waits_for.clone()),
             error: status.as_ref().err().map(ToString::to_string),
         }
     }
 
     /// What is wrong with it.
     pub(super) fn remark(&self) -> Option<String> {
-        let partition = self.partition;
+        let (partition, leader) = (self.partition, self.leader);
+        if let Some((lost, voters)) = self.lost_majority() {
+            return Some(format!(
+                "partition {partition}: the disks of {lost} of its {voters} voters are lost, so \
+                 that no majority can ever speak for it again and nothing can be written; what \
+                 the others know to be committed can still be read (`quorate consume`): \
+                 save it, and delete the topic"
+            ));
+        }
+        if let Some(why) = &self.waits_for {
+            return Some(format!(
+                "partition {partition}: node {leader} cannot lead it yet: {why}; start the nodes \
+                 that are missing, with their disks"
+            ));
+        }
         if let Some(error) = &self.error {
             return Some(format!("partition {partition}: {error}"));
         }
@@ -77,6 +94,16 @@ impl PartitionRow {
             "partition {partition}: {ranges} ranges of records are damaged on the leader's disk, \
              and it fetches them from the other replicas"
         ))
+    }
+
+    /// How many disks of how many voters are lost, if the others are no majority.
+    fn lost_majority(&self) -> Option<(usize, usize)> {
+        let mut sets = [&self.voters, &self.previous].into_iter();
+        sets.find_map(|voters| {
+            let lost = voters.iter().filter(|node| self.lost.contains(node));
+            let lost = lost.count();
+            (lost > 0 && lost * 2 >= voters.len()).then_some((lost, voters.len()))
+        })
     }
 
     pub(super) fn cells(&self) -> [String; 8] {
@@ -177,6 +204,7 @@ mod tests {
                 },
             ],
             damaged_ranges: 2,
+            waits_for: None,
         };
         let row = PartitionRow::new(&PartitionDescription {
             info: info(),
@@ -189,7 +217,7 @@ mod tests {
                 + r#""high_watermark":10,"replicas":[{"node":1,"next_offset":12,"in_sync":true},"#
                 + r#"{"node":3,"next_offset":10,"in_sync":false}],"damaged_ranges":2,"#
                 + r#""voters":[1,3],"previous":[],"learners":[],"wanted":[1,3],"lost":[],"#
-                + r#""error":null}"#
+                + r#""waits_for":null,"error":null}"#
         );
         assert_eq!(
             row.cells(),
@@ -216,6 +244,38 @@ mod tests {
             ["2", "7", "1 (not open)", "4", "-", "-", "1@- 3@-", "-"]
         );
         assert!(row.remark().unwrap().contains("describing"));
+    }
+
+    #[test]
+    fn a_partition_that_nobody_can_lead_says_why() {
+        let row = |absent, waits_for| {
+            let info = PartitionInfo {
+                voters: vec![1, 2, 3],
+                absent,
+                ..info()
+            };
+            PartitionRow::new(&PartitionDescription {
+                status: Ok(PartitionStatus {
+                    partition: info.id,
+                    node: 1,
+                    leader: 1,
+                    epoch: 4,
+                    is_open: false,
+                    log_start_offset: 0,
+                    high_watermark: 10,
+                    replicas: Vec::new(),
+                    damaged_ranges: 0,
+                    waits_for,
+                }),
+                info,
+            })
+        };
+        assert_eq!(row(vec![2], None).remark(), None);
+        let waits_for = || Some("it needs a majority".to_owned());
+        let remark = row(vec![2], waits_for()).remark().unwrap();
+        assert!(remark.contains("cannot lead it yet: it needs"), "{remark}");
+        let remark = row(vec![2, 3], waits_for()).remark().unwrap();
+        assert!(remark.contains("disks of 2 of its 3 voters"), "{remark}");
     }
 
     #[test]
