@@ -313,7 +313,7 @@ pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<Sta
             settle(bounds, &mut state, id);
         }
     }
-    forget_the_outdated(&mut state);
+    forget_the_outdated(bounds, &mut state);
     forget_timers(bounds, &mut state);
     if let Some(room) = bounds.room {
         state.network.forget_the_oldest(room);
@@ -338,13 +338,13 @@ fn forget_timers(bounds: &Bounds, state: &mut State) {
 
 /// Drops messages of views that are older than what their receiver's disk promises. It never
 /// listens to them again; that this is so is asked of it here, before each is dropped.
-fn forget_the_outdated(state: &mut State) {
+fn forget_the_outdated(bounds: &Bounds, state: &mut State) {
     let mut heard = None;
     let State { network, .. } = &mut *state;
     let mut network = network.clone();
     network.forget(|envelope| {
         let node = state.node(envelope.to);
-        let is_outdated = !is_heard_in_any_view(&envelope.message)
+        let is_outdated = !is_heard_in_any_view(bounds, &envelope.message)
             && envelope.message.view() < node.disk.promised();
         if is_outdated && let Some(process) = &node.process {
             let mut probe = process.replica.clone();
@@ -373,17 +373,17 @@ fn is_of_view_change(message: &Message) -> bool {
     )
 }
 
-fn is_heard_in_any_view(message: &Message) -> bool {
+fn is_heard_in_any_view(bounds: &Bounds, message: &Message) -> bool {
     match message {
+        // Who is no voter any more and still claims to be the primary is told of the later view.
+        Message::Commit { .. } | Message::StartView { .. } => bounds.steps > 0,
         Message::StartViewChange { .. }
         | Message::Recovery { .. }
         | Message::GetPrepares { .. }
         | Message::NewPrepares { .. } => true,
         Message::Prepare { .. }
         | Message::PrepareOk { .. }
-        | Message::Commit { .. }
         | Message::DoViewChange { .. }
-        | Message::StartView { .. }
         | Message::RecoveryResponse { .. }
         | Message::GetState { .. }
         | Message::NewState { .. }
