@@ -9,6 +9,21 @@
 //! Within its bounds a check is exhaustive: it looks at every state that can be reached. Beyond
 //! them it says nothing, so what is reached is itself a rule. And a check that finds nothing proves
 //! something only if it can find: with each rule of the protocols broken on purpose, it must.
+//!
+//! # Why no symmetry is made use of
+//!
+//! States that are the same but for the names of the nodes could be looked at once. Here hardly any
+//! are. A view names its primary, and the voters take turns in the order of their numbers; the
+//! control plane names the leader of an epoch, and a scope says which one; of equal logs the
+//! leader's own is taken, and then the greater node's; and most scopes say who is cut off and who
+//! may crash. A permutation of the nodes that respects all of that is the identity, and with one
+//! that does not, a representative would stand for states that behave differently: the check would
+//! miss some. Clients and records could be permuted, but there is one client, with one request
+//! after the other, and records are numbered in the order in which they are appended.
+//!
+//! What makes states few is something else. A message is in the network or not, however often it
+//! was said; what nobody listens to any more is dropped, after the production code was asked; and a
+//! timer that cannot run out any more is no part of a state.
 
 mod broken;
 mod group;

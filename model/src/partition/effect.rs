@@ -7,7 +7,7 @@ use quorate_vsr::{Epoch, NodeId, Offset};
 use super::bounds::{Bounds, nodes};
 use super::disk::{self, Disk, Record};
 use super::node::{Node, Process, Wire};
-use super::rule::{AGREEMENT, BACKWARDS, COMPLETENESS, DRIVER, DURABLE, ONE_LEADER, TRUST};
+use super::rule::{AGREEMENT, BACKWARDS, COMPLETENESS, DRIVER, DURABLE, ONE_LEADER, TRUST, UNCUT};
 use super::state::{Envelope, State};
 use crate::broken::{Broken, caught};
 use crate::interned::Interned;
@@ -142,6 +142,10 @@ fn carry_out(
             }
             Effect::Accept => process.log.extend_from_slice(offered.records),
             Effect::Truncate { to } => {
+                if to < process.replica.high_watermark() {
+                    let what = format!("{id:?} cuts its log at {to:?}, below its high watermark");
+                    state.broken.get_or_insert(Broken::new(UNCUT, what));
+                }
                 state.seen.cut = true;
                 process.cut = Some(to);
             }

@@ -15,6 +15,7 @@ pub(super) const ONE_LEADER: &str = "an epoch has one leader";
 pub(super) const BACKWARDS: &str = "promises, adopted epochs and high watermarks never go back";
 pub(super) const DURABLE: &str = "what is committed is on a majority of disks";
 pub(super) const TRUST: &str = "no sound replica is distrusted";
+pub(super) const UNCUT: &str = "nothing below a high watermark is ever cut";
 const UNREADABLE: &str = "what is damaged is served to nobody";
 pub(super) const DRIVER: &str = "a replica and its driver agree about the log";
 
@@ -54,6 +55,11 @@ pub(super) fn all(bounds: &Bounds) -> Vec<Law> {
             "a node that crashes and comes back takes back nothing that others rely on; what a \
              consumer has seen stays visible",
             |_, state| state.keeps(BACKWARDS) && vows_are_kept(state) && is_sound(state),
+        ),
+        Law::always(
+            UNCUT,
+            "what a consumer may have seen is not taken away from under it",
+            |_, state| state.keeps(UNCUT),
         ),
         Law::always(
             UNREADABLE,
