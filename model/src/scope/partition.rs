@@ -116,7 +116,7 @@ pub(super) const SCOPES: &[Scope] = &[
     Scope::partition(
         Preset::Hour,
         "partition-wide",
-        "five epochs, twelve records, crashes, lost messages: too many for a search, so it is walked",
+        "five epochs, twelve records, crashes, losses: too many for a search, so it is walked",
         Bounds {
             epochs: &[
                 Assignment::led_by(1),
