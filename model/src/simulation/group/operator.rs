@@ -11,6 +11,9 @@ use super::world::{Happening, World};
 
 /// More voters than this bring nothing.
 const VOTERS_MAX: usize = 5;
+/// Of a thousand changes so many are cut off together with the primary that makes them, in a world
+/// where that happens.
+const CUT_OFF: u32 = 200;
 
 /// What the operator has begun.
 #[derive(Debug, Default)]
@@ -89,6 +92,11 @@ impl World {
         let next = next.or_else(|| self.any_step(&present));
         if let Some(next) = next {
             self.reconfigure(at, next);
+            if self.swarm.cuts_off_changes && self.dice.happens(CUT_OFF) {
+                // Others may make another change of the same members meanwhile.
+                self.isolate(at);
+                self.tally.saw(Sometimes::ChangeCutOff);
+            }
         }
     }
 

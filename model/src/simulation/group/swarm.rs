@@ -69,6 +69,8 @@ pub(crate) struct Swarm {
     pub(crate) read_gap: u64,
     /// The time from one deed of the operator to the next, at most.
     pub(crate) operate_gap: u64,
+    /// Whether primaries are cut off just when they change the members.
+    pub(crate) cuts_off_changes: bool,
     /// How long a client waits before it asks for something else, at most.
     pub(crate) think_max: u64,
     /// How long a crashed node is down, at most.
@@ -117,7 +119,8 @@ impl Swarm {
             fault_gap: dice.pick(&[30, 60, 150]),
             propose_gap: dice.maybe(&[5, 20, 60]),
             read_gap: dice.maybe(&[3, 10, 40]),
-            operate_gap: dice.maybe(&[10, 30, 80]),
+            operate_gap: dice.maybe(&[4, 12, 40]),
+            cuts_off_changes: dice.happens(300),
             think_max: dice.pick(&[1, 10, 40]),
             down_max: dice.pick(&[10, 60, 200]),
             damage: dice.maybe(&[100, 500]),
