@@ -138,7 +138,10 @@ impl<P: Platform> Metadata<P> {
         Ok(())
     }
 
-    /// Asks the nodes, one and then others, until the first answer.
+    /// Asks the nodes, one and then others, until the first answer of one that knows any node.
+    ///
+    /// One that knows of nobody has not heard of the cluster yet, or has lost its disk and waits to
+    /// be taken back. What it says counts only if nobody says more.
     pub(crate) async fn ask_around(
         &self,
         topics: Option<Vec<String>>,
@@ -146,12 +149,13 @@ impl<P: Platform> Metadata<P> {
         let mut candidates = self.candidates().into_iter().peekable();
         let mut asked = FuturesUnordered::new();
         let mut failures = Vec::new();
+        let mut blank = None;
         loop {
             if let Some(address) = candidates.next() {
                 let answer = self.ask(address, topics.clone(), Consistency::AsKnown);
                 asked.push(answer.map(move |answer| (address, answer)));
             } else if asked.is_empty() {
-                return Err(Error::Bootstrap { failures });
+                return blank.ok_or(Error::Bootstrap { failures });
             }
             let patience = match candidates.peek() {
                 Some(_) => self.suspicion_timeout,
@@ -160,6 +164,7 @@ impl<P: Platform> Metadata<P> {
             let mut silence = std::pin::pin!(self.platform.sleep(patience).fuse());
             select_biased! {
                 (address, answer) = asked.select_next_some() => match answer {
+                    Ok(metadata) if metadata.nodes.is_empty() => blank = Some(metadata),
                     Ok(metadata) => return Ok(metadata),
                     Err(error) => failures.push((address.to_string(), error)),
                 },

@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_client::{Client, ClientConfig, Compio, Error};
 use quorate_platform::{Listener, Network, Tasks, Writer};
-use quorate_wire::ClusterId;
+use quorate_wire::{ClusterId, ClusterMetadata, Request, Response};
 
 use crate::cluster::Cluster;
 use crate::world::Twist;
@@ -43,6 +43,34 @@ async fn one_node_that_answers_is_enough() {
         .await
         .unwrap();
     assert_eq!(client.cluster_id(), ClusterId(0xc1));
+}
+
+/// Such is a node that has lost its disk.
+#[compio::test]
+async fn a_node_that_knows_nobody_keeps_nobody_from_asking_others() {
+    let cluster = Cluster::start(2).await;
+    cluster.world().primary = 2;
+    cluster.script(|world, node, request| match request {
+        Request::Metadata { .. } if node == 1 => {
+            let nothing = ClusterMetadata {
+                cluster: world.cluster.0,
+                version: 0,
+                view: 0,
+                primary: 0,
+                members: Vec::new(),
+                nodes: Vec::new(),
+                topics: Vec::new(),
+            };
+            Twist::Claim(Response::Metadata(nothing), Bytes::new())
+        }
+        _ => Twist::Pass,
+    });
+    let addresses = [1, 2].map(|node| cluster.address(node).to_string());
+    let client = Client::connect(Compio, ClientConfig::new(addresses))
+        .await
+        .unwrap();
+    client.create_topic("orders", 1, 1).await.unwrap();
+    assert_eq!(client.list_topics().await.unwrap().len(), 1);
 }
 
 #[compio::test]
