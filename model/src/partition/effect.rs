@@ -141,14 +141,7 @@ fn carry_out(
                 process.rewriting = Some((offered.base, offered.records.to_vec()));
             }
             Effect::Accept => process.log.extend_from_slice(offered.records),
-            Effect::Truncate { to } => {
-                if to < process.replica.high_watermark() {
-                    let what = format!("{id:?} cuts its log at {to:?}, below its high watermark");
-                    state.broken.get_or_insert(Broken::new(UNCUT, what));
-                }
-                state.seen.cut = true;
-                process.cut = Some(to);
-            }
+            Effect::Truncate { to } => begin_cut(state, id, process, to),
             Effect::SendRecords { to, epoch, from } => {
                 state.seen.pull |= process.replica.leader() == Some(to);
                 process.wishes.insert(to, (epoch, from));
@@ -184,6 +177,16 @@ fn carry_out(
         state.adopted.insert(replica.epoch());
     }
     state.put(id, node);
+}
+
+/// The log is to be cut: what is at `to` and behind it will be gone.
+fn begin_cut(state: &mut State, id: NodeId, process: &mut Process, to: Offset) {
+    if to < process.replica.high_watermark() {
+        let what = format!("{id:?} cuts its log at {to:?}, below its high watermark");
+        state.broken.get_or_insert(Broken::new(UNCUT, what));
+    }
+    state.seen.cut = true;
+    process.cut = Some(to);
 }
 
 /// A message sets out, and may arrive from now on.
