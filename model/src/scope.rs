@@ -72,7 +72,7 @@ impl Preset {
     pub fn patience(self) -> Duration {
         Duration::from_secs(match self {
             Self::Seconds => 120,
-            Self::Minutes => 300,
+            Self::Minutes => 180,
             Self::Hour => 900,
         })
     }

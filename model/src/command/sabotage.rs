@@ -46,8 +46,8 @@ const ROWS: &[(Sabotage, &str)] = &[
 
 /// No violation takes this long to find.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long it is seen whether the rules hold if they are kept. The widest of these scopes take
-/// longer: all their states are looked at by `check minutes`.
+/// How long it is seen whether the rules hold if they are kept. The widest of these scopes would
+/// take longer: `check minutes` and `check hour` give them more time.
 const PATIENCE_KEPT: Duration = Duration::from_secs(15);
 /// Nor are there as many states in any of the scopes.
 const STATES_MAX: usize = 20_000_000;

@@ -41,7 +41,7 @@ pub(super) const SCOPES: &[Scope] = &[
     // A primary that comes back asks for the next view, and is obeyed at once: so there is a whole
     // change of views in it, on disks that take their time.
     Scope::group(
-        Preset::Minutes,
+        Preset::Seconds,
         "group-primary-crash",
         "an operation, and a primary that crashes and comes back as a backup of the next one",
         Bounds {
@@ -116,9 +116,23 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Preset::Minutes,
+        Preset::Seconds,
         "group-add-voter",
         "a fourth node with a blank disk, which is made a standby and then a voter",
+        Bounds {
+            nodes: 4,
+            changes: &[Change::Add(4), Change::Promote(4)],
+            steps: 2,
+            timeouts: 1,
+            timers: &[Timer::Commit],
+            cut: &[&[3]],
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::group(
+        Preset::Minutes,
+        "group-add-voter-any",
+        "a fourth node with a blank disk, which is made a standby and a voter, among all others",
         Bounds {
             nodes: 4,
             changes: &[Change::Add(4), Change::Promote(4)],
@@ -142,8 +156,6 @@ pub(super) const SCOPES: &[Scope] = &[
             crashes: 1,
             mortals: &[3],
             lost_disks: 1,
-            timeouts: 1,
-            timers: &[Timer::Commit],
             ..Bounds::NOTHING
         },
     ),

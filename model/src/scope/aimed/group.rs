@@ -34,7 +34,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Preset::Minutes,
+        Preset::Hour,
         "group-older-log",
         "a primary prepares what nobody hears, and is needed for the view after the next one",
         Bounds {
@@ -70,7 +70,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Preset::Minutes,
+        Preset::Hour,
         "group-lease",
         "a read at a primary that has been replaced and does not know it",
         Bounds {
@@ -96,7 +96,7 @@ pub(super) const SCOPES: &[Scope] = &[
         },
     ),
     Scope::group(
-        Preset::Minutes,
+        Preset::Hour,
         "group-lost-disk",
         "a backup comes back with a blank disk, while a view changes without the primary",
         Bounds {
