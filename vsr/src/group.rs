@@ -197,6 +197,8 @@ pub struct Replica {
     vote: Option<ViewNumber>,
     /// The views that the other voters ask for.
     votes: BTreeMap<Member, ViewNumber>,
+    /// Who else asks for a view and is told what this replica asks for.
+    strangers: BTreeSet<Member>,
     /// How far the view change has come; there is one exactly when the status is `ViewChange`.
     phase: Option<Phase>,
     /// As primary to be: the promises for this view, its own among them.

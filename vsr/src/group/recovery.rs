@@ -167,6 +167,7 @@ impl Replica {
             lease: Lease::default(),
             vote: None,
             votes: BTreeMap::new(),
+            strangers: BTreeSet::new(),
             phase: None,
             promises: BTreeMap::new(),
             fetch: None,

@@ -16,6 +16,8 @@
 //! to the log that was chosen, which other members are asked for piece by piece; so no message of a
 //! view change carries a log. Only a settled log is served, acknowledged and executed.
 
+use std::mem;
+
 use super::choice::choose;
 use super::{Effect, Head, Member, Message, Promise, Reads, Replica, Status, Timer};
 use crate::sabotage::{self, Sabotage};
@@ -107,11 +109,25 @@ impl Replica {
     }
 
     /// Lets somebody who asks for `view`, and whom this replica does not know as a voter, know what
-    /// it asks for itself, and in which view it is, if that is a later one: there it may count.
-    fn tell_stranger(&self, from: Member, view: ViewNumber, effects: &mut Vec<Effect>) {
-        let has_news = self.vote.is_some() || self.view > view;
-        if has_news && !self.membership().is_voter(from) {
+    /// it asks for itself, or in which view it is: there it may count.
+    ///
+    /// At once only if that is later than `view`. Otherwise two who do not know each other as
+    /// voters would go on answering each other's answers; so it is said with the next repetition.
+    fn tell_stranger(&mut self, from: Member, view: ViewNumber, effects: &mut Vec<Effect>) {
+        if self.membership().is_voter(from) {
+            return;
+        }
+        if self.view.max(self.vote.unwrap_or_default()) > view {
             self.send(from.node, self.start_view_change(), effects);
+        } else if self.vote.is_some() {
+            self.strangers.insert(from);
+        }
+    }
+
+    fn tell_strangers(&mut self, effects: &mut Vec<Effect>) {
+        let strangers = mem::take(&mut self.strangers);
+        for stranger in strangers.into_iter().filter(|_| self.vote.is_some()) {
+            self.send(stranger.node, self.start_view_change(), effects);
         }
     }
 
@@ -467,10 +483,25 @@ impl Replica {
         }
     }
 
+    /// What to ask for when a view change is stuck.
+    ///
+    /// Who does not know where its journal ends does not know who votes either, and might name the
+    /// same primary over and over. It only joins others: a group goes on only if a majority knows
+    /// its ends, and then these do not need it.
+    fn view_after_stall(&self) -> Option<ViewNumber> {
+        if self.damage.is_none() {
+            return Some(self.next_view_with_primary());
+        }
+        let asked_for = self.votes.values().copied().max();
+        asked_for.filter(|view| *view > self.view)
+    }
+
     pub(super) fn on_view_change_stalled(&mut self, effects: &mut Vec<Effect>) {
         if self.status == Status::ViewChange {
-            if self.may_ask() {
-                self.cast_vote(self.next_view_with_primary(), effects);
+            if self.may_ask()
+                && let Some(view) = self.view_after_stall()
+            {
+                self.cast_vote(view, effects);
             }
             effects.push(Effect::Arm(Timer::ViewChangeStalled));
         }
@@ -478,6 +509,7 @@ impl Replica {
 
     pub(super) fn on_view_change_resend(&mut self, effects: &mut Vec<Effect>) {
         self.send_recovery(effects);
+        self.tell_strangers(effects);
         match self.phase {
             Some(Phase::Waiting) => self.send_promise(effects),
             Some(Phase::Promising) => {

@@ -1,11 +1,11 @@
 //! Section 4.2, view changes.
 
-use quorate_vsr::OpNumber;
 use quorate_vsr::group::{
     Content, Effect, Event, Head, Limits, Message, Prepare, Status, Superblock, Timer,
 };
+use quorate_vsr::{OpNumber, ViewNumber};
 
-use crate::group::{Disk, Group, founder, node, view};
+use crate::group::{Disk, Group, founder, member, node, view};
 
 /// A chain of prepares with these views and texts.
 fn chain(entries: &[(u64, &str)]) -> Vec<Prepare> {
@@ -520,4 +520,32 @@ fn who_hears_no_majority_gives_everybody_a_turn() {
     });
     let next = group.replica(first).next_view();
     assert_eq!((asked, next.primary()), (Some(next), node(4)));
+}
+
+/// An answer that begot an answer would beget them for ever, as fast as the network carries them.
+#[test]
+fn two_who_do_not_know_each_other_as_voters_answer_with_the_next_repetition() {
+    let mut group = Group::of_three();
+    group.cut.extend([node(1), node(3)]);
+    group.fire(node(2), Timer::PrimarySilent);
+    group.run();
+    let (from, view) = (member(4, 7), group.replica(node(2)).next_view());
+    let asks = Message::StartViewChange {
+        view,
+        promised: ViewNumber::default(),
+    };
+    let mark = group.sent.len();
+    let told = |group: &Group| {
+        let sent = group.sent[mark..].iter();
+        sent.filter(|(_, to, _)| *to == from.node).count()
+    };
+    for _ in 0..3 {
+        let message = asks.clone();
+        group.step(node(2), Event::Message { from, message });
+    }
+    assert_eq!(told(&group), 0);
+    group.fire(node(2), Timer::ViewChangeResend);
+    assert_eq!(told(&group), 1);
+    group.fire(node(2), Timer::ViewChangeResend);
+    assert_eq!(told(&group), 1);
 }

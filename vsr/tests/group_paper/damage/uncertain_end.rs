@@ -1,8 +1,9 @@
 //! A journal that has lost what its replica acknowledged is not taken for a short one.
 
-use quorate_vsr::group::{Effect, Event, Message, Status};
+use quorate_vsr::group::{Effect, Event, Message, Status, Timer};
 use quorate_vsr::{NodeId, OpNumber};
 
+use super::of_three_at_rest;
 use crate::group::{Group, founder, node};
 
 /// A group in which "a" and "b" are committed by the primary and one backup only; that backup
@@ -204,4 +205,36 @@ fn lone_voter_with_an_uncertain_end_waits_for_a_person() {
         assert_eq!(group.entries(node(1)), [1]);
         group.crash(node(1));
     }
+}
+
+/// It may not know who votes by now, and name the same primary over and over.
+#[test]
+fn who_does_not_know_its_end_only_joins_others_when_a_view_change_is_stuck() {
+    let (mut group, ..) = of_three_at_rest();
+    let (whole, uncertain) = (node(2), node(3));
+    let disk = &mut group.members.get_mut(&uncertain).unwrap().disk;
+    disk.is_tail_uncertain = true;
+    group.start(whole);
+    group.start(uncertain);
+    group.run();
+    let stuck = group.replica(whole).view();
+    assert_eq!(group.replica(uncertain).view(), stuck);
+    assert_eq!(group.replica(uncertain).status(), Status::ViewChange);
+    let asked_for = |group: &Group, mark| {
+        let sent = group.sent_by(uncertain, mark).into_iter();
+        let views = sent.filter_map(|message| match message {
+            Message::StartViewChange { view, .. } => Some(*view),
+            _ => None,
+        });
+        views.max()
+    };
+    let mark = group.sent.len();
+    group.fire(uncertain, Timer::ViewChangeStalled);
+    assert_eq!(asked_for(&group, mark), None);
+    group.fire(whole, Timer::ViewChangeStalled);
+    group.run();
+    group.fire(uncertain, Timer::ViewChangeStalled);
+    assert!(asked_for(&group, mark) > Some(stuck));
+    group.run();
+    assert!(group.replica(whole).view() > stuck);
 }
