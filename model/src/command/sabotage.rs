@@ -56,7 +56,7 @@ impl Sabotages {
     /// Whether everything is noticed, and nothing that is not there.
     pub(super) fn run(self) -> bool {
         println!(
-            "{:30} {:22} {:5} {:>7} {:>5}  {:54}  the rules kept",
+            "{:30} {:22} {:5} {:>7} {:>5}  {:58}  the rules kept",
             "broken on purpose", "scope", "found", "states", "steps", "violated"
         );
         let mut kept = BTreeMap::new();
@@ -82,7 +82,7 @@ impl Sabotages {
         let broken = search_broken(sabotage, scope);
         let found = broken.violation.as_ref();
         println!(
-            "{:30} {scope:22} {:5} {:>7} {:>5}  {:54}  {}",
+            "{:30} {scope:22} {:5} {:>7} {:>5}  {:58}  {}",
             format!("{sabotage:?}"),
             if found.is_some() { "yes" } else { "NO" },
             broken.unique,
