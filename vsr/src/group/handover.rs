@@ -6,7 +6,9 @@
 //! names the successor. The backups join it: who is asked by its own primary does not wait for its
 //! silence. Apart from that it is a view change like any other, and needs no argument of its own.
 //!
-//! If the view does not change in time, the primary goes on.
+//! If the view does not change in time, the primary goes on. That does not count as having heard a
+//! majority: a primary that gives up one time after the other, and hears nobody, must fall silent
+//! like any other.
 
 use super::{Effect, Member, Replica, Timer};
 use crate::NodeId;
@@ -54,7 +56,8 @@ impl Replica {
         if !self.is_primary() {
             return;
         }
-        if !self.has_vote() && self.commit_number >= self.reconfigured_at() {
+        let is_leaving = !self.has_vote() && self.commit_number >= self.reconfigured_at();
+        if is_leaving && self.is_confident_primary() {
             self.begin_handover(self.best_successor(), effects);
         }
         let op_number = self.op_number();
@@ -69,6 +72,13 @@ impl Replica {
         self.handover = Some(Handover { to, has_asked });
         effects.push(Effect::Disarm(Timer::Commit));
         self.cast_vote(self.view.next_of(to.node), effects);
+    }
+
+    /// Nobody is heard, so nobody is handed over to.
+    pub(super) fn drop_handover(&mut self, effects: &mut Vec<Effect>) {
+        if self.handover.take().is_some() {
+            effects.push(Effect::Disarm(Timer::Transfer));
+        }
     }
 
     /// The view did not change.

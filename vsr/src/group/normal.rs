@@ -115,9 +115,8 @@ impl Replica {
         self.heard.insert(from);
         if self.hears_majority() {
             self.heard.clear();
-            if self.vote.is_none() || self.handover.is_some() {
-                effects.push(Effect::Arm(Timer::QuorumSilent));
-            } else {
+            effects.push(Effect::Arm(Timer::QuorumSilent));
+            if self.handover.is_none() {
                 self.be_content(effects);
             }
         }
@@ -133,7 +132,6 @@ impl Replica {
     pub(super) fn be_content(&mut self, effects: &mut Vec<Effect>) {
         if self.vote.take().is_some() {
             effects.push(Effect::Disarm(Timer::ViewChangeResend));
-            effects.push(Effect::Arm(Timer::QuorumSilent));
             self.send_commit(effects);
             if self.commit_number < self.op_number() {
                 effects.push(Effect::Arm(Timer::Prepare));
@@ -291,6 +289,7 @@ impl Replica {
         // Without another voter there is nobody who could be silent.
         if self.is_primary() && self.other_voters().next().is_some() {
             effects.push(Effect::Disarm(Timer::Commit));
+            self.drop_handover(effects);
             self.reject_reads(effects);
             self.cast_vote(self.next_view(), effects);
         }

@@ -191,9 +191,7 @@ impl Replica {
             Timer::GetState,
         ];
         effects.extend(timers.map(Effect::Disarm));
-        if self.handover.take().is_some() {
-            effects.push(Effect::Disarm(Timer::Transfer));
-        }
+        self.drop_handover(effects);
         effects.push(Effect::Arm(Timer::ViewChangeStalled));
     }
 

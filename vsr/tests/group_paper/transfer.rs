@@ -2,7 +2,7 @@
 //! failed.
 
 use quorate_vsr::OpNumber;
-use quorate_vsr::group::{Effect, Event, Rejection, Timer};
+use quorate_vsr::group::{Effect, Event, Message, Rejection, Timer};
 
 use crate::group::{Group, node};
 
@@ -91,16 +91,24 @@ fn a_primary_that_is_not_relieved_goes_on() {
     assert_eq!(group.executed(primary), ["a", "b", "c"]);
 }
 
-/// A primary that was not relieved hears no silence any more if it hears nobody: it has to notice.
+/// It is in nobody's way then, and goes on when it hears a majority after all.
 #[test]
-fn a_primary_that_goes_on_watches_for_the_silence_of_the_others() {
+fn a_primary_that_hears_nobody_gives_up_its_handover_and_is_silent() {
     let mut group = Group::of_three();
     let primary = group.primary();
     transfer(&mut group, 2);
     group.lose_messages();
     group.fire(primary, Timer::QuorumSilent);
-    group.fire(primary, Timer::Transfer);
-    assert!(group.members[&primary].armed.contains(&Timer::QuorumSilent));
+    for timer in [Timer::Transfer, Timer::Commit, Timer::QuorumSilent] {
+        assert!(!group.members[&primary].armed.contains(&timer), "{timer:?}");
+    }
+    assert!(!group.replica(primary).has_room());
+    let replica = group.replica(primary);
+    let (view, op) = (replica.view(), replica.op_number());
+    group.hear(node(2), primary, Message::PrepareOk { view, op, round: 0 });
+    for timer in [Timer::Commit, Timer::QuorumSilent] {
+        assert!(group.members[&primary].armed.contains(&timer), "{timer:?}");
+    }
     assert!(group.replica(primary).has_room());
 }
 
@@ -164,4 +172,35 @@ fn a_lone_primary_waits_for_its_disk() {
     group.slow.clear();
     group.run();
     assert_eq!(group.executed(node(1)), ["a"]);
+}
+
+/// Giving up, over and over, is not being heard: the others would wait for it for ever.
+#[test]
+fn a_primary_that_hands_over_and_hears_nobody_falls_silent() {
+    let mut group = Group::of_three();
+    let primary = group.primary();
+    let demoted = group.membership().demoting(primary);
+    assert_eq!(group.reconfigure(demoted), Ok(()));
+    group.run_while(|it| !it.members[&primary].armed.contains(&Timer::Transfer));
+    assert!(group.replica(primary).is_primary());
+    group.cut.insert(primary);
+    group.lose_messages();
+    for _ in 0..3 {
+        group.fire(primary, Timer::Transfer);
+        assert!(group.members[&primary].armed.contains(&Timer::QuorumSilent));
+        assert!(group.members[&primary].armed.contains(&Timer::Transfer));
+    }
+    group.fire(primary, Timer::QuorumSilent);
+    let mark = group.sent.len();
+    group.fire(primary, Timer::Transfer);
+    group.fire(primary, Timer::Commit);
+    let is_commit = |message: &&&Message| matches!(message, Message::Commit { .. });
+    assert_eq!(
+        group
+            .sent_by(primary, mark)
+            .iter()
+            .filter(is_commit)
+            .count(),
+        0
+    );
 }
