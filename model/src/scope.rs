@@ -47,7 +47,7 @@ pub struct Scope {
 pub enum Preset {
     /// Under two minutes on two cores.
     Seconds,
-    /// Some minutes.
+    /// About ten minutes.
     Minutes,
     /// About an hour.
     Hour,
@@ -72,8 +72,8 @@ impl Preset {
     pub fn patience(self) -> Duration {
         Duration::from_secs(match self {
             Self::Seconds => 120,
-            Self::Minutes => 180,
-            Self::Hour => 900,
+            Self::Minutes => 60,
+            Self::Hour => 210,
         })
     }
 
