@@ -44,37 +44,6 @@ async fn open_knowing(folder: &Path, known: Known) -> (Log, bool) {
     (inspected.settle().await.unwrap(), is_uncertain)
 }
 
-/// Reads from front to back, and looks how far damage reaches where it is met. Gives the batches
-/// that can be read.
-async fn read_around(log: &mut Log) -> Vec<Bytes> {
-    let mut all = Vec::new();
-    let mut from = log.log_start_offset();
-    while from < log.next_offset() {
-        let read = match log.begin_read(from, 500, u64::MAX) {
-            Read::Ready(batches) => Ok(batches),
-            Read::Job(job) => job.run().await,
-            Read::Damaged(range) => {
-                from = range.to;
-                continue;
-            }
-            Read::OutOfRange => panic!("offset {from} is out of range in {log:?}"),
-        };
-        match read {
-            Ok(batches) => {
-                from = header(batches.last().unwrap()).next_offset();
-                all.extend(batches);
-            }
-            Err(LogError::Damaged { offset, .. }) => {
-                let surveyed = log.begin_survey(offset).run().await;
-                let range = log.finish_survey(surveyed).unwrap().expect("it is damaged");
-                assert!(range.from <= offset && offset < range.to);
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-    all
-}
-
 fn damaged(log: &Log) -> Vec<Range<u64>> {
     let ranges = log.damaged().iter();
     ranges.map(|range| range.from..range.to).collect()

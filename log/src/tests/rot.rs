@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::scene::*;
 use super::watched_disk::Watched;
-use crate::{Known, LogError, PartitionLog, Read};
+use crate::{Known, PartitionLog};
 
 type Log = PartitionLog<Watched>;
 
@@ -51,34 +51,6 @@ fn rot(random: &mut SmallRng, folder: &Path) {
         _ => return std::fs::remove_file(path).unwrap(),
     }
     std::fs::write(path, bytes).unwrap();
-}
-
-/// Reads what can be read.
-async fn read_sound(log: &mut Log) -> Vec<Bytes> {
-    let (mut all, mut from) = (Vec::new(), log.log_start_offset());
-    while from < log.next_offset() {
-        let read = match log.begin_read(from, 500, u64::MAX) {
-            Read::Ready(batches) => Ok(batches),
-            Read::Job(job) => job.run().await,
-            Read::Damaged(range) => {
-                from = range.to;
-                continue;
-            }
-            Read::OutOfRange => panic!("offset {from} is out of range in {log:?}"),
-        };
-        match read {
-            Ok(batches) => {
-                from = header(batches.last().unwrap()).next_offset();
-                all.extend(batches);
-            }
-            Err(LogError::Damaged { offset, .. }) => {
-                let surveyed = log.begin_survey(offset).run().await;
-                log.finish_survey(surveyed).unwrap().expect("it is damaged");
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-    all
 }
 
 /// Puts back everything that is damaged, in pieces; and what is missing at the end.
@@ -124,7 +96,7 @@ async fn live(seed: u64, knows_end: bool) {
         "seed {seed}: {inspected:?}"
     );
     let mut log = inspected.settle().await.unwrap();
-    let read = read_sound(&mut log).await;
+    let read = read_around(&mut log).await;
     let is_named = |batch: &&Bytes| {
         let offset = header(batch).base_offset;
         let mut ranges = log.damaged().iter();
@@ -137,7 +109,7 @@ async fn live(seed: u64, knows_end: bool) {
         let to = header(&all[kept]).base_offset.min(log.next_offset());
         truncate(&mut log, to).await;
         assert!(
-            read_sound(&mut log)
+            read_around(&mut log)
                 .await
                 .iter()
                 .eq(all.iter().take(kept).filter(|batch| sound.contains(batch))),
