@@ -62,7 +62,7 @@ struct Global {
         help_heading = GLOBAL,
         env = "QUORATE_BOOTSTRAP",
         value_name = "HOST:PORT",
-        default_value = "127.0.0.1:7400"
+        default_value = "127.0.0.1:7400,127.0.0.1:7401,127.0.0.1:7402"
     )]
     bootstrap: Bootstrap,
     /// How results are printed

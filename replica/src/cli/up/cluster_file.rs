@@ -157,7 +157,7 @@ mod tests {
         let node = &json["nodes"][1];
         assert_eq!(node["id"], 2);
         assert_eq!(node["pid"], serde_json::Value::Null);
-        assert_eq!(node["control_address"], "127.0.0.1:7403");
+        assert_eq!(node["control_address"], "127.0.0.1:7401");
         assert_eq!(node["shard_addresses"][1], "127.0.0.1:7405");
         assert_eq!(node["data_dir"], "/d/node-2/data");
         assert_eq!(node["config_file"], "/d/node-2/quorate.toml");

@@ -73,19 +73,20 @@ impl Shape {
         })
     }
 
-    /// The address of node `node`, from 1: that of its control thread, which its shards' follow.
-    fn address(&self, node: u16, place: u16) -> SocketAddr {
-        let port = self.base_port + (node - 1) * (1 + self.shards) + place;
-        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    fn address(&self, place: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.base_port + place))
     }
 
+    /// The address of the control thread of node `node`, from 1. Those of all nodes come first, so
+    /// that a client knows where to look whatever the number of shards.
     pub(super) fn control_address(&self, node: u16) -> SocketAddr {
-        self.address(node, 0)
+        self.address(node - 1)
     }
 
     pub(super) fn shard_addresses(&self, node: u16) -> Vec<SocketAddr> {
-        (1..=self.shards)
-            .map(|place| self.address(node, place))
+        let first = self.nodes + (node - 1) * self.shards;
+        (first..first + self.shards)
+            .map(|place| self.address(place))
             .collect()
     }
 
@@ -101,14 +102,12 @@ impl Shape {
     /// Nothing may be started while another process has one of the ports.
     pub(super) async fn check_ports_are_free(&self) -> Result<(), Failure> {
         for node in 1..=self.nodes {
-            for place in 0..=self.shards {
-                let part = match place {
-                    0 => "its control thread".to_owned(),
-                    place => format!("its shard {}", place - 1),
-                };
+            let shards = self.shard_addresses(node).into_iter().enumerate();
+            let shards = shards.map(|(shard, address)| (format!("its shard {shard}"), address));
+            let control = ("its control thread".to_owned(), self.control_address(node));
+            for (part, address) in std::iter::once(control).chain(shards) {
                 // With the same patience as the node itself: nodes that were killed a moment ago
                 // may not be quite gone.
-                let address = self.address(node, place);
                 if let Err(error) = listen(&Compio, address, &part).await {
                     return Err(Failure::failed(format!(
                         "port {} on {}, which node {node} needs for {part}, cannot be used: \
@@ -176,9 +175,16 @@ mod tests {
             addresses.iter().map(SocketAddr::port).collect()
         };
         assert_eq!(shape.control_address(1).port(), 9000);
-        assert_eq!(ports(shape.shard_addresses(1)), [9001, 9002]);
-        assert_eq!(shape.control_address(2).port(), 9003);
-        assert_eq!(ports(shape.shard_addresses(2)), [9004, 9005]);
+        assert_eq!(shape.control_address(2).port(), 9001);
+        let nodes = shape.nodes;
+        assert_eq!(
+            ports(shape.shard_addresses(1)),
+            [9000 + nodes, 9001 + nodes]
+        );
+        assert_eq!(
+            ports(shape.shard_addresses(2)),
+            [9002 + nodes, 9003 + nodes]
+        );
     }
 
     #[test]
