@@ -10,20 +10,12 @@ mod membership;
 #[path = "damage/uncertain_end.rs"]
 mod uncertain_end;
 
+use quorate_vsr::NodeId;
 use quorate_vsr::group::Timer;
-use quorate_vsr::{NodeId, OpNumber};
 
 use crate::group::{Group, node};
 
 impl Group {
-    /// The entry with this number cannot be read any more.
-    fn damage(&mut self, node: NodeId, op: u64) {
-        let disk = &mut self.members.get_mut(&node).unwrap().disk;
-        let before = disk.journal.len();
-        disk.journal.retain(|entry| entry.op != OpNumber(op));
-        assert_eq!(disk.journal.len() + 1, before, "{op} was there");
-    }
-
     fn entries(&self, node: NodeId) -> Vec<u64> {
         let journal = &self.members[&node].disk.journal;
         journal.iter().map(|entry| entry.op.0).collect()

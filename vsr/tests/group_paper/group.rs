@@ -226,6 +226,15 @@ impl Group {
         member.armed.clear();
     }
 
+    /// The entry with this number, in the journal of a member that is down, cannot be
+    /// read any more.
+    pub(crate) fn damage(&mut self, node: NodeId, op: u64) {
+        let disk = &mut self.members.get_mut(&node).unwrap().disk;
+        let before = disk.journal.len();
+        disk.journal.retain(|entry| entry.op != OpNumber(op));
+        assert_eq!(disk.journal.len() + 1, before, "{op} was there");
+    }
+
     pub(crate) fn step(&mut self, node: NodeId, event: Event) {
         let mut effects = Vec::new();
         if let Some(replica) = &mut self.members.get_mut(&node).unwrap().replica {

@@ -1,5 +1,5 @@
+use quorate_vsr::NodeId;
 use quorate_vsr::group::{Event, Limits, Timer};
-use quorate_vsr::{NodeId, OpNumber};
 
 use crate::group::{Group, member};
 use crate::script::Stage;
@@ -54,7 +54,7 @@ fn carry_out(group: &mut Group, words: &[&str]) {
         ["quick", id] => drop(group.slow.remove(&node(id))),
         ["lose"] => group.lose_messages(),
         ["blank", id, disk] => drop(group.put_blank(number(id), number(disk))),
-        ["damage", id, op] => damage(group, node(id), OpNumber(number(op))),
+        ["damage", id, op] => group.damage(node(id), number(op)),
         ["read", id, read] => {
             let read = number(read);
             group.step(node(id), Event::Read { read });
@@ -63,14 +63,6 @@ fn carry_out(group: &mut Group, words: &[&str]) {
         ["change", id, step @ ..] => change(group, node(id), step),
         other => panic!("{other:?} is no command"),
     }
-}
-
-/// An entry in the journal of a member that is down cannot be read any more.
-fn damage(group: &mut Group, id: NodeId, op: OpNumber) {
-    let disk = &mut group.members.get_mut(&id).unwrap().disk;
-    let before = disk.journal.len();
-    disk.journal.retain(|entry| entry.op != op);
-    assert_eq!(disk.journal.len() + 1, before, "{op} was there");
 }
 
 /// One step of the members, which `id` is asked for.
