@@ -35,17 +35,26 @@ pub(super) fn step(bounds: &Bounds, state: &mut State, id: NodeId, event: Event)
     let Some(process) = state.process(id) else {
         return false;
     };
-    let mut replica = Replica::clone(&process.replica);
-    let mut effects = Vec::new();
-    let stepped = caught(|| advance(&mut replica, event, &mut effects));
-    if stepped.is_ok() && effects.is_empty() && replica == *process.replica {
+    let stepped = stepped(&process.replica, event);
+    if let Ok((replica, effects)) = &stepped
+        && effects.is_empty()
+        && *replica == *process.replica
+    {
         return false;
     }
-    if state.note(stepped).is_some() {
+    if let Some((replica, effects)) = state.note(stepped) {
         let node = state.node(id).clone();
         carry_out(bounds, state, id, node, replica, effects);
     }
     true
+}
+
+/// What a replica becomes by an event, and what it asks for.
+fn stepped(replica: &Replica, event: Event) -> Result<(Replica, Vec<Effect>), Broken> {
+    let mut replica = replica.clone();
+    let mut effects = Vec::new();
+    caught(|| advance(&mut replica, event, &mut effects))?;
+    Ok((replica, effects))
 }
 
 /// As [`step`], for a node that the driver has changed already.
@@ -59,10 +68,8 @@ pub(super) fn step_changed(
     let Some(process) = &node.process else {
         return;
     };
-    let mut replica = Replica::clone(&process.replica);
-    let mut effects = Vec::new();
-    let stepped = caught(|| advance(&mut replica, event, &mut effects));
-    if state.note(stepped).is_some() {
+    let stepped = stepped(&process.replica, event);
+    if let Some((replica, effects)) = state.note(stepped) {
         carry_out(bounds, state, id, node, replica, effects);
     }
 }
