@@ -8,6 +8,7 @@ mod bootstrap;
 mod cluster;
 mod connection;
 mod consume;
+mod doctor;
 mod duration;
 mod failure;
 mod latency;
@@ -96,6 +97,7 @@ struct Global {
 enum Command {
     Up(up::Up),
     Node(node::Node),
+    Doctor(doctor::Doctor),
     #[command(subcommand)]
     Topic(topic::Topic),
     Produce(produce::Produce),
@@ -135,6 +137,7 @@ impl Command {
         match self {
             Self::Up(up) => up.run(global),
             Self::Node(node) => node.run(global),
+            Self::Doctor(doctor) => doctor.run(global),
             Self::Topic(topic) => topic.run(global),
             Self::Produce(produce) => produce.run(global),
             Self::Consume(consume) => consume.run(global),
@@ -148,8 +151,7 @@ impl Command {
 fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = compio::runtime::Runtime::new().map_err(|error| {
         Failure::failed(format!(
-            "io_uring cannot be used: {error}; Quorate needs Linux 5.19 or newer, with io_uring \
-             allowed for this process"
+            "io_uring cannot be used: {error}; `quorate doctor` tells why, and what to do"
         ))
     })?;
     runtime.block_on(command)

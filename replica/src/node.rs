@@ -26,6 +26,7 @@ use crate::metadata::{Metadata, Published};
 use crate::shard::{self, ShardStatus};
 use crate::stop::Stop;
 
+pub(crate) use self::folder::IDENTITY;
 pub use self::listen::listen;
 
 /// Threads of a node that has failed get this long to end before the process ends without them.

@@ -74,6 +74,7 @@ use crate::error::NodeError;
 use crate::metadata::Published;
 use crate::stop::Stop;
 
+pub(crate) use space::RESERVE_BYTES;
 pub use status::{ShardStatus, ShardSummary};
 
 /// Bytes that are appended and not yet handed to the disk. Beyond it no connection is read.

@@ -20,6 +20,8 @@ fn every_command_of_the_contract_is_understood() {
         "up --nodes 1 --shards 2 --restart --ready-timeout 5s",
         "node --config D/node-1/quorate.toml",
         "node --config f --log-file node.log --log debug --log-format json",
+        "doctor",
+        "doctor --data-dir D --output json",
         "topic create orders --partitions 6 --replication 3",
         "topic list --output json",
         "topic describe orders",

@@ -16,7 +16,8 @@ use crate::error::NodeError;
 
 /// The format of everything in the folder.
 const FORMAT: i64 = 1;
-const IDENTITY: &str = "identity";
+/// The file that tells whose a folder is.
+pub(crate) const IDENTITY: &str = "identity";
 
 /// Whose a folder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

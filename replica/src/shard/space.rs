@@ -5,7 +5,7 @@ use quorate_platform::{Instant, Platform};
 
 /// Appends are refused while less than this is free, so that what is already accepted, the facts
 /// and the control plane's journal still find room: a write that finds none is fatal.
-const RESERVE_BYTES: u64 = 256 << 20;
+pub(crate) const RESERVE_BYTES: u64 = 256 << 20;
 /// The file system is asked again after so many appended bytes.
 const CHECK_EVERY_BYTES: u64 = 16 << 20;
 /// While appends are refused, the file system is asked again after this time.
