@@ -1,4 +1,5 @@
-//! `quorate doctor` says whether a machine is fit, and leaves nothing behind.
+//! `quorate doctor` says whether a machine is fit and leaves nothing behind, and a node that is
+//! started on one that is not says so in the same words.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -9,7 +10,7 @@ use std::{fs, io};
 
 use quorate_jepsen::{CommandLine, Failure, PATIENCE, quorate_binary, wait_until};
 use quorate_tests::{sure, take_turn};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 use serde_json::Value;
 
 fn command(arguments: &[&str]) -> Command {
@@ -155,6 +156,68 @@ fn other_commands_refer_to_it_when_they_find_no_io_uring() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("quorate doctor"), "{said}");
+}
+
+#[test]
+fn a_node_that_may_not_use_io_uring_says_what_forbids_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let said = complaint_of_node(&data, forbid_io_uring);
+    for word in ["io_uring", "seccomp", "Docker"] {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+    assert!(!data.exists(), "a refused node has written something");
+}
+
+#[test]
+fn a_node_says_that_its_folder_cannot_be_written_to() {
+    // The kernel's own file system takes no files, not even from root.
+    let said = complaint_of_node(Path::new("/proc/quorate"), |_| {});
+    assert!(said.contains("data_dir: /proc/quorate"), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let said = complaint_of_node(&file, |_| {});
+    assert!(said.contains("that is no folder"), "{said}");
+}
+
+#[test]
+fn a_node_does_not_start_with_a_handful_of_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let few = Rlimit {
+        current: Some(64),
+        maximum: Some(64),
+    };
+    let limit = move || setrlimit(Resource::Nofile, few).map_err(io::Error::from);
+    let said = complaint_of_node(folder.path(), |command| {
+        // SAFETY: between fork and exec only a system call is made; nothing is allocated.
+        unsafe { command.pre_exec(limit) };
+    });
+    for word in ["open_files: at most 64", "256", "LimitNOFILE"] {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+}
+
+/// What a node says that gives up because of its machine.
+fn complaint_of_node(data_dir: &Path, prepare: impl FnOnce(&mut Command)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("quorate.toml");
+    let text = format!(
+        "cluster_id = \"0123456789abcdef0123456789abcdef\"\nnode_id = 1\ndata_dir = \"{}\"\n\
+         control_address = \"127.0.0.1:1\"\nshard_addresses = [\"127.0.0.1:2\"]\n\n[[nodes]]\n\
+         id = 1\ncontrol_address = \"127.0.0.1:1\"\n",
+        data_dir.display()
+    );
+    fs::write(&config, text).unwrap();
+    let mut command = command(&["node", "--config"]);
+    command.arg(config);
+    prepare(&mut command);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let reference = format!("quorate doctor --data-dir {}", data_dir.display());
+    assert!(said.contains(&reference), "{said}");
+    said
 }
 
 /// Makes the command run under a filter such as containers put around what runs in them.

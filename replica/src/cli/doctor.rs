@@ -1,7 +1,8 @@
 //! Whether this machine is fit for a node, and what to change about it.
 //!
 //! Three steps that know nothing of each other: what can be seen ([`fact`]), what the disk does
-//! ([`measure`]), and what is thought of both ([`verdict`]).
+//! ([`measure`]), and what is thought of both ([`verdict`]). A node takes the first and the third
+//! when it starts ([`start`]), so that both say the same in the same words.
 
 mod fact;
 mod measure;
@@ -10,6 +11,7 @@ mod progress;
 mod report;
 mod row;
 mod size;
+mod start;
 mod verdict;
 
 use std::path::PathBuf;
@@ -23,6 +25,8 @@ use fact::{Facts, Ring};
 use measure::{Room, Shortfall};
 use report::Report;
 use row::Row;
+
+pub(crate) use start::check as check_start;
 
 /// Say whether this machine is fit for a node, and what to change.
 ///

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 use rustix::process::{Pid, Signal};
 
-use super::{Failure, Global, logging, signals};
+use super::{Failure, Global, doctor, logging, signals};
 use crate::config::Config;
 use crate::stop::Stop;
 
@@ -36,19 +36,25 @@ impl Node {
             end_with(parent)?;
         }
         let config = Config::read(&self.config)?;
-        let stop = Stop::new();
-        let stopping = stop.clone();
-        signals::stop_on_signal(move || {
-            tracing::info!("stopping");
-            stopping.set();
-        })?;
-        let outcome = crate::node::run(config, self.new_cluster, stop);
+        // Before anything else needs what may be missing, the listener for signals too.
+        let outcome = doctor::check_start(&config.data_dir)
+            .and_then(|()| run_until_signal(config, self.new_cluster));
         if let (Err(error), Some(_)) = (&outcome, &self.log_file) {
             // stderr, where the error is told, may lead nowhere.
             tracing::error!(%error, "the node has failed");
         }
-        Ok(outcome?)
+        outcome
     }
+}
+
+fn run_until_signal(config: Config, founds: bool) -> Result<(), Failure> {
+    let stop = Stop::new();
+    let stopping = stop.clone();
+    signals::stop_on_signal(move || {
+        tracing::info!("stopping");
+        stopping.set();
+    })?;
+    Ok(crate::node::run(config, founds, stop)?)
 }
 
 /// Asks the kernel for a SIGTERM when the parent ends, however it ends.
