@@ -31,11 +31,11 @@ pub(crate) use start::check as check_start;
 /// Say whether this machine is fit for a node, and what to change.
 ///
 /// Looks at the kernel, the limits of this process and the file system, and measures the disk for
-/// about fifteen seconds, which anything else that uses it will notice. The files for that take up
-/// to 80 MiB in the folder and are removed in any case.
+/// about ten seconds, which anything else that uses it will notice. The files for that take up to
+/// 80 MiB in the folder and are removed in any case.
 ///
-/// Verdicts: "ok"; "slow" and "warning": a node works, but; "fails": a node does not start. The
-/// exit code is 1 if anything fails.
+/// Verdicts: "ok"; "slow", where a node works and could be faster; "warning", where it works and
+/// somebody should know; "fails", where it does not start. The exit code is 1 if anything fails.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// The data folder that a node has or is to have; while it is missing, the nearest folder above
@@ -48,7 +48,7 @@ impl Doctor {
     pub(crate) fn run(self, global: &Global) -> Result<(), Failure> {
         logging::start(global, "warn", None)?;
         let facts = Facts::gather(&self.data_dir);
-        let mut rows = verdict::of_facts(&facts);
+        let mut rows = verdict::of_facts(&facts, 1);
         let stop = Stop::new();
         rows.extend(measured(&facts, &stop)?);
         let report = Report::new(&self.data_dir, rows);

@@ -37,7 +37,7 @@ impl Node {
         }
         let config = Config::read(&self.config)?;
         // Before anything else needs what may be missing, the listener for signals too.
-        let outcome = doctor::check_start(&config.data_dir)
+        let outcome = doctor::check_start(&config.data_dir, config.shard_addresses.len())
             .and_then(|()| run_until_signal(config, self.new_cluster));
         if let (Err(error), Some(_)) = (&outcome, &self.log_file) {
             // stderr, where the error is told, may lead nowhere.

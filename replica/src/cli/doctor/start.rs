@@ -7,9 +7,9 @@ use crate::cli::Failure;
 
 /// Looks at what a node needs before it does anything: an error tells what keeps it from starting
 /// and what to do, and the log is told once of what somebody should know.
-pub(crate) fn check(data_dir: &Path) -> Result<(), Failure> {
+pub(crate) fn check(data_dir: &Path, shards: usize) -> Result<(), Failure> {
     let mut failing = Vec::new();
-    for row in verdict::of_facts(&Facts::gather(data_dir)) {
+    for row in verdict::of_facts(&Facts::gather(data_dir), shards) {
         let (check, found) = (row.check, row.found);
         let advice = row.advice.unwrap_or_default();
         match row.verdict {

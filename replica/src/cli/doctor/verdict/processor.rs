@@ -1,16 +1,22 @@
 use crate::cli::doctor::fact::Clock;
 use crate::cli::doctor::row::{Row, Verdict};
 
-pub(super) fn of_cores(cores: usize) -> Row {
+pub(super) fn of_cores(cores: usize, shards: usize) -> Row {
     let row = Row::ok("cores", cores.to_string()).figure("count", cores as u64);
-    if cores >= 2 {
-        return row;
+    if cores < 2 {
+        return row.but(
+            Verdict::Slow,
+            "give it two cores or more: a node runs one thread per shard and one for the control \
+             plane, and each waits for the other here",
+        );
     }
-    row.but(
-        Verdict::Slow,
-        "give it two cores or more: a node runs one thread per shard and one for the control \
-         plane, and each waits for the other here",
-    )
+    if cores < shards {
+        return row.but(
+            Verdict::Slow,
+            format!("give it {shards} cores: the {shards} shards of this node take turns"),
+        );
+    }
+    row
 }
 
 /// A clock that is read without entering the kernel takes some 20 to 60 ns; one that is not takes

@@ -71,7 +71,7 @@ fn file_system(magic: u32) -> FileSystem {
 
 /// The rows that are not as they should be.
 fn complaints(facts: &Facts) -> Vec<Row> {
-    let rows = of_facts(facts).into_iter();
+    let rows = of_facts(facts, 2).into_iter();
     rows.filter(|row| row.verdict != Verdict::Ok).collect()
 }
 
@@ -103,7 +103,7 @@ fn refused(errno: Errno, disabled: Option<u8>, is_filtered: bool) -> Facts {
 #[test]
 fn nothing_is_wrong_with_a_fit_machine() {
     assert_eq!(complaints(&fit()), []);
-    let rows = of_facts(&fit());
+    let rows = of_facts(&fit(), 2);
     assert!(rows.iter().all(|row| row.advice.is_none()), "{rows:?}");
 }
 
@@ -149,7 +149,7 @@ fn an_operation_that_helper_threads_can_do_is_no_complaint() {
         ..fit()
     };
     assert_eq!(complaints(&facts(&["ftruncate", "listen"])), []);
-    let told = of_facts(&facts(&["ftruncate"]));
+    let told = of_facts(&facts(&["ftruncate"]), 2);
     let is_told = |row: &Row| row.found.contains("ftruncate (Linux 6.9)");
     assert!(told.iter().any(is_told), "{told:?}");
     let fails = facts(&["write", "listen"]);
@@ -191,7 +191,7 @@ fn limits_count_by_what_a_node_holds() {
     let some = facts(Some(4_096), None, "6.18");
     assert_complaint(&some, "open_files", Verdict::Warning, &["--ulimit nofile"]);
     assert_eq!(complaints(&facts(None, Some(0), "6.18")), []);
-    let old = of_facts(&facts(None, Some(65_536), "5.10"));
+    let old = of_facts(&facts(None, Some(65_536), "5.10"), 2);
     let is_locked = |row: &&Row| row.check == "locked_memory";
     let row = old.iter().find(is_locked).unwrap();
     assert_eq!(row.verdict, Verdict::Warning, "{row:?}");
@@ -213,6 +213,13 @@ fn a_clock_counts_by_what_a_reading_takes() {
     assert_complaint(&coarse, "clock", Verdict::Warning, &["tsc"]);
     let alone = Facts { cores: 1, ..fit() };
     assert_complaint(&alone, "cores", Verdict::Slow, &["two cores"]);
+    let crowded = of_facts(&fit(), 6);
+    let row = crowded.iter().find(|row| row.check == "cores").unwrap();
+    assert_eq!(row.verdict, Verdict::Slow);
+    assert!(
+        row.advice.as_deref().unwrap().contains("6 cores"),
+        "{row:?}"
+    );
 }
 
 fn in_folder(change: impl FnOnce(&mut Folder)) -> Facts {
@@ -234,7 +241,7 @@ fn a_folder_that_cannot_be_written_to_fails_with_the_remedy() {
         assert_complaint(&facts, "data_dir", Verdict::Fails, &[word]);
     }
     let missing = in_folder(|folder| folder.asked = PathBuf::from("/data/of/nobody"));
-    let rows = of_facts(&missing);
+    let rows = of_facts(&missing, 2);
     let row = rows.iter().find(|row| row.check == "data_dir").unwrap();
     assert_eq!(row.found, "/data/of/nobody, to be created below /data");
 }
