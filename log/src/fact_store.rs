@@ -18,7 +18,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use quorate_platform::{BufResult, Disk, File, OpenMode};
+use quorate_platform::{BufResult, Disk, File, IoBuf, OpenMode};
 
 use self::frame::Frame;
 use crate::LogError;
@@ -233,7 +233,7 @@ impl<D: Disk> FactJob<D> {
 
 /// Puts a file with these bytes in the place of the one at `path`, durably: after a crash there is
 /// the old one or the new one, whole.
-async fn replace<D: Disk>(disk: &D, path: &Path, bytes: Vec<u8>) -> Result<D::File, LogError> {
+async fn replace<D: Disk>(disk: &D, path: &Path, bytes: impl IoBuf) -> Result<D::File, LogError> {
     let new_path = PathBuf::from(format!("{}.new", path.display()));
     let write = async {
         let file = disk.open(&new_path, OpenMode::CreateOrWrite).await?;

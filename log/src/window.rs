@@ -67,7 +67,7 @@ impl<F: File> Window<F> {
         };
         let read = read_around(file, position, wanted).await;
         let buffer = read.map_err(|source| LogError::io("read", &self.path, source))?;
-        self.piece = Bytes::from(buffer);
+        self.piece = buffer;
         self.piece_position = position;
         Ok(self.piece.slice(..len.min(self.piece.len())))
     }

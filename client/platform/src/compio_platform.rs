@@ -1,6 +1,7 @@
 //! The production platform: compio, and so io_uring, on the thread that runs it.
 
 mod disk;
+mod durable_write;
 mod network;
 
 use std::future::Future;

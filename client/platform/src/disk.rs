@@ -13,8 +13,12 @@ pub trait Disk: Clone + 'static {
     /// An exclusive lock, held until it is dropped or the process ends.
     type Lock: 'static;
 
-    /// Opens the file at `path`.
-    fn open(&self, path: &Path, mode: OpenMode) -> impl Future<Output = io::Result<Self::File>>;
+    /// Opens the file at `path`; an [`OpenMode`] says how, or [`OpenMode::direct`] of one.
+    fn open(
+        &self,
+        path: &Path,
+        how: impl Into<OpenHow>,
+    ) -> impl Future<Output = io::Result<Self::File>>;
 
     /// Creates the folder at `path` and all that lead to it, durably; an existing one is fine.
     fn create_folder(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
@@ -41,7 +45,7 @@ pub trait Disk: Clone + 'static {
     fn lock(&self, path: &Path) -> io::Result<Self::Lock>;
 }
 
-/// How a file is opened.
+/// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
     /// For reading; the file exists.
@@ -52,6 +56,34 @@ pub enum OpenMode {
     CreateOrWrite,
     /// For reading and writing; the file is new (`AlreadyExists` if it is not).
     CreateNew,
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenHow {
+    /// What for.
+    pub mode: OpenMode,
+    /// Whether to pass by the system's page cache, where the file system can.
+    pub is_direct: bool,
+}
+
+impl OpenMode {
+    /// The same, passing by the system's page cache; see [`File::is_direct`].
+    pub const fn direct(self) -> OpenHow {
+        OpenHow {
+            mode: self,
+            is_direct: true,
+        }
+    }
+}
+
+impl From<OpenMode> for OpenHow {
+    fn from(mode: OpenMode) -> Self {
+        Self {
+            mode,
+            is_direct: false,
+        }
+    }
 }
 
 /// One name in a folder.
@@ -83,8 +115,33 @@ pub trait File: Clone + 'static {
         position: u64,
     ) -> impl Future<Output = BufResult<(), B>>;
 
+    /// Writes the whole buffer at `position`, and is durable once it has returned.
+    ///
+    /// It speaks for these bytes only, and for what it takes to find them again: other writes wait
+    /// for [`File::sync_data`] still. A failure is final, as there.
+    fn write_durable_at<B: IoBuf>(
+        &self,
+        buffer: B,
+        position: u64,
+    ) -> impl Future<Output = BufResult<(), B>> {
+        async move {
+            let BufResult(result, buffer) = self.write_all_at(buffer, position).await;
+            match result {
+                Ok(()) => BufResult(self.sync_data().await, buffer),
+                Err(error) => BufResult(Err(error), buffer),
+            }
+        }
+    }
+
     /// Makes all completed writes durable. A failure is final: what was written is unknown.
     fn sync_data(&self) -> impl Future<Output = io::Result<()>>;
+
+    /// Whether reads and writes pass by the system's page cache.
+    ///
+    /// Then positions and lengths are multiples of [`BLOCK_BYTES`](crate::BLOCK_BYTES), and buffers
+    /// are [`AlignedBuffer`](crate::AlignedBuffer)s. A file that was opened for it on a file system
+    /// that cannot do it is an ordinary one, for which all that is as good.
+    fn is_direct(&self) -> bool;
 
     /// The file's length.
     fn len(&self) -> impl Future<Output = io::Result<u64>>;

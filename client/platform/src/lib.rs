@@ -15,6 +15,7 @@
 //!
 //! This crate knows no protocol, no format and no configuration, and will not.
 
+mod aligned_buffer;
 mod compio_platform;
 mod disk;
 mod instant;
@@ -22,9 +23,10 @@ mod network;
 mod tasks;
 mod unreadable;
 
+pub use aligned_buffer::{AlignedBuffer, BLOCK_BYTES};
 pub use compio_buf::{BufResult, IntoInner, IoBuf, IoBufMut};
 pub use compio_platform::{Compio, CompioFile, CompioListener, CompioReader, CompioWriter};
-pub use disk::{Disk, Entry, File, OpenMode};
+pub use disk::{Disk, Entry, File, OpenHow, OpenMode};
 pub use instant::Instant;
 pub use network::{Listener, Network, Reader, Writer};
 pub use tasks::{Elapsed, Tasks};

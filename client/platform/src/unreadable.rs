@@ -2,19 +2,20 @@
 
 use std::io;
 
+use bytes::Bytes;
 use compio_buf::BufResult;
 
-use crate::File;
+use crate::{AlignedBuffer, BLOCK_BYTES, File};
 
-/// What stands in the place of a byte that cannot be read. Not zero: zeros are what was never
+/// What stands in the place of bytes that cannot be read. Not zero: zeros are what was never
 /// written.
-const FILLER: u8 = 0xbd;
-/// A disk loses no less than this.
-const BLOCK_BYTES: u64 = 4096;
+const FILLER: [u8; BLOCK_BYTES] = [0xbd; BLOCK_BYTES];
 /// The system's number for an error of the device.
 const DEVICE_ERROR: i32 = rustix::io::Errno::IO.raw_os_error();
 
 /// Reads at most `len` bytes at `position`; fewer only at the file's end.
+///
+/// Whole blocks are read, so that it may be any part of any file, direct ones too.
 ///
 /// Where the disk reports an error of its own, other bytes stand in the place of those that it
 /// cannot read. So they fail their checksums, and are what they are: damage to these bytes, and to
@@ -23,40 +24,53 @@ const DEVICE_ERROR: i32 = rustix::io::Errno::IO.raw_os_error();
 /// # Errors
 ///
 /// Any other failure.
-pub async fn read_around<F: File>(file: &F, position: u64, len: usize) -> io::Result<Vec<u8>> {
-    match read(file, position, len).await {
-        Err(error) if is_device_error(&error) => {}
-        other => return other,
+pub async fn read_around<F: File>(file: &F, position: u64, len: usize) -> io::Result<Bytes> {
+    if len == 0 {
+        return Ok(Bytes::new());
     }
-    let end = (position + len as u64).min(file.len().await?);
-    let mut bytes = Vec::with_capacity(len);
-    let mut at = position;
+    let before = position % BLOCK_BYTES as u64;
+    let start = position - before;
+    let from = usize::try_from(before).expect("a block is small");
+    let to = from + len;
+    let blocks = match read(file, start, to).await {
+        Err(error) if is_device_error(&error) => read_by_block(file, start, to).await?,
+        other => other?,
+    };
+    let to = to.min(blocks.len());
+    Ok(Bytes::from(blocks).slice(from.min(to)..to))
+}
+
+/// Reads the blocks that hold the `len` bytes at `start`, each on its own.
+async fn read_by_block<F: File>(file: &F, start: u64, len: usize) -> io::Result<AlignedBuffer> {
+    let end = (start + len as u64).min(file.len().await?);
+    let mut blocks = AlignedBuffer::with_capacity(len);
+    let mut at = start;
     while at < end {
-        let block_end = ((at / BLOCK_BYTES + 1) * BLOCK_BYTES).min(end);
-        let block_len = usize::try_from(block_end - at).expect("a block is small");
+        let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+        let block_len = left.min(BLOCK_BYTES);
         match read(file, at, block_len).await {
-            Ok(block) if block.len() == block_len => bytes.extend(block),
-            // Somebody cuts the file meanwhile.
             Ok(block) => {
-                bytes.extend(block);
-                break;
+                blocks.extend_from_slice(&block);
+                if block.len() < block_len {
+                    // Somebody cuts the file meanwhile.
+                    break;
+                }
             }
             Err(error) if is_device_error(&error) => {
-                bytes.resize(bytes.len() + block_len, FILLER);
+                blocks.extend_from_slice(&FILLER[..block_len]);
             }
             Err(error) => return Err(error),
         }
-        at = block_end;
+        at += BLOCK_BYTES as u64;
     }
-    Ok(bytes)
+    Ok(blocks)
 }
 
-async fn read<F: File>(file: &F, position: u64, len: usize) -> io::Result<Vec<u8>> {
-    let BufResult(result, mut bytes) = file.read_at(Vec::with_capacity(len), position).await;
-    result?;
-    // The allocator may have given more room than was asked for.
-    bytes.truncate(len);
-    Ok(bytes)
+/// Reads the blocks that hold the `len` bytes at `start`.
+async fn read<F: File>(file: &F, start: u64, len: usize) -> io::Result<AlignedBuffer> {
+    let buffer = AlignedBuffer::with_capacity(len);
+    let BufResult(result, blocks) = file.read_at(buffer, start).await;
+    result.map(|_| blocks)
 }
 
 fn is_device_error(error: &io::Error) -> bool {
@@ -70,6 +84,8 @@ mod tests {
     use super::*;
     use crate::{Compio, CompioFile, Disk, OpenMode};
 
+    const FILLED: u8 = FILLER[0];
+
     /// A file of which some blocks cannot be read.
     #[derive(Clone)]
     struct Worn {
@@ -82,8 +98,8 @@ mod tests {
         async fn read_at<B: IoBufMut>(&self, mut buffer: B, position: u64) -> BufResult<usize, B> {
             let end = position + buffer.buf_capacity() as u64;
             let meets = |block: &u64| {
-                let start = block * BLOCK_BYTES;
-                start < end && position < start + BLOCK_BYTES
+                let start = block * BLOCK_BYTES as u64;
+                start < end && position < start + BLOCK_BYTES as u64
             };
             if self.bad.iter().any(meets) {
                 return BufResult(Err(io::Error::from_raw_os_error(self.error)), buffer);
@@ -97,6 +113,10 @@ mod tests {
 
         async fn sync_data(&self) -> io::Result<()> {
             self.file.sync_data().await
+        }
+
+        fn is_direct(&self) -> bool {
+            self.file.is_direct()
         }
 
         async fn len(&self) -> io::Result<u64> {
@@ -121,8 +141,8 @@ mod tests {
     async fn what_can_be_read_is_read_around_what_cannot() {
         let folder = tempfile::tempdir().unwrap();
         let (file, mut expected) = worn(folder.path(), &[1, 4], DEVICE_ERROR).await;
-        expected[4096..8192].fill(FILLER);
-        expected[16_384..].fill(FILLER);
+        expected[4096..8192].fill(FILLED);
+        expected[16_384..].fill(FILLED);
         for (position, len) in [(0, 20_000), (0, 99_999), (100, 5000), (8192, 10), (5000, 3)] {
             let end = (position + len).min(expected.len());
             let read = read_around(&file, position as u64, len).await.unwrap();

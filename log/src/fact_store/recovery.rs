@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use quorate_platform::{Disk, File, OpenMode, read_around};
 
 use super::frame::{self, BLOCK_BYTES, Frame, HeadError};
@@ -19,6 +20,7 @@ pub(super) async fn open<D: Disk>(disk: D, path: &Path) -> Result<FactStore<D>, 
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let (bytes, _) = frame::encode_file(&BTreeMap::new());
+            let bytes = Bytes::from(bytes);
             (replace(&disk, path, bytes.clone()).await?, bytes)
         }
         Err(source) => return Err(LogError::io("open", path, source)),
@@ -66,7 +68,7 @@ pub(super) async fn open<D: Disk>(disk: D, path: &Path) -> Result<FactStore<D>, 
 async fn mend<D: Disk>(
     disk: &D,
     path: &Path,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     facts: &BTreeMap<u64, Vec<u8>>,
 ) -> Result<Written<D>, LogError> {
     let kept = PathBuf::from(format!("{}.damaged", path.display()));
@@ -150,7 +152,7 @@ fn read(path: &Path, file: &[u8]) -> Result<Content, LogError> {
     })
 }
 
-async fn read_all<F: File>(file: &F) -> io::Result<Vec<u8>> {
+async fn read_all<F: File>(file: &F) -> io::Result<Bytes> {
     let len = usize::try_from(file.len().await?).map_err(io::Error::other)?;
     read_around(file, 0, len).await
 }

@@ -259,6 +259,5 @@ async fn read_all<F: File>(path: &Path, file: &F) -> Result<Bytes, LogError> {
     let read = |source| LogError::io("read", path, source);
     let len = file.len().await.map_err(read)?;
     let len = usize::try_from(len).map_err(|error| read(io::Error::other(error)))?;
-    let bytes = read_around(file, 0, len).await.map_err(read)?;
-    Ok(Bytes::from(bytes))
+    read_around(file, 0, len).await.map_err(read)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use quorate_platform::{
-    BufResult, Compio, CompioFile, Disk, Entry, File, IoBuf, IoBufMut, OpenMode,
+    BufResult, Compio, CompioFile, Disk, Entry, File, IoBuf, IoBufMut, OpenHow, OpenMode,
 };
 
 #[derive(Clone, Default)]
@@ -86,12 +86,13 @@ impl Disk for Watched {
     type File = WatchedFile;
     type Lock = <Compio as Disk>::Lock;
 
-    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<WatchedFile> {
-        let is_new = mode != OpenMode::Read && !path.exists();
+    async fn open(&self, path: &Path, how: impl Into<OpenHow>) -> io::Result<WatchedFile> {
+        let how = how.into();
+        let is_new = how.mode != OpenMode::Read && !path.exists();
         if is_new {
             self.before()?;
         }
-        let file = Compio.open(path, mode).await?;
+        let file = Compio.open(path, how).await?;
         if is_new {
             self.after(|durable| {
                 durable.unsure.insert(path.to_owned());
@@ -195,6 +196,10 @@ impl File for WatchedFile {
             durable.bytes.insert(self.path.clone(), len);
         });
         Ok(())
+    }
+
+    fn is_direct(&self) -> bool {
+        self.file.is_direct()
     }
 
     async fn len(&self) -> io::Result<u64> {

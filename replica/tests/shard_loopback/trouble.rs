@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quorate_platform::{
     BufResult, Compio, CompioFile, CompioListener, CompioReader, CompioWriter, Disk, Entry, File,
-    Instant, IoBuf, IoBufMut, Network, OpenMode, Tasks,
+    Instant, IoBuf, IoBufMut, Network, OpenHow, Tasks,
 };
 
 /// What is wrong with a node's disk; the test decides, while the node runs.
@@ -81,8 +81,8 @@ impl Disk for Troubled {
     type File = TroubledFile;
     type Lock = std::fs::File;
 
-    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<TroubledFile> {
-        let (file, trouble) = (Compio.open(path, mode).await?, Arc::clone(&self.trouble));
+    async fn open(&self, path: &Path, how: impl Into<OpenHow>) -> io::Result<TroubledFile> {
+        let (file, trouble) = (Compio.open(path, how).await?, Arc::clone(&self.trouble));
         Ok(TroubledFile { file, trouble })
     }
 
@@ -133,6 +133,10 @@ impl File for TroubledFile {
             return Err(io::Error::other("the disk is broken"));
         }
         self.file.sync_data().await
+    }
+
+    fn is_direct(&self) -> bool {
+        self.file.is_direct()
     }
 
     async fn len(&self) -> io::Result<u64> {

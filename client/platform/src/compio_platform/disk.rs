@@ -1,18 +1,22 @@
 use std::io;
 use std::path::Path;
 
+use compio::driver::ToSharedFd;
 use compio::io::{AsyncReadAt, AsyncWriteAtExt};
-use compio_buf::{BufResult, IoBuf, IoBufMut};
-use rustix::fs::FlockOperation;
+use compio_buf::{BufResult, IntoInner, IoBuf, IoBufMut};
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
 
 use super::Compio;
-use crate::{Disk, Entry, File, OpenMode};
+use super::durable_write::DurableWrite;
+use crate::{Disk, Entry, File, OpenHow, OpenMode};
 
 impl Disk for Compio {
     type File = CompioFile;
     type Lock = std::fs::File;
 
-    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<CompioFile> {
+    async fn open(&self, path: &Path, how: impl Into<OpenHow>) -> io::Result<CompioFile> {
+        let OpenHow { mode, is_direct } = how.into();
         let mut options = compio::fs::OpenOptions::new();
         options.read(true);
         match mode {
@@ -21,7 +25,9 @@ impl Disk for Compio {
             OpenMode::CreateOrWrite => options.write(true).create(true),
             OpenMode::CreateNew => options.write(true).create_new(true),
         };
-        Ok(CompioFile(options.open(path).await?))
+        let file = options.open(path).await?;
+        let is_direct = is_direct && pass_by_cache(&file)?;
+        Ok(CompioFile { file, is_direct })
     }
 
     async fn create_folder(&self, path: &Path) -> io::Result<()> {
@@ -108,30 +114,72 @@ impl Disk for Compio {
     }
 }
 
+/// Makes an open file a direct one; answers whether its file system can do that.
+///
+/// A file system that cannot would have created the file before it refused to open it that way, so
+/// it is opened first and asked then.
+fn pass_by_cache(file: &compio::fs::File) -> io::Result<bool> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    match rustix::fs::fcntl_setfl(file, flags | OFlags::DIRECT) {
+        Ok(()) => Ok(true),
+        Err(Errno::INVAL) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A file of the [`Compio`] platform.
 #[derive(Clone, Debug)]
-pub struct CompioFile(compio::fs::File);
+pub struct CompioFile {
+    file: compio::fs::File,
+    is_direct: bool,
+}
 
 impl File for CompioFile {
     async fn read_at<B: IoBufMut>(&self, buffer: B, position: u64) -> BufResult<usize, B> {
         // A regular file gives fewer bytes than asked for only at its end (or to a signal, which
         // io_uring retries), so one read is enough.
-        self.0.read_at(buffer, position).await
+        self.file.read_at(buffer, position).await
     }
 
     async fn write_all_at<B: IoBuf>(&self, buffer: B, position: u64) -> BufResult<(), B> {
-        (&self.0).write_all_at(buffer, position).await
+        (&self.file).write_all_at(buffer, position).await
+    }
+
+    async fn write_durable_at<B: IoBuf>(&self, mut buffer: B, position: u64) -> BufResult<(), B> {
+        let len = buffer.buf_len();
+        let mut written = 0;
+        while written < len {
+            let rest = buffer.slice(written..);
+            let at = position + written as u64;
+            let write = DurableWrite::new(self.file.to_shared_fd(), rest, at);
+            let BufResult(result, write) = compio::runtime::submit(write).await;
+            buffer = write.into_inner().into_inner();
+            match result {
+                Ok(0) => return BufResult(Err(io::ErrorKind::WriteZero.into()), buffer),
+                // What was written is durable, and so will be the rest.
+                Ok(count) => written += count,
+                Err(error) => return BufResult(Err(error), buffer),
+            }
+        }
+        BufResult(Ok(()), buffer)
     }
 
     async fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data().await
+        self.file.sync_data().await
+    }
+
+    fn is_direct(&self) -> bool {
+        self.is_direct
     }
 
     async fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata().await?.len())
+        Ok(self.file.metadata().await?.len())
     }
 
     async fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len).await
+        self.file.set_len(len).await
     }
 }
+
+#[cfg(test)]
+mod tests;
