@@ -78,7 +78,7 @@ impl Checkpoint {
     /// Says in which way the bytes are not a checkpoint.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let contents: Contents = SEAL.decode(bytes)?;
-        if !contents.membership.is_sound() {
+        if contents.membership.is_empty() || !contents.membership.is_sound() {
             return Err(Damaged::Body);
         }
         Ok(Self {

@@ -132,6 +132,20 @@ impl Replica {
         }
     }
 
+    /// Whether this replica knows who belonged to the group when what it executed last was made.
+    ///
+    /// Who follows from the first operation on and is no founder knows that only from the first
+    /// change of the members on. If its journal has no room left before it has come so far, it asks
+    /// for a checkpoint in the place of the one that it cannot make.
+    fn may_make_checkpoint(&self) -> bool {
+        !self.membership_at(self.executed).is_empty()
+    }
+
+    /// Whether the journal is full and only the checkpoint of somebody else makes room.
+    pub(super) fn lacks_room(&self) -> bool {
+        self.is_journal_full() && !self.may_make_checkpoint()
+    }
+
     /// Takes a checkpoint out of turn for a member that has lost its own, with more in it than in
     /// the last one of this replica.
     pub(super) fn make_checkpoint_of(&mut self, op: OpNumber, effects: &mut Vec<Effect>) {
@@ -142,6 +156,10 @@ impl Replica {
     }
 
     fn take_snapshot(&mut self, effects: &mut Vec<Effect>) {
+        // A checkpoint from before would tell others of a group of nobody.
+        if !self.may_make_checkpoint() {
+            return;
+        }
         // If the disk is still busy with the last one, the next one covers this one as well.
         if self.writing.is_none() {
             let op = self.executed;

@@ -43,6 +43,9 @@ impl Replica {
         }
         if prepare.op > self.op_number() && self.is_journal_full() {
             // It will be fetched when the disk has caught up.
+            if self.lacks_room() {
+                self.fetch_state(vec![from.node], prepare.op, effects);
+            }
             return;
         }
         if prepare.follows(self.journal.head()) {

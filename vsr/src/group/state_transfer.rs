@@ -81,9 +81,21 @@ impl Replica {
     /// Asks the next donor for what follows the journal, whatever has come of a checkpoint.
     pub(super) fn ask_for_state(&self, effects: &mut Vec<Effect>) {
         let Some(fetch) = &self.fetch else { return };
-        let message = Message::GetState {
-            view: self.view,
-            known: self.journal.places([self.commit_number, fetch.shared]),
+        let view = self.view;
+        let message = match self.lacks_room() {
+            // A checkpoint that covers more than this replica has executed.
+            true => Message::GetCheckpoint {
+                view,
+                head: Head {
+                    op: self.executed.next(),
+                    ..Head::default()
+                },
+                position: 0,
+            },
+            false => Message::GetState {
+                view,
+                known: self.journal.places([self.commit_number, fetch.shared]),
+            },
         };
         self.send(fetch.donors[0], message, effects);
     }
@@ -92,8 +104,8 @@ impl Replica {
     ///
     /// What is damaged is asked for in any case: as long as it lasts the journal gets no shorter.
     pub(super) fn may_ask_for_state(&self) -> bool {
-        let has_room = self.may_fetch_more() || self.is_damaged();
-        !self.is_installing() && self.may_change_journal() && has_room
+        let is_of_use = self.may_fetch_more() || self.is_damaged() || self.lacks_room();
+        !self.is_installing() && self.may_change_journal() && is_of_use
     }
 
     pub(super) fn on_get_state_timeout(&mut self, effects: &mut Vec<Effect>) {

@@ -6,7 +6,7 @@
 //! disk, and without it it is somebody else: it votes again when the group has made it a voter.
 
 use quorate_vsr::OpNumber;
-use quorate_vsr::group::{Event, Member, Message, NotNow, Status, Timer};
+use quorate_vsr::group::{Event, Limits, Member, Message, NotNow, Status, Timer};
 
 use crate::group::{Group, founder, node};
 
@@ -81,6 +81,40 @@ fn it_votes_again_with_its_new_disk() {
     group.settle();
     assert_eq!(group.replica(node(3)).member(), blank);
     assert_eq!(group.executed(node(3)), ["a", "b"]);
+}
+
+/// Whoever follows from the first operation on, without having founded the group, has nothing that
+/// tells who belonged to it then.
+#[test]
+fn it_gives_nobody_a_checkpoint_of_a_group_that_it_does_not_know() {
+    let limits = Limits {
+        checkpoint_interval: 4,
+        pipeline_max: 2,
+        ..Limits::default()
+    };
+    let mut group = Group::new(3, 0, limits);
+    group.run();
+    group.crash(node(3));
+    let blank = group.put_blank(3, 77);
+    group.settle();
+    for count in 1..=40 {
+        group.propose(&format!("{count}"));
+        group.settle();
+        let disk = &group.members[&node(3)].disk;
+        for checkpoint in disk.checkpoints.values() {
+            assert!(
+                !checkpoint.contents().membership.is_empty(),
+                "after {count}"
+            );
+        }
+    }
+    // Its journal has no room for all of them, and nobody answers a stranger. When it is none any
+    // more it is given a checkpoint, which tells.
+    assert!(group.replica(node(3)).executed() < OpNumber(40));
+    recover(&mut group, blank);
+    assert_eq!(group.replica(node(3)).executed(), OpNumber(43));
+    assert_eq!(group.replica(node(3)).membership(), group.membership());
+    assert_eq!(group.voting(), [1, 2, 3]);
 }
 
 /// What the lost disk has acknowledged is not on the new one.
