@@ -75,6 +75,12 @@
 //! log: who the voters are is known before the first record of an epoch, so no log has to be read,
 //! and none can be cut, to know whose majority counts.
 //!
+//! # Where a log begins
+//!
+//! Old records are dropped from the front, as a leader decides, and who needs some of those begins
+//! where the leader's log begins now. A log that begins at an offset counts as one that holds all
+//! that was before it; why that is sound stands in `beginning.rs`.
+//!
 //! # What may go wrong around it
 //!
 //! Messages may be lost, repeated, delayed and overtake each other; replicas may crash and forget
@@ -119,6 +125,7 @@
 use crate::{Epoch, NodeId, Offset};
 
 mod assignment;
+mod beginning;
 mod choice;
 mod damage;
 mod display;
@@ -147,6 +154,7 @@ pub use message::{Ack, Adopt, Message, Promise, RecordsHead};
 pub use replication::NotLeader;
 pub use role::Role;
 
+use beginning::Anew;
 use damage::Damage;
 use follower::Follower;
 use members::Members;
@@ -172,6 +180,7 @@ pub struct Replica {
     truncating: Option<Offset>,
     /// Where the log is to be cut because what follows counts as lost.
     losing: Option<Offset>,
+    anew: Anew,
     /// What is in the log and cannot be read.
     damage: Damage,
     repair: Repair,
@@ -197,6 +206,13 @@ pub enum Unsound {
         /// The lower bound of the high watermark that was found.
         high_watermark: Offset,
     },
+    /// The log is not the one that has begun where the facts say.
+    OtherBeginning {
+        /// The log start that was found.
+        log_start: Offset,
+        /// The epoch of the record before it, according to the facts.
+        epoch: Epoch,
+    },
     /// The log holds records of an epoch that was never promised to, so the facts are too old.
     FactsTooOld {
         /// The epoch of the last record found.
@@ -217,6 +233,11 @@ impl std::fmt::Display for Unsound {
                 "the log ends at offset {next_offset}, but everything below {high_watermark} had \
                  been committed: records are missing from the disk"
             ),
+            Self::OtherBeginning { log_start, epoch } => write!(
+                f,
+                "the log is to begin at offset {log_start}, behind a record of epoch {epoch}, and \
+                 does not: the file with the facts is not that of the log"
+            ),
             Self::FactsTooOld {
                 last_epoch,
                 promised,
@@ -235,7 +256,8 @@ impl Replica {
     /// A replica as it comes from disk: its facts, its log's next offset and epoch history.
     ///
     /// If the end of the log was found to be uncertain, the facts say so by now and are durable
-    /// (see [`Facts::with_loss`]). It takes part in nothing before it hears of an epoch.
+    /// (see [`Facts::with_loss`]), and if the log was to begin anew, it does (see
+    /// [`Facts::begun_anew`]). It takes part in nothing before it hears of an epoch.
     ///
     /// # Errors
     ///
@@ -244,8 +266,13 @@ impl Replica {
         me: NodeId,
         facts: Facts,
         next_offset: Offset,
-        history: EpochHistory,
+        mut history: EpochHistory,
     ) -> Result<Self, Unsound> {
+        let (log_start, epoch) = (facts.log_start, facts.log_start_epoch);
+        let facts = facts.begun_anew();
+        if next_offset < log_start || !history.found(log_start, epoch) {
+            return Err(Unsound::OtherBeginning { log_start, epoch });
+        }
         // What an uncertain log has lost may have been committed; the others have it.
         let high_watermark = facts.high_watermark;
         if next_offset < high_watermark && !facts.is_uncertain() {
@@ -271,6 +298,7 @@ impl Replica {
             high_watermark: high_watermark.min(next_offset),
             truncating: None,
             losing: None,
+            anew: Anew::No,
             damage: Damage::default(),
             repair: Repair::default(),
             leader: None,
@@ -313,6 +341,8 @@ impl Replica {
             Event::FactsDurable(facts) => self.on_facts_durable(facts, effects),
             Event::LogDurable { next_offset } => self.on_log_durable(next_offset, effects),
             Event::Truncated { next_offset } => self.on_truncated(next_offset),
+            Event::Expire { before } => self.on_expire(before, effects),
+            Event::BegunAnew { at } => self.on_begun_anew(at, effects),
             Event::Damaged { from, to } => self.on_damaged(from, to),
             Event::Repair {
                 base_offset,
@@ -339,6 +369,7 @@ impl Replica {
             Event::Timeout(Timer::SaveWatermark) => self.on_save_watermark(effects),
         }
         self.advance_losing(effects);
+        self.advance_anew(effects);
         self.advance_following(effects);
         self.advance_leading(effects);
         self.advance_repair(effects);
@@ -365,9 +396,10 @@ impl Replica {
             Message::Commit {
                 sent,
                 high_watermark,
+                log_start,
                 ..
             } if is_current => {
-                self.on_commit(from, sent, high_watermark, effects);
+                self.on_commit(from, (sent, high_watermark, log_start), effects);
             }
             Message::Promise(_)
             | Message::Pull { .. }
@@ -388,7 +420,8 @@ impl Replica {
     ) {
         // The same fence. Nothing is appended during a cut either: what is sent anew afterwards is
         // what belongs there.
-        if head.epoch != self.facts.promised || self.truncating.is_some() {
+        let is_changing = self.truncating.is_some() || self.is_beginning_anew();
+        if head.epoch != self.facts.promised || is_changing {
             return;
         }
         if self.leader == Some(from) {
@@ -434,7 +467,8 @@ impl Replica {
         self.high_watermark
     }
 
-    /// One past the last record of the log; during a cut, of the log before it.
+    /// One past the last record of the log; during a cut, of the log before it, and while the log
+    /// begins anew, of the new one.
     #[must_use]
     pub fn next_offset(&self) -> Offset {
         self.next_offset
@@ -466,6 +500,14 @@ impl Replica {
         assert!(
             self.durable_offset <= self.next_offset,
             "records are durable that are not there"
+        );
+        assert!(
+            self.facts.log_start <= self.high_watermark,
+            "what is not committed has expired"
+        );
+        assert!(
+            self.durable_facts.log_start <= self.facts.log_start,
+            "an expiry was forgotten"
         );
         assert!(
             self.facts.log_epoch <= self.facts.promised,

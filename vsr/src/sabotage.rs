@@ -42,11 +42,13 @@ pub enum Sabotage {
     LeaseTooLong,
     /// A change of members is in force without a majority of the members before it.
     ReconfiguredWithoutOldMajority,
+    /// Records that have expired are removed before that is on stable storage.
+    ExpiredBeforeDurable,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CommitWithoutQuorum,
         Self::PrepareOkBeforeDurable,
         Self::ViewNotDurable,
@@ -59,6 +61,7 @@ impl Sabotage {
         Self::DedupForgotten,
         Self::LeaseTooLong,
         Self::ReconfiguredWithoutOldMajority,
+        Self::ExpiredBeforeDurable,
     ];
 }
 

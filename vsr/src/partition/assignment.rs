@@ -109,6 +109,7 @@ impl Replica {
             Stage::Matched {
                 opening_offset: self.durable_offset,
                 leader_watermark: self.high_watermark,
+                leader_start: self.facts.log_start,
             }
         };
         self.duty = Duty::Following(stage);

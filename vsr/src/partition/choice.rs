@@ -19,6 +19,8 @@ pub(super) struct Choice {
     pub(super) next_offset: Offset,
     /// Below this everything is known to be committed, by any of those who promised.
     pub(super) high_watermark: Offset,
+    /// Below this everything has expired, for any of those who promised.
+    pub(super) log_start: Offset,
 }
 
 /// Why a leader that waits for promises cannot choose a log yet.
@@ -130,11 +132,17 @@ pub(super) fn choose(
     if high_watermark > promise.next_offset {
         return Err(Undecided::CommitsMissing);
     }
+    // All that has expired anywhere was committed, so the taken log reaches beyond it.
+    let expired = promises.values().map(|other| other.log_start).max();
+    let log_start = expired.unwrap_or_default();
+    let mut history = promise.history.clone();
+    history.begin_at(log_start);
     Ok(Choice {
         source,
-        history: promise.history.clone(),
+        history,
         next_offset: promise.next_offset,
         high_watermark,
+        log_start,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Ack, Adopt, Event, Facts, Message, Promise, RecordsHead};
-use crate::NodeId;
+use crate::{NodeId, Offset};
 
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,11 +28,15 @@ impl fmt::Display for Message {
                 epoch,
                 sent,
                 high_watermark,
-            } => write!(
-                f,
-                "Commit in epoch {epoch}: sent up to offset {sent}, committed up to \
-                 {high_watermark}"
-            ),
+                log_start,
+            } => {
+                write!(
+                    f,
+                    "Commit in epoch {epoch}: sent up to offset {sent}, committed up to \
+                     {high_watermark}"
+                )?;
+                expired(f, *log_start)
+            }
         }
     }
 }
@@ -44,6 +48,7 @@ impl fmt::Display for Promise {
             "Promise to epoch {}: the log of epoch {} up to offset {}, committed up to {}",
             self.epoch, self.log_epoch, self.next_offset, self.high_watermark
         )?;
+        expired(f, self.log_start)?;
         f.write_str(if self.is_uncertain { ", uncertain" } else { "" })
     }
 }
@@ -55,6 +60,7 @@ impl fmt::Display for Adopt {
             "Adopt in epoch {}: the log up to offset {}, committed up to {}",
             self.epoch, self.opening_offset, self.high_watermark
         )?;
+        expired(f, self.log_start)?;
         match self.loss {
             0 => Ok(()),
             loss => write!(f, ", after loss {loss}"),
@@ -69,6 +75,7 @@ impl fmt::Display for Ack {
             "Ack in epoch {}: received up to offset {}, durable up to {}, committed up to {}",
             self.epoch, self.received, self.durable, self.high_watermark
         )?;
+        expired(f, self.log_start)?;
         f.write_str(if self.adopted { ", adopted" } else { "" })?;
         f.write_str(if self.rewind { "; send again" } else { "" })
     }
@@ -80,7 +87,8 @@ impl fmt::Display for RecordsHead {
             f,
             "records in epoch {} from offset {}, committed up to {}",
             self.epoch, self.base_offset, self.high_watermark
-        )
+        )?;
+        expired(f, self.log_start)
     }
 }
 
@@ -91,6 +99,10 @@ impl fmt::Display for Facts {
             "promise to epoch {}, log of epoch {}, committed up to offset {}",
             self.promised, self.log_epoch, self.high_watermark
         )?;
+        expired(f, self.log_start)?;
+        if self.begins_anew {
+            f.write_str(", begins anew")?;
+        }
         f.write_str(if self.is_uncertain() {
             ", uncertain"
         } else {
@@ -136,6 +148,8 @@ impl fmt::Display for Event {
                 )
             }
             Self::Truncated { next_offset } => write!(f, "has cut its log to offset {next_offset}"),
+            Self::Expire { before } => write!(f, "is to drop what is before offset {before}"),
+            Self::BegunAnew { at } => write!(f, "has a new log that begins at offset {at}"),
             Self::Damaged { from, to } => {
                 write!(f, "finds its log damaged from offset {from} to {to}")
             }
@@ -157,6 +171,13 @@ impl fmt::Display for Event {
             } => write!(f, "sends {to}: {head}, up to offset {next_offset}"),
             Self::Timeout(timer) => write!(f, "{timer:?} runs out"),
         }
+    }
+}
+
+fn expired(f: &mut fmt::Formatter<'_>, log_start: Offset) -> fmt::Result {
+    match log_start {
+        Offset(0) => Ok(()),
+        log_start => write!(f, ", expired up to {log_start}"),
     }
 }
 

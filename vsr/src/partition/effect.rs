@@ -42,6 +42,24 @@ pub enum Effect {
         /// The next offset after the cut.
         to: Offset,
     },
+    /// Everything below this offset has expired, durably: remove what is no longer needed for
+    /// anything else, at leisure. Nothing is reported.
+    Retire {
+        /// The log start.
+        below: Offset,
+    },
+    /// Drop the whole log and begin another one at `at`, make that durable, then report
+    /// [`Event::BegunAnew`](super::Event::BegunAnew).
+    ///
+    /// Like a cut it is told only when no flush is in flight, and until the report nothing is
+    /// appended. The facts that say so are durable, so that the driver can finish it when it opens
+    /// the log again (see [`Facts::begun_anew`]).
+    BeginAnew {
+        /// The log start.
+        at: Offset,
+        /// The epoch of the record before it.
+        epoch: Epoch,
+    },
     /// Send records to a peer as soon as the link has room.
     ///
     /// The driver reads whole batches from `from` on, as many as fit into a frame and durable here

@@ -35,6 +35,11 @@ impl EpochHistory {
         self.is_of_a_log() && ends_below && self.last_epoch() <= newest
     }
 
+    /// Whether it tells who wrote the last record before `start` of a log that ends at `next`.
+    pub(super) fn is_of_log_from(&self, start: Offset, next: Offset) -> bool {
+        start <= next && (start == Offset(0) || self.epoch_before(start).is_some())
+    }
+
     /// Every epoch that left records, with its first offset, oldest first.
     #[must_use]
     pub fn starts(&self) -> &[(Epoch, Offset)] {
@@ -70,6 +75,41 @@ impl EpochHistory {
         let behind = self.starts.partition_point(|start| start.1 <= offset);
         let at = behind.checked_sub(1)?;
         self.starts.get(at).map(|start| start.0)
+    }
+
+    /// The epoch that wrote the record right before `at`, if there is one that is known.
+    pub(crate) fn epoch_before(&self, at: Offset) -> Option<Epoch> {
+        self.epoch_at(Offset(at.0.checked_sub(1)?))
+    }
+
+    /// Forgets everything below `at`, except which epoch wrote the record right before it: from
+    /// here on that is the first start.
+    pub(crate) fn begin_at(&mut self, at: Offset) {
+        let before = self.starts.partition_point(|start| start.1 < at);
+        if let Some(first) = before.checked_sub(1) {
+            self.starts.drain(..first);
+            self.starts[0].1 = Offset(at.0 - 1);
+        }
+    }
+
+    /// Notes that `epoch` wrote the record right before `at`, where the log begins. False if the
+    /// history says otherwise.
+    pub(crate) fn found(&mut self, at: Offset, epoch: Epoch) -> bool {
+        let Some(before) = at.0.checked_sub(1).map(Offset) else {
+            return true;
+        };
+        self.begin_at(at);
+        match self.starts.first_mut() {
+            Some(first) if first.1 < at || first.0 == epoch => {
+                first.1 = before;
+                first.0 == epoch
+            }
+            Some(first) if first.0 < epoch => false,
+            Some(_) | None => {
+                self.starts.insert(0, (epoch, before));
+                true
+            }
+        }
     }
 
     /// Whether records of these epochs may follow at `base_offset`.
@@ -121,6 +161,29 @@ impl EpochHistory {
         let ours = self.starts.get(equal).map_or(shorter, |start| start.1);
         let theirs = other.starts.get(equal).map_or(shorter, |start| start.1);
         shorter.min(ours).min(theirs)
+    }
+}
+
+impl EpochHistory {
+    /// As [`parting`](Self::parting), for logs of which one begins at `begin`, and the other there
+    /// or before. What is below counts as equal if the records right before it are of the same
+    /// epoch; `None` if they are not, or if one of the logs ends before `begin`.
+    #[must_use]
+    pub fn parting_behind(
+        &self,
+        begin: Offset,
+        next: Offset,
+        other: &Self,
+        other_next: Offset,
+    ) -> Option<Offset> {
+        let is_told = begin <= next && begin <= other_next;
+        if !is_told || self.epoch_before(begin) != other.epoch_before(begin) {
+            return None;
+        }
+        let (mut ours, mut theirs) = (self.clone(), other.clone());
+        ours.begin_at(begin);
+        theirs.begin_at(begin);
+        Some(ours.parting(next, &theirs, other_next))
     }
 }
 
@@ -211,6 +274,57 @@ mod tests {
         assert!(!log.are_ours(&[at(1, 3), at(1, 3)], Offset(5)));
         assert!(!log.are_ours(&[at(1, 3)], Offset(3)));
         assert!(!log.are_ours(&[], Offset(3)));
+    }
+
+    #[test]
+    fn a_log_that_begins_later_keeps_the_epoch_of_the_record_before() {
+        let begun_at = |at| {
+            let mut log = history(&[(1, 0), (4, 7), (6, 9)]);
+            log.begin_at(Offset(at));
+            log
+        };
+        assert_eq!(begun_at(0), history(&[(1, 0), (4, 7), (6, 9)]));
+        assert_eq!(begun_at(7), history(&[(1, 6), (4, 7), (6, 9)]));
+        assert_eq!(begun_at(8), history(&[(4, 7), (6, 9)]));
+        assert_eq!(begun_at(20), history(&[(6, 19)]));
+    }
+
+    #[test]
+    fn a_beginning_that_is_known_from_elsewhere_fits_or_does_not() {
+        let found = |starts: &[(u32, u64)], at, epoch| {
+            let mut log = history(starts);
+            log.found(Offset(at), Epoch(epoch)).then_some(log)
+        };
+        assert_eq!(found(&[], 5, 3), Some(history(&[(3, 4)])));
+        assert_eq!(found(&[(3, 5)], 5, 3), Some(history(&[(3, 4)])));
+        assert_eq!(found(&[(4, 5)], 5, 3), Some(history(&[(3, 4), (4, 5)])));
+        assert_eq!(
+            found(&[(3, 0), (4, 5)], 5, 3),
+            Some(history(&[(3, 4), (4, 5)]))
+        );
+        assert_eq!(found(&[(2, 0), (4, 5)], 5, 3), None);
+        assert_eq!(found(&[(2, 5)], 5, 3), None);
+        assert_eq!(found(&[(2, 0)], 0, 0), Some(history(&[(2, 0)])));
+    }
+
+    #[test]
+    fn logs_part_behind_the_later_of_their_beginnings_or_nowhere_that_is_known() {
+        let parting = |begin, a: &[(u32, u64)], a_next, b: &[(u32, u64)], b_next| {
+            let (a, b) = (history(a), history(b));
+            let next = (Offset(a_next), Offset(b_next));
+            let there = a.parting_behind(Offset(begin), next.0, &b, next.1);
+            let back = b.parting_behind(Offset(begin), next.1, &a, next.0);
+            assert_eq!(there, back, "must not depend on sides");
+            there.map(|offset| offset.0)
+        };
+        let whole: &[_] = &[(1, 0), (4, 7)];
+        assert_eq!(parting(5, whole, 9, &[(1, 4), (4, 7)], 12), Some(9));
+        assert_eq!(parting(5, whole, 9, &[(1, 4), (3, 6)], 12), Some(6));
+        assert_eq!(parting(8, whole, 9, &[(4, 7)], 8), Some(8));
+        assert_eq!(parting(9, whole, 9, &[(4, 8)], 9), Some(9));
+        assert_eq!(parting(9, whole, 9, &[(5, 8)], 9), None);
+        assert_eq!(parting(10, whole, 9, &[(4, 9)], 12), None);
+        assert_eq!(parting(0, &[], 0, whole, 9), Some(0));
     }
 
     #[test]

@@ -56,6 +56,19 @@ pub enum Event {
         /// Where the log ends now: the offset of [`Effect::Truncate`](super::Effect::Truncate).
         next_offset: Offset,
     },
+    /// What is before this offset has grown too old, or too much, or is to be deleted.
+    ///
+    /// It is where a batch begins, or the end of the log. It changes nothing unless this replica is
+    /// an open leader, has everything before it on stable storage and knows it to be committed.
+    Expire {
+        /// The new log start.
+        before: Offset,
+    },
+    /// The log was dropped and begins anew, on stable storage.
+    BegunAnew {
+        /// Where it begins: the offset of [`Effect::BeginAnew`](super::Effect::BeginAnew).
+        at: Offset,
+    },
     /// Whole batches that were durable are damaged on disk: found at the start, by a read or by a
     /// scrubber.
     ///

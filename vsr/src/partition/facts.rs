@@ -5,7 +5,7 @@ use crate::{Damaged, Epoch, Offset};
 
 const SEAL: Seal = Seal {
     magic: *b"QPFA",
-    version: 2,
+    version: 3,
 };
 
 /// What a replica of a partition must not forget, besides its records.
@@ -37,6 +37,14 @@ pub struct Facts {
     pub log_epoch: Epoch,
     /// A lower bound of the high watermark, advanced lazily.
     pub high_watermark: Offset,
+    /// The first offset that can be read: everything below was committed, and may be removed. It
+    /// never exceeds `high_watermark`.
+    pub log_start: Offset,
+    /// The epoch of the record right before `log_start`; 0 if there is none.
+    pub log_start_epoch: Epoch,
+    /// The log is to be dropped, and to begin anew at `log_start`. Whoever opens it does that
+    /// first; see [`Facts::begun_anew`].
+    pub begins_anew: bool,
     /// How often the end of the log was found to be uncertain: records that had been acknowledged
     /// may have been lost behind it.
     pub losses: u32,
@@ -69,6 +77,19 @@ impl Facts {
         }
     }
 
+    /// These facts, after the log was dropped and begins at `log_start`.
+    ///
+    /// The driver drops the log when it opens it and [`Facts::begins_anew`], makes these facts
+    /// durable, and only then starts the [`Replica`](super::Replica) with them. The log has lost
+    /// nothing by that.
+    #[must_use]
+    pub fn begun_anew(self) -> Self {
+        Self {
+            begins_anew: false,
+            ..self
+        }
+    }
+
     /// The bytes for stable storage, sealed with a checksum.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -95,6 +116,9 @@ mod tests {
             promised: Epoch(7),
             log_epoch: Epoch(6),
             high_watermark: Offset(1 << 40),
+            log_start: Offset(1 << 39),
+            log_start_epoch: Epoch(4),
+            begins_anew: true,
             losses: 3,
             healed: 2,
         };

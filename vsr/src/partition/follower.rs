@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
-use super::Ack;
-use crate::Offset;
+use super::{Ack, Message};
+use crate::{Epoch, Offset};
 
 /// How many messages with records may be on their way to one follower.
 ///
@@ -23,8 +23,10 @@ pub(super) struct Follower {
     pub(super) durable: Offset,
     /// It knows of everything below that it is committed.
     pub(super) high_watermark: Offset,
+    /// Its log start, on its stable storage.
+    pub(super) log_start: Offset,
     /// What it has been told by a `Commit`, perhaps in vain.
-    announced: Offset,
+    announced: Marks,
     /// Everything below has been sent.
     pub(super) sent: Offset,
     /// Where the outstanding `SendRecords` begins.
@@ -40,12 +42,20 @@ pub(super) struct Follower {
     mark: Offset,
 }
 
+/// What an open leader tells its followers where no records carry it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Marks {
+    pub(super) high_watermark: Offset,
+    pub(super) log_start: Offset,
+}
+
 impl Follower {
     /// Takes an answer in, which may be old.
     pub(super) fn on_ack(&mut self, ack: &Ack) {
         self.heard = true;
         self.on_ack_durable(ack);
         self.high_watermark = self.high_watermark.max(ack.high_watermark);
+        self.log_start = self.log_start.max(ack.log_start);
         while self
             .in_flight
             .front()
@@ -66,6 +76,16 @@ impl Follower {
     /// It may have lost the end of its log, and will say from where to go on.
     pub(super) fn on_lost(&mut self) {
         self.heard = true;
+        self.unmatch();
+    }
+
+    /// Whether it needs records next that have expired, so that its log has to begin anew.
+    pub(super) fn is_left_behind(&self, log_start: Offset) -> bool {
+        self.matched && self.sent < log_start
+    }
+
+    /// Nothing is sent to it before it has said from where to go on.
+    pub(super) fn unmatch(&mut self) {
         self.matched = false;
         self.send_from(self.sent);
     }
@@ -130,18 +150,33 @@ impl Follower {
     }
 
     /// Whether it should be told the high watermark by a message of its own.
-    pub(super) fn is_uninformed(&self, next: Offset, high_watermark: Offset) -> bool {
-        self.is_idle(next) && self.high_watermark.max(self.announced) < high_watermark
+    pub(super) fn is_uninformed(&self, next: Offset, marks: Marks) -> bool {
+        let Marks {
+            high_watermark,
+            log_start,
+        } = self.announced;
+        self.is_idle(next)
+            && (self.high_watermark.max(high_watermark) < marks.high_watermark
+                || self.log_start.max(log_start) < marks.log_start)
     }
 
-    /// A `Commit` goes out.
-    pub(super) fn announce(&mut self, high_watermark: Offset) {
-        self.announced = high_watermark;
+    /// The `Commit` that goes out to it.
+    pub(super) fn announce(&mut self, epoch: Epoch, marks: Marks) -> Message {
+        self.announced = marks;
+        Message::Commit {
+            epoch,
+            sent: self.sent,
+            high_watermark: marks.high_watermark,
+            log_start: marks.log_start,
+        }
     }
 
     /// Whether anything is awaited of it.
-    pub(super) fn is_behind(&self, next: Offset, high_watermark: Offset) -> bool {
-        !self.adopted || self.durable < next || self.high_watermark < high_watermark
+    pub(super) fn is_behind(&self, next: Offset, marks: Marks) -> bool {
+        let has_all = self.adopted && self.durable >= next;
+        let is_told =
+            self.high_watermark >= marks.high_watermark && self.log_start >= marks.log_start;
+        !has_all || !is_told
     }
 
     /// `Timer::Resend` has run out. True if the follower has said nothing for the whole time, so

@@ -21,6 +21,7 @@ impl Replica {
             }
             Stage::Matched { opening_offset, .. } => {
                 let opening_offset = *opening_offset;
+                self.advance_log_start(effects);
                 self.advance_adoption(opening_offset, effects);
             }
         }
@@ -40,6 +41,7 @@ impl Replica {
             next_offset: self.next_offset,
             // What was committed and has been lost with the end of the log is known all the same.
             high_watermark: self.high_watermark.max(self.facts.high_watermark),
+            log_start: self.facts.log_start,
             history: self.history.clone(),
             is_uncertain: self.facts.is_uncertain(),
         }
@@ -61,6 +63,10 @@ impl Replica {
             Duty::Following(Stage::Lost { .. }) if adopt.loss == self.facts.losses => {
                 self.enter_cutting(from, adopt, effects);
             }
+            // What would come next has expired.
+            Duty::Following(Stage::Matched { .. }) if self.next_offset < adopt.log_start => {
+                self.enter_cutting(from, adopt, effects);
+            }
             // The leader has not heard the answer, or it waits for records to arrive that got
             // lost.
             Duty::Following(Stage::Matched { .. }) => self.send_ack(true, effects),
@@ -71,7 +77,7 @@ impl Replica {
     }
 
     fn enter_cutting(&mut self, from: NodeId, adopt: Adopt, effects: &mut Vec<Effect>) {
-        if self.lacks_commits(&adopt.history, adopt.opening_offset) {
+        if self.lacks_commits(adopt.log_start, &adopt.history, adopt.opening_offset) {
             let why = LACKS_COMMITS;
             effects.push(Effect::Distrust { from, why });
             return;
@@ -80,14 +86,17 @@ impl Replica {
     }
 
     fn advance_cutting(&mut self, adopt: &Adopt, effects: &mut Vec<Effect>) {
-        if !self.cut_to_prefix_of(&adopt.history, adopt.opening_offset, effects) {
+        let (start, next) = (adopt.log_start, adopt.opening_offset);
+        if !self.cut_to_prefix_of(start, &adopt.history, next, effects) {
             return;
         }
         self.duty = Duty::Following(Stage::Matched {
             opening_offset: adopt.opening_offset,
             leader_watermark: adopt.high_watermark,
+            leader_start: adopt.log_start,
         });
         self.follow_high_watermark(effects);
+        self.advance_log_start(effects);
         self.send_ack(true, effects);
         self.advance_adoption(adopt.opening_offset, effects);
     }
@@ -115,13 +124,16 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) {
         let Duty::Following(Stage::Matched {
-            leader_watermark, ..
+            leader_watermark,
+            leader_start,
+            ..
         }) = &mut self.duty
         else {
             // Cut first; the leader sends again.
             return;
         };
         *leader_watermark = head.high_watermark.max(*leader_watermark);
+        *leader_start = head.log_start.max(*leader_start);
         if head.base_offset == self.next_offset && self.may_accept(next_offset, epochs) {
             self.accept(next_offset, epochs, effects);
         } else {
@@ -155,12 +167,13 @@ impl Replica {
     pub(super) fn on_commit(
         &mut self,
         from: NodeId,
-        sent: Offset,
-        high_watermark: Offset,
+        (sent, high_watermark, log_start): (Offset, Offset, Offset),
         effects: &mut Vec<Effect>,
     ) {
         let Duty::Following(Stage::Matched {
-            leader_watermark, ..
+            leader_watermark,
+            leader_start,
+            ..
         }) = &mut self.duty
         else {
             return;
@@ -169,6 +182,7 @@ impl Replica {
             return;
         }
         *leader_watermark = high_watermark.max(*leader_watermark);
+        *leader_start = log_start.max(*leader_start);
         self.follow_high_watermark(effects);
         self.send_ack(self.next_offset < sent, effects);
     }
@@ -207,6 +221,8 @@ impl Replica {
     pub(super) fn may_serve(&self, to: NodeId, base: Offset) -> bool {
         let is_unchanged = matches!(self.duty, Duty::Following(Stage::Waiting { .. }));
         let is_there = base < self.next_offset
+            && base >= self.facts.log_start
+            && !self.is_beginning_anew()
             && self.truncating.is_none()
             && self.losing.is_none()
             && !self.damage.contains(base);
@@ -227,6 +243,7 @@ impl Replica {
                 received: self.next_offset,
                 durable,
                 high_watermark: self.high_watermark,
+                log_start: self.durable_facts.log_start,
                 adopted: self.has_adopted(),
                 rewind,
             };

@@ -56,6 +56,8 @@ pub enum Message {
         sent: Offset,
         /// The first offset that is not committed.
         high_watermark: Offset,
+        /// The first offset that has not expired.
+        log_start: Offset,
     },
 }
 
@@ -79,7 +81,12 @@ impl Message {
 impl Promise {
     /// Whether a log can be like the one that is promised.
     pub(super) fn is_sound(&self) -> bool {
-        self.log_epoch <= self.epoch && self.history.is_of_log_up_to(self.next_offset, self.epoch)
+        self.log_epoch <= self.epoch
+            && self.history.is_of_log_up_to(self.next_offset, self.epoch)
+            && self.log_start <= self.high_watermark
+            && self
+                .history
+                .is_of_log_from(self.log_start, self.next_offset)
     }
 }
 
@@ -88,6 +95,10 @@ impl Adopt {
     pub(super) fn is_sound(&self) -> bool {
         self.history
             .is_of_log_up_to(self.opening_offset, self.epoch)
+            && self.log_start <= self.high_watermark
+            && self
+                .history
+                .is_of_log_from(self.log_start, self.opening_offset)
     }
 }
 
@@ -104,7 +115,9 @@ pub struct Promise {
     pub next_offset: Offset,
     /// Below this the voter knows everything to be committed.
     pub high_watermark: Offset,
-    /// Which epochs wrote the voter's log.
+    /// The first offset that has not expired there.
+    pub log_start: Offset,
+    /// Which epochs wrote the voter's log, from the record before `log_start` on.
     pub history: EpochHistory,
     /// Whether the voter may have lost records behind that log which it had acknowledged: what it
     /// does not have is then no evidence.
@@ -120,7 +133,10 @@ pub struct Adopt {
     pub opening_offset: Offset,
     /// The leader's high watermark.
     pub high_watermark: Offset,
-    /// Which epochs wrote the leader's log below `opening_offset`.
+    /// The first offset that has not expired; `opening_offset` is never below it.
+    pub log_start: Offset,
+    /// Which epochs wrote the leader's log below `opening_offset`, from the record before
+    /// `log_start` on.
     pub history: EpochHistory,
     /// The number of the loss that this is the answer to; 0 at the opening.
     pub loss: u32,
@@ -139,6 +155,8 @@ pub struct Ack {
     pub durable: Offset,
     /// The follower's high watermark.
     pub high_watermark: Offset,
+    /// The follower's log start, on stable storage.
+    pub log_start: Offset,
     /// Whether `log_epoch` is this epoch on stable storage; only then does `durable` count towards
     /// a commit.
     pub adopted: bool,
@@ -158,4 +176,6 @@ pub struct RecordsHead {
     pub base_offset: Offset,
     /// The sender's high watermark.
     pub high_watermark: Offset,
+    /// The sender's log start.
+    pub log_start: Offset,
 }

@@ -74,7 +74,9 @@ impl Replica {
         }
         let choice = choose(promises, &self.members.electorate, self.me);
         match choice {
-            Ok(choice) if self.lacks_commits(&choice.history, choice.next_offset) => {
+            Ok(choice)
+                if self.lacks_commits(choice.log_start, &choice.history, choice.next_offset) =>
+            {
                 let (from, why) = (choice.source, LACKS_COMMITS);
                 effects.push(Effect::Distrust { from, why });
                 self.forget_promise(from);
@@ -143,14 +145,17 @@ impl Replica {
     /// Meanwhile `log_epoch` stays what it was. Should this fail half-way, the log has lost nothing
     /// that was committed, and has gained only what was chosen.
     fn advance_reconciling(&mut self, choice: &Choice, effects: &mut Vec<Effect>) {
-        if !self.cut_to_prefix_of(&choice.history, choice.next_offset, effects) {
+        let (start, next) = (choice.log_start, choice.next_offset);
+        if !self.cut_to_prefix_of(start, &choice.history, next, effects) {
             return;
         }
         if self.next_offset < choice.next_offset {
             self.pull(choice.source, effects);
         } else if self.durable_offset == self.next_offset {
             // Only now, with every chosen record on the own stable storage, may this log be called
-            // that of the epoch.
+            // that of the epoch. It begins no lower than that of any who promised.
+            self.raise_high_watermark(choice.log_start, effects);
+            self.raise_log_start(choice.log_start, effects);
             self.adopt_epoch(effects);
             self.set_phase(Phase::Adopting {
                 high_watermark: choice.high_watermark,
@@ -227,14 +232,17 @@ impl Replica {
     }
 
     /// What followers are to adopt. The epoch's own records come after the opening and are no part
-    /// of it.
+    /// of it, unless they have expired since.
     pub(super) fn adopt_message(&self, opening_offset: Offset, loss: u32) -> Message {
+        let log_start = self.facts.log_start;
+        let opening_offset = opening_offset.max(log_start);
         let mut history = self.history.clone();
         history.truncate(opening_offset);
         Message::Adopt(Adopt {
             epoch: self.facts.promised,
             opening_offset,
             high_watermark: self.high_watermark,
+            log_start,
             history,
             loss,
         })

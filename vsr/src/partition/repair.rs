@@ -31,7 +31,9 @@ impl Replica {
     /// Whether the record at `offset` may be read: it is committed, and not damaged here.
     #[must_use]
     pub fn is_readable(&self, offset: Offset) -> bool {
-        offset < self.high_watermark && !self.damage.contains(offset)
+        self.facts.log_start <= offset
+            && offset < self.high_watermark
+            && !self.damage.contains(offset)
     }
 
     /// The first damaged range that reaches beyond `offset`: nothing in it can be read here for
@@ -48,6 +50,8 @@ impl Replica {
     }
 
     pub(super) fn on_damaged(&mut self, from: Offset, to: Offset) {
+        // What has expired is needed by nobody.
+        let from = from.max(self.facts.log_start);
         self.damage.insert(from, to.min(self.next_offset));
         if let Duty::Leading(Leading {
             phase: Phase::Open { followers, .. },
@@ -177,7 +181,7 @@ impl Replica {
         let damage = self.damage.first_behind(from);
         let sound = damage.map_or(self.high_watermark, |range| range.0);
         let until = to.min(self.high_watermark).min(sound);
-        if from < until && asker != self.me {
+        if self.facts.log_start <= from && from < until && asker != self.me {
             effects.push(Effect::SendRepair {
                 to: asker,
                 from,

@@ -1,7 +1,8 @@
 //! An open leader: takes appends, sends them to all followers at once, commits, repeats what was
 //! lost.
 
-use super::{Ack, Duty, Effect, Leading, Message, Phase, RecordsHead, Replica, Timer};
+use super::follower::Marks;
+use super::{Ack, Duty, Effect, Leading, Phase, RecordsHead, Replica, Timer};
 use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId, Offset};
 
@@ -68,6 +69,7 @@ impl Replica {
             epoch,
             base_offset: from,
             high_watermark,
+            log_start: self.facts.log_start,
         })
     }
 
@@ -110,25 +112,36 @@ impl Replica {
     /// Commits what a majority has, wishes for what followers lack, and arms what is needed.
     pub(super) fn advance_open(&mut self, effects: &mut Vec<Effect>) {
         self.advance_commit(effects);
-        let (next, high_watermark) = (self.next_offset, self.high_watermark);
+        self.advance_expiry(effects);
+        let (next, marks) = (self.next_offset, self.marks());
         let epoch = self.facts.promised;
         let Duty::Leading(leading) = &mut self.duty else {
             return;
         };
-        let Phase::Open { followers, .. } = &mut leading.phase else {
+        let Phase::Open {
+            followers,
+            opening_offset,
+        } = &mut leading.phase
+        else {
             return;
         };
+        let opening_offset = *opening_offset;
         let mut is_behind = false;
         let mut is_uninformed = false;
+        let mut left_behind = Vec::new();
         for (&to, follower) in followers {
+            if follower.is_left_behind(marks.log_start) {
+                follower.unmatch();
+                left_behind.push(to);
+            }
             // What is damaged here has to be repaired before it can go anywhere.
             if !self.damage.contains(follower.sent)
                 && let Some(from) = follower.wish(next)
             {
                 effects.push(Effect::SendRecords { to, epoch, from });
             }
-            is_behind |= follower.is_behind(next, high_watermark);
-            is_uninformed |= follower.is_uninformed(next, high_watermark);
+            is_behind |= follower.is_behind(next, marks);
+            is_uninformed |= follower.is_uninformed(next, marks);
         }
         // Neither is disarmed when its reason goes: that would cost two timer operations for each
         // record, where running out once in vain costs nothing.
@@ -139,6 +152,18 @@ impl Replica {
         if is_uninformed && !leading.commit_armed {
             leading.commit_armed = true;
             effects.push(Effect::Arm(Timer::Commit));
+        }
+        for to in left_behind {
+            let message = self.adopt_message(opening_offset, 0);
+            effects.push(Effect::Send { to, message });
+        }
+    }
+
+    /// What followers are told where no records carry it.
+    fn marks(&self) -> Marks {
+        Marks {
+            high_watermark: self.high_watermark,
+            log_start: self.facts.log_start,
         }
     }
 
@@ -175,7 +200,7 @@ impl Replica {
         if let Duty::Leading(leading) = &mut self.duty {
             leading.resend_armed = false;
         }
-        let (next, high_watermark) = (self.next_offset, self.high_watermark);
+        let (next, marks) = (self.next_offset, self.marks());
         let epoch = self.facts.promised;
         let mut unmatched = Vec::new();
         let Duty::Leading(Leading {
@@ -192,19 +217,15 @@ impl Replica {
         };
         let opening_offset = *opening_offset;
         for (&to, follower) in followers.iter_mut() {
-            let is_silent = follower.on_resend(high_watermark);
-            if !is_silent || !follower.is_behind(next, high_watermark) {
+            let is_silent = follower.on_resend(marks.high_watermark);
+            if !is_silent || !follower.is_behind(next, marks) {
                 continue;
             }
             // A follower that was restarted before it had adopted must be told again what to
-            // adopt. Any other may only have lost records, and says which when it is asked.
-            if follower.adopted {
-                follower.announce(high_watermark);
-                let message = Message::Commit {
-                    epoch,
-                    sent: follower.sent,
-                    high_watermark,
-                };
+            // adopt, and so must one for which too much has expired. Any other may only have lost
+            // records, and says which when it is asked.
+            if follower.adopted && follower.matched {
+                let message = follower.announce(epoch, marks);
                 effects.push(Effect::Send { to, message });
             } else {
                 unmatched.push(to);
@@ -219,7 +240,7 @@ impl Replica {
     }
 
     pub(super) fn on_commit_timeout(&mut self, effects: &mut Vec<Effect>) {
-        let (next, high_watermark) = (self.next_offset, self.high_watermark);
+        let (next, marks) = (self.next_offset, self.marks());
         let epoch = self.facts.promised;
         let Duty::Leading(leading) = &mut self.duty else {
             return;
@@ -229,13 +250,8 @@ impl Replica {
             return;
         };
         for (&to, follower) in followers {
-            if follower.is_uninformed(next, high_watermark) {
-                follower.announce(high_watermark);
-                let message = Message::Commit {
-                    epoch,
-                    sent: follower.sent,
-                    high_watermark,
-                };
+            if follower.is_uninformed(next, marks) {
+                let message = follower.announce(epoch, marks);
                 effects.push(Effect::Send { to, message });
             }
         }

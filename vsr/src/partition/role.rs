@@ -38,6 +38,7 @@ pub(super) enum Stage {
     Matched {
         opening_offset: Offset,
         leader_watermark: Offset,
+        leader_start: Offset,
     },
 }
 

@@ -20,12 +20,25 @@ impl Replica {
 
     pub(super) fn on_facts_durable(&mut self, facts: Facts, effects: &mut Vec<Effect>) {
         let had_adopted = self.has_adopted();
+        let log_start = self.durable_facts.log_start;
         // Facts only grow, so a completion from an older epoch takes nothing back.
         self.durable_facts.promised = self.durable_facts.promised.max(facts.promised);
         self.durable_facts.log_epoch = self.durable_facts.log_epoch.max(facts.log_epoch);
         self.durable_facts.losses = self.durable_facts.losses.max(facts.losses);
         self.durable_facts.healed = self.durable_facts.healed.max(facts.healed);
-        if self.has_adopted() && !had_adopted {
+        if facts.log_start >= log_start {
+            self.durable_facts.begins_anew = facts.begins_anew;
+        }
+        let is_retired = facts.log_start > log_start;
+        if is_retired {
+            self.durable_facts.log_start = facts.log_start;
+            self.durable_facts.log_start_epoch = facts.log_start_epoch;
+        }
+        if is_retired && !self.is_beginning_anew() {
+            let below = facts.log_start;
+            effects.push(Effect::Retire { below });
+        }
+        if self.has_adopted() && !had_adopted || is_retired {
             self.send_ack(false, effects);
         }
     }
@@ -82,26 +95,39 @@ impl Replica {
             && self.durable_facts.log_epoch == self.facts.log_epoch
             && self.durable_facts.losses == self.facts.losses
             && self.durable_facts.healed == self.facts.healed
+            && self.durable_facts.log_start == self.facts.log_start
+            && !self.is_beginning_anew()
             && self.losing.is_none()
             && self.durable_offset == self.next_offset
             && self.truncating.is_none()
     }
 
-    /// Cuts the log to where it is a prefix of `other`; true when it is.
+    /// Cuts the log to where it is a prefix of `other`, which begins at `start`; true when it is.
+    /// Where that cannot be, because `other` has nothing any more of where they part, the own log
+    /// begins anew with it.
     ///
     /// What is cut away was never committed, since `other` was chosen by a majority and so holds
     /// all that was. The assertion is the last line of defence: it stops the node before it drops
     /// a record that it knows to be committed.
     pub(super) fn cut_to_prefix_of(
         &mut self,
+        start: Offset,
         other: &EpochHistory,
         other_next: Offset,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        if self.truncating.is_some() || self.losing.is_some() || !self.has_promised() {
+        let is_changing = self.truncating.is_some() || self.is_beginning_anew();
+        if is_changing || self.losing.is_some() || !self.has_promised() {
             return false;
         }
-        let mut parting = self.history.parting(self.next_offset, other, other_next);
+        let Some(mut parting) = self.parting(start, other, other_next) else {
+            let epoch = other.epoch_before(start);
+            if self.durable_offset == self.next_offset {
+                let epoch = epoch.expect("a log that was found sound tells where it begins");
+                self.begin_anew(start, epoch, effects);
+            }
+            return false;
+        };
         if parting == self.next_offset {
             return true;
         }
@@ -124,9 +150,19 @@ impl Replica {
 
     /// Whether a log parts from the own one below what is known here to be committed. No log that
     /// is chosen does.
-    pub(super) fn lacks_commits(&self, other: &EpochHistory, other_next: Offset) -> bool {
-        self.history.parting(self.next_offset, other, other_next) < self.high_watermark
-            && !sabotage::is(Sabotage::TruncatedBelowWatermark)
+    pub(super) fn lacks_commits(
+        &self,
+        start: Offset,
+        other: &EpochHistory,
+        other_next: Offset,
+    ) -> bool {
+        let lacks = match self.parting(start, other, other_next) {
+            Some(parting) => parting < self.high_watermark,
+            // They part before the other one begins, which is no matter if all that is known to be
+            // committed here has expired there.
+            None => start <= self.high_watermark,
+        };
+        lacks && !sabotage::is(Sabotage::TruncatedBelowWatermark)
     }
 
     pub(super) fn on_truncated(&mut self, next_offset: Offset) {

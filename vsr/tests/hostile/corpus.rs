@@ -128,6 +128,9 @@ impl Kind {
                     promised: Epoch(7),
                     log_epoch: Epoch(6),
                     high_watermark: Offset(1 << 40),
+                    log_start: Offset(1 << 39),
+                    log_start_epoch: Epoch(5),
+                    begins_anew: true,
                     losses: 2,
                     healed: 1,
                 };
@@ -166,6 +169,7 @@ fn partition_messages() -> Vec<Vec<u8>> {
             log_epoch: Epoch(4),
             next_offset: Offset(9),
             high_watermark: Offset(7),
+            log_start: Offset(2),
             history: history.clone(),
             is_uncertain: true,
         }),
@@ -177,6 +181,7 @@ fn partition_messages() -> Vec<Vec<u8>> {
             epoch,
             opening_offset: Offset(9),
             high_watermark: Offset(7),
+            log_start: Offset(2),
             history,
             loss: 2,
         }),
@@ -191,6 +196,7 @@ fn partition_messages() -> Vec<Vec<u8>> {
             received: Offset(9),
             durable: Offset(8),
             high_watermark: Offset(7),
+            log_start: Offset(2),
             adopted: true,
             rewind: false,
         }),
@@ -198,6 +204,7 @@ fn partition_messages() -> Vec<Vec<u8>> {
             epoch,
             sent: Offset(9),
             high_watermark: Offset(8),
+            log_start: Offset(2),
         },
     ];
     let bytes = |message| rkyv::to_bytes::<Failure>(message).unwrap().into_vec();

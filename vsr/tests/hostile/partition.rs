@@ -16,6 +16,7 @@ enum Happening {
     Records(NodeId, RecordsHead, u64, Epoch),
     Append(u32),
     Timeout(Timer),
+    Expire(Offset),
     /// The driver reports the oldest thing that it has done.
     Report,
 }
@@ -26,6 +27,11 @@ fn epoch() -> impl Strategy<Value = Epoch> {
 
 fn offset() -> impl Strategy<Value = Offset> {
     prop_oneof![9 => 0..8u64, 1 => Just(u64::MAX)].prop_map(Offset)
+}
+
+/// Mostly nothing has expired.
+fn start() -> impl Strategy<Value = Offset> {
+    prop_oneof![3 => Just(Offset(0)), 1 => offset()]
 }
 
 fn peer() -> impl Strategy<Value = NodeId> {
@@ -43,60 +49,76 @@ fn history() -> impl Strategy<Value = EpochHistory> {
     })
 }
 
-fn message() -> impl Strategy<Value = Message> {
+fn promise() -> impl Strategy<Value = Message> {
     let promise = (
         epoch(),
         epoch(),
         offset(),
         offset(),
+        start(),
         history(),
         any::<bool>(),
     );
-    let promise = promise.prop_map(|(epoch, log_epoch, next_offset, mark, history, lost)| {
-        Message::Promise(Promise {
-            epoch,
-            log_epoch,
-            next_offset,
-            high_watermark: mark,
-            history,
-            is_uncertain: lost,
-        })
-    });
-    let adopt = (epoch(), offset(), offset(), history(), 0..2u32);
-    let adopt = adopt.prop_map(|(epoch, opening_offset, high_watermark, history, loss)| {
-        Message::Adopt(Adopt {
-            epoch,
-            opening_offset,
-            high_watermark,
-            history,
-            loss,
-        })
-    });
+    promise.prop_map(
+        |(epoch, log_epoch, next_offset, mark, log_start, history, lost)| {
+            Message::Promise(Promise {
+                epoch,
+                log_epoch,
+                next_offset,
+                high_watermark: mark,
+                log_start,
+                history,
+                is_uncertain: lost,
+            })
+        },
+    )
+}
+
+fn adopt() -> impl Strategy<Value = Message> {
+    let adopt = (epoch(), offset(), offset(), start(), history(), 0..2u32);
+    adopt.prop_map(
+        |(epoch, opening_offset, high_watermark, log_start, history, loss)| {
+            Message::Adopt(Adopt {
+                epoch,
+                opening_offset,
+                high_watermark,
+                log_start,
+                history,
+                loss,
+            })
+        },
+    )
+}
+
+fn message() -> impl Strategy<Value = Message> {
     let ack = (
         epoch(),
         offset(),
         offset(),
         offset(),
+        start(),
         any::<bool>(),
         any::<bool>(),
     );
     let ack = ack.prop_map(
-        |(epoch, received, durable, high_watermark, adopted, rewind)| {
+        |(epoch, received, durable, high_watermark, log_start, adopted, rewind)| {
             Message::Ack(Ack {
                 epoch,
                 received,
                 durable,
                 high_watermark,
+                log_start,
                 adopted,
                 rewind,
             })
         },
     );
-    let commit = (epoch(), offset(), offset());
-    let commit = commit.prop_map(|(epoch, sent, high_watermark)| Message::Commit {
+    let commit = (epoch(), offset(), offset(), start());
+    let commit = commit.prop_map(|(epoch, sent, high_watermark, log_start)| Message::Commit {
         epoch,
         sent,
         high_watermark,
+        log_start,
     });
     prop_oneof![
         1 => epoch().prop_map(|epoch| Message::RequestPromise { epoch }),
@@ -104,21 +126,23 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (epoch(), 0..2u32).prop_map(|(epoch, loss)| Message::Lost { epoch, loss }),
         1 => (epoch(), offset(), offset())
             .prop_map(|(epoch, from, to)| Message::RequestRepair { epoch, from, to }),
-        3 => promise,
-        3 => adopt,
+        3 => promise(),
+        3 => adopt(),
         2 => ack,
         2 => commit,
     ]
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
-    let head = (epoch(), offset(), offset()).prop_map(|(epoch, base_offset, high_watermark)| {
-        RecordsHead {
+    let head = (epoch(), offset(), offset(), start());
+    let head = head.prop_map(
+        |(epoch, base_offset, high_watermark, log_start)| RecordsHead {
             epoch,
             base_offset,
             high_watermark,
-        }
-    });
+            log_start,
+        },
+    );
     let timer = prop_oneof![
         Just(Timer::Resend),
         Just(Timer::Commit),
@@ -132,6 +156,7 @@ fn happening() -> impl Strategy<Value = Happening> {
             .prop_map(|(from, head, count, of)| Happening::Records(from, head, count, of)),
         1 => (1..3u32).prop_map(Happening::Append),
         1 => timer.prop_map(Happening::Timeout),
+        1 => offset().prop_map(Happening::Expire),
         8 => Just(Happening::Report),
     ]
 }
@@ -174,6 +199,7 @@ impl Driver {
                 }
             }
             Happening::Timeout(timer) => self.step(Event::Timeout(timer)),
+            Happening::Expire(before) => self.step(Event::Expire { before }),
             Happening::Report if self.reports.is_empty() => {}
             Happening::Report => {
                 let report = self.reports.remove(0);
@@ -201,6 +227,7 @@ impl Driver {
                 Effect::Truncate { to } => {
                     self.reports.push(Event::Truncated { next_offset: to });
                 }
+                Effect::BeginAnew { at, .. } => self.reports.push(Event::BegunAnew { at }),
                 Effect::SendRecords { to, epoch, from } => {
                     let next_offset = self.replica.next_offset();
                     if let Some(head) = self.replica.records_head(to, epoch, from)
@@ -214,6 +241,7 @@ impl Driver {
                     }
                 }
                 Effect::Send { .. }
+                | Effect::Retire { .. }
                 | Effect::SendRepair { .. }
                 | Effect::Rewrite
                 | Effect::Opened { .. }

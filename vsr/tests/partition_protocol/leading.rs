@@ -153,6 +153,7 @@ fn a_silent_follower_is_asked_what_it_lacks() {
         epoch,
         sent,
         high_watermark,
+        log_start: Offset(0),
     };
     assert!(messages(&effects).contains(&(B, &ask)));
     assert!(effects.contains(&Effect::Arm(Timer::Resend)));
@@ -199,6 +200,7 @@ fn an_idle_partition_tells_its_last_commit_and_falls_silent() {
         epoch,
         sent,
         high_watermark,
+        log_start: Offset(0),
     };
     assert_eq!(messages(&effects), [(B, &commit), (C, &commit)]);
     for follower in [B, C] {
@@ -235,6 +237,7 @@ fn records_that_were_read_in_an_older_epoch_get_no_head() {
         epoch: old,
         base_offset: Offset(0),
         high_watermark: Offset(0),
+        log_start: Offset(0),
     };
     let before = a.replica.clone();
     let late = Event::RecordsSent {

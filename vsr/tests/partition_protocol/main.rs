@@ -2,6 +2,7 @@
 
 mod stage;
 
+mod beginning;
 mod following;
 mod leading;
 mod opening;

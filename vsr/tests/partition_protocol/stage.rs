@@ -189,6 +189,7 @@ pub(crate) fn head(epoch: u32, base: u64, high_watermark: u64) -> RecordsHead {
         epoch: Epoch(epoch),
         base_offset: Offset(base),
         high_watermark: Offset(high_watermark),
+        log_start: Offset(0),
     }
 }
 
@@ -198,6 +199,7 @@ pub(crate) fn promise(epoch: u32, log_epoch: u32, next: u64, starts: &[(u32, u64
         log_epoch: Epoch(log_epoch),
         next_offset: Offset(next),
         high_watermark: Offset(0),
+        log_start: Offset(0),
         history: history(starts),
         is_uncertain: false,
     })
@@ -219,6 +221,7 @@ pub(crate) fn adopt(epoch: u32, opening: u64, high_watermark: u64, log: &[(u32, 
         epoch: Epoch(epoch),
         opening_offset: Offset(opening),
         high_watermark: Offset(high_watermark),
+        log_start: Offset(0),
         history: history(log),
         loss: 0,
     })
@@ -239,6 +242,7 @@ pub(crate) fn ack(epoch: u32, received: u64, durable: u64) -> Ack {
         received: Offset(received),
         durable: Offset(durable),
         high_watermark: Offset(0),
+        log_start: Offset(0),
         adopted: false,
         rewind: false,
     }

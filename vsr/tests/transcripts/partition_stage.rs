@@ -73,6 +73,10 @@ impl Stage for PartitionStage {
                 self.step(node(id), Event::Damaged { from, to });
             }
             ["shorten", id, to] => self.shorten(node(id), Offset(to.parse().unwrap())),
+            ["expire", id, before] => {
+                let before = Offset(before.parse().unwrap());
+                self.step(node(id), Event::Expire { before });
+            }
             ["append", id, count] => self.append(node(id), count.parse().unwrap()),
             ["run"] => self.run(),
             ["fire", id, timer] => {
@@ -184,6 +188,13 @@ impl PartitionStage {
                         node.log.retain(|offset, _| *offset < next_offset);
                         node.durable = next_offset;
                     }
+                    Event::BegunAnew { at } => {
+                        // What a log start stands for counts as held; nobody reads it.
+                        let epoch = node.facts.log_start_epoch;
+                        node.log = (0..at.0).map(|offset| (Offset(offset), epoch)).collect();
+                        node.damaged.clear();
+                        node.durable = at;
+                    }
                     ref other => panic!("{other} is no write"),
                 }
                 self.step(id, event);
@@ -237,6 +248,13 @@ impl PartitionStage {
                 Effect::Truncate { to } => {
                     let event = Event::Truncated { next_offset: to };
                     self.node(id).writes.push_back(event);
+                }
+                Effect::BeginAnew { at, .. } => {
+                    self.node(id).writes.push_back(Event::BegunAnew { at });
+                }
+                Effect::Retire { below } => {
+                    let line = format!("{id} may remove what is below offset {below}");
+                    self.trace.push(line);
                 }
                 Effect::Opened { epoch } => {
                     self.trace.push(format!("{id} is open in epoch {epoch}"));

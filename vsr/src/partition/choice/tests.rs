@@ -10,6 +10,7 @@ fn promise(log_epoch: u32, next_offset: u64, high_watermark: u64) -> Promise {
         log_epoch: Epoch(log_epoch),
         next_offset: Offset(next_offset),
         high_watermark: Offset(high_watermark),
+        log_start: Offset(0),
         history: EpochHistory::default(),
         is_uncertain: false,
     }

@@ -63,6 +63,7 @@ impl Voter {
             log_epoch: Epoch(self.log_epoch),
             next_offset: Offset(self.log.len() as u64),
             high_watermark: Offset(0),
+            log_start: Offset(0),
             history,
             is_uncertain: self.is_uncertain,
         }
