@@ -37,6 +37,7 @@ const ROWS: &[(Sabotage, &str)] = &[
     (Sabotage::StaleLeaderAcknowledges, "group-deposed"),
     (Sabotage::DedupForgotten, "group-repeated-request"),
     (Sabotage::LeaseTooLong, "group-lease"),
+    (Sabotage::ExpiredBeforeDurable, "partition-log-start-crash"),
     (Sabotage::ReconfiguredWithoutOldMajority, "partition-joint"),
     (
         Sabotage::ReconfiguredWithoutOldMajority,

@@ -10,8 +10,8 @@ use super::node::{Node, Process, Wire};
 use super::rule::BACKWARDS;
 use super::state::{Envelope, State};
 use super::storage::{
-    Kept, crash, damage, finish_cut, finish_rewrite, lose, restart, sync_facts, sync_records,
-    ways_to_crash,
+    Kept, crash, damage, finish_anew, finish_cut, finish_rewrite, lose, restart, sync_facts,
+    sync_records, ways_to_crash,
 };
 use crate::broken::Broken;
 use crate::interned::Interned;
@@ -38,8 +38,12 @@ pub enum Action {
     SyncRecords { node: NodeId },
     /// The cut is on the disk.
     FinishCut { node: NodeId },
+    /// The log was dropped and begins anew, on the disk.
+    FinishAnew { node: NodeId },
     /// Records that take the place of damaged ones are on the disk.
     FinishRewrite { node: NodeId },
+    /// What is before an offset expires at an open leader.
+    Expire { node: NodeId, before: Offset },
     /// A record on the disk of a running node becomes unreadable.
     Damage { node: NodeId, offset: Offset },
     /// A timer runs out.
@@ -83,7 +87,11 @@ impl fmt::Display for Action {
             }
             Self::SyncRecords { node } => write!(f, "{node:?}: all its records are durable"),
             Self::FinishCut { node } => write!(f, "{node:?}: the cut is done and durable"),
+            Self::FinishAnew { node } => write!(f, "{node:?}: its log begins anew"),
             Self::FinishRewrite { node } => write!(f, "{node:?}: what was damaged is rewritten"),
+            Self::Expire { node, before } => {
+                write!(f, "at {node:?} expires what is before offset {before}")
+            }
             Self::Damage { node, offset } => {
                 write!(f, "{node:?} finds that its record at {offset:?} is damaged")
             }
@@ -171,8 +179,16 @@ fn possible_at(
     if process.cut.is_some() {
         actions.push(Action::FinishCut { node: id });
     }
+    if process.anew.is_some() {
+        actions.push(Action::FinishAnew { node: id });
+    }
     if process.rewriting.is_some() {
         actions.push(Action::FinishRewrite { node: id });
+    }
+    if process.replica.is_open() && state.left.expiries > 0 {
+        let offsets = process.replica.log_start().0 + 1..=process.replica.high_watermark().0;
+        let offsets = offsets.map(Offset);
+        actions.extend(offsets.map(|before| Action::Expire { node: id, before }));
     }
     if state.left.damages > 0 {
         let offsets = (0..node.disk.log.len() as u64).map(Offset);
@@ -203,7 +219,13 @@ pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<Sta
         Action::Timeout { node, timer } => time_out(bounds, &mut state, *node, *timer),
         Action::Crash { node, kept } => crash(&mut state, *node, *kept),
         Action::Lose { node, from } => lose(&mut state, *node, *from),
+        Action::FinishAnew { node } => finish_anew(bounds, &mut state, *node),
         Action::FinishRewrite { node } => finish_rewrite(bounds, &mut state, *node),
+        Action::Expire { node, before } => {
+            state.left.expiries -= 1;
+            let event = Event::Expire { before: *before };
+            step(bounds, &mut state, *node, event, Offered::default())
+        }
         Action::Damage { node, offset } => damage(bounds, &mut state, *node, *offset),
         Action::Restart { node } => restart(bounds, &mut state, *node),
     };
@@ -284,6 +306,8 @@ fn settle_one(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
         sync_records(bounds, state, id)
     } else if process.cut.is_some() {
         finish_cut(bounds, state, id)
+    } else if process.anew.is_some() {
+        finish_anew(bounds, state, id)
     } else {
         process.rewriting.is_some() && finish_rewrite(bounds, state, id)
     }

@@ -18,6 +18,8 @@ pub struct Bounds {
     pub losses: u8,
     /// How many records are damaged on a disk, below the end of its log.
     pub damages: u8,
+    /// How often a leader lets records expire.
+    pub expiries: u8,
     /// How many timers run out in all.
     pub timeouts: u8,
     /// Whether a node that has crashed comes back.
@@ -58,6 +60,7 @@ pub(crate) struct Left {
     pub(crate) crashes: u8,
     pub(crate) losses: u8,
     pub(crate) damages: u8,
+    pub(crate) expiries: u8,
     pub(crate) timeouts: u8,
 }
 
@@ -99,6 +102,7 @@ impl Bounds {
         crashes: 0,
         losses: 0,
         damages: 0,
+        expiries: 0,
         timeouts: 0,
         restarts: true,
         slow_disk: false,
@@ -161,6 +165,7 @@ impl Bounds {
             crashes: self.crashes,
             losses: self.losses,
             damages: self.damages,
+            expiries: self.expiries,
             timeouts: self.timeouts,
         }
     }
@@ -178,12 +183,13 @@ impl fmt::Display for Left {
             crashes,
             losses,
             damages,
+            expiries,
             timeouts,
         } = self;
         write!(
             f,
-            "{appends} appends, {timeouts} timeouts, {crashes} crashes, {losses} losses, {damages} \
-             damages"
+            "{appends} appends, {expiries} expiries, {timeouts} timeouts, {crashes} crashes, \
+             {losses} losses, {damages} damages"
         )
     }
 }

@@ -15,7 +15,10 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Disk {
     pub(crate) facts: Facts,
+    /// From offset 0 on: what has expired stays here, for it still counts, and is read by nobody.
     pub(crate) log: Vec<Record>,
+    /// Where the records begin that are really there.
+    pub(crate) begin: Offset,
     /// Which records of it cannot be read.
     pub(crate) damaged: BTreeSet<Offset>,
 }
@@ -53,6 +56,9 @@ impl Disk {
         base: Offset,
         until: Offset,
     ) -> &'a [Record] {
+        if base < self.begin {
+            return &[];
+        }
         let damage = self.damaged.range(base..).next();
         let until = damage.map_or(until, |damage| until.min(*damage));
         let count = usize::try_from(until.0.saturating_sub(base.0)).unwrap_or(usize::MAX);
@@ -60,9 +66,42 @@ impl Disk {
         &records[..count.min(records.len())]
     }
 
+    /// What is before an offset is removed.
+    pub(crate) fn retire(&mut self, below: Offset) {
+        self.begin = below;
+        self.damaged.retain(|offset| *offset >= below);
+    }
+
+    /// The log is dropped, and begins anew at the end of these records, which count as if they were
+    /// there.
+    pub(crate) fn begin_anew(&mut self, expired: &[Record]) {
+        self.log = expired.to_vec();
+        self.begin = end(expired);
+        self.damaged.clear();
+    }
+
+    /// Whether the log reaches up to its log start and is the one that stands before it.
+    pub(crate) fn continues_start(&self) -> bool {
+        let Facts {
+            log_start,
+            log_start_epoch,
+            ..
+        } = self.facts;
+        let before = usize::try_from(log_start.0)
+            .unwrap_or(usize::MAX)
+            .checked_sub(1);
+        let epoch = |before: usize| self.log.get(before).map(|record| record.epoch);
+        before.is_none_or(|before| epoch(before) == Some(log_start_epoch))
+    }
+
     /// Starts a replica from what is there.
     pub(crate) fn start(&self, me: NodeId) -> Result<Replica, Unsound> {
-        Replica::new(me, self.facts, end(&self.log), history(&self.log))
+        Replica::new(
+            me,
+            self.facts,
+            end(&self.log),
+            history(&self.log, self.begin),
+        )
     }
 }
 
@@ -71,10 +110,12 @@ pub(crate) fn end(log: &[Record]) -> Offset {
     Offset(log.len() as u64)
 }
 
-/// The epochs that wrote these records, as recovery reads them from the batch headers.
-fn history(log: &[Record]) -> EpochHistory {
+/// The epochs that wrote these records, as recovery reads them from the batch headers that are
+/// there.
+fn history(log: &[Record], begin: Offset) -> EpochHistory {
     let mut starts: Vec<(Epoch, Offset)> = Vec::new();
-    for (offset, record) in (0..).map(Offset).zip(log) {
+    let records = (0..).map(Offset).zip(log);
+    for (offset, record) in records.filter(|(offset, _)| *offset >= begin) {
         if starts.last().is_none_or(|last| last.0 != record.epoch) {
             starts.push((record.epoch, offset));
         }

@@ -19,6 +19,12 @@ pub(super) struct Offered<'a> {
     pub(super) records: &'a [Record],
 }
 
+impl Offered<'_> {
+    fn owned(self) -> (Offset, Vec<Record>) {
+        (self.base, self.records.to_vec())
+    }
+}
+
 /// Lets a running node take an event; false if nothing comes of it, as of most of what arrives.
 pub(super) fn step(
     bounds: &Bounds,
@@ -135,20 +141,20 @@ fn carry_out(
             Effect::PersistFacts(facts) => process.facts.push_back(facts),
             Effect::SendRepair { to, from, until } => {
                 let records = node.disk.readable(&process.log, from, until).to_vec();
-                if !records.is_empty() {
-                    let wire = Wire::Repair {
-                        base: from,
-                        records,
-                    };
-                    let from = id;
-                    say(bounds, state, Envelope { from, to, wire });
-                }
+                say_repair(bounds, state, (id, to), from, records);
             }
-            Effect::Rewrite => {
-                process.rewriting = Some((offered.base, offered.records.to_vec()));
-            }
+            Effect::Rewrite => process.rewriting = Some(offered.owned()),
             Effect::Accept => process.log.extend_from_slice(offered.records),
             Effect::Truncate { to } => begin_cut(state, id, process, to),
+            Effect::BeginAnew { at, .. } => {
+                state.seen.anew = true;
+                process.anew = Some(at);
+            }
+            Effect::Retire { below } => {
+                let retired = retire(&node.disk, id, below);
+                node.disk.change(|disk| disk.retire(below));
+                state.note(retired);
+            }
             Effect::SendRecords { to, epoch, from } => {
                 state.seen.pull |= process.replica.leader() == Some(to);
                 process.wishes.insert(to, (epoch, from));
@@ -174,16 +180,51 @@ fn carry_out(
             Effect::SteppedDown | Effect::Resigned { .. } => {}
         }
     }
-    let replica = &process.replica;
-    if process.cut.is_none() && replica.next_offset() != disk::end(&process.log) {
-        let what = "a replica and its driver disagree about the log's end";
-        state.broken.get_or_insert(Broken::new(DRIVER, what));
-    }
+    let agreed = agree(process);
+    state.note(agreed);
+    note_progress(state, &process.replica);
+    state.put(id, node);
+}
+
+/// The report of a change of voters arrives; when the control plane makes use of it is another
+/// step.
+fn note_progress(state: &mut State, replica: &Replica) {
     if replica.change_progress() == Some(ChangeProgress::Adopted) {
-        // The report arrives; when the control plane makes use of it is another step.
         state.adopted.insert(replica.epoch());
     }
-    state.put(id, node);
+}
+
+/// Whether a replica and its driver mean the same log.
+fn agree(process: &Process) -> Result<(), Broken> {
+    let replica = &process.replica;
+    let is_changing = process.cut.is_some() || replica.is_beginning_anew();
+    if is_changing || replica.next_offset() == disk::end(&process.log) {
+        return Ok(());
+    }
+    let what = "a replica and its driver disagree about the log's end";
+    Err(Broken::new(DRIVER, what))
+}
+
+/// Records are removed only once it is durable that they have expired.
+fn retire(disk: &Disk, id: NodeId, below: Offset) -> Result<(), Broken> {
+    if below <= disk.facts.log_start {
+        return Ok(());
+    }
+    let what = format!("{id:?} drops records before that is durable");
+    Err(Broken::new(DURABLE, what))
+}
+
+fn say_repair(
+    bounds: &Bounds,
+    state: &mut State,
+    (from, to): (NodeId, NodeId),
+    base: Offset,
+    records: Vec<Record>,
+) {
+    if !records.is_empty() {
+        let wire = Wire::Repair { base, records };
+        say(bounds, state, Envelope { from, to, wire });
+    }
 }
 
 /// The log is to be cut: what is at `to` and behind it will be gone.
@@ -230,6 +271,10 @@ fn commit(
     high_watermark: Offset,
 ) -> Result<(), Broken> {
     let count = usize::try_from(high_watermark.0).unwrap_or(usize::MAX);
+    if process.replica.is_beginning_anew() && count <= state.committed.len() {
+        // What it is told of has expired, and was committed before that.
+        return Ok(());
+    }
     let Some(said) = process.log.get(..count) else {
         let what = "records are committed that are not there";
         return Err(Broken::new(DRIVER, what));

@@ -54,6 +54,8 @@ pub(crate) struct Process {
     pub(crate) rewriting: Option<(Offset, Vec<Record>)>,
     /// The cut that is under way.
     pub(crate) cut: Option<Offset>,
+    /// Where the log is to begin anew.
+    pub(crate) anew: Option<Offset>,
     /// What is to be sent to whom as soon as there is room.
     pub(crate) wishes: BTreeMap<NodeId, (Epoch, Offset)>,
     pub(crate) timers: BTreeSet<Timer>,
@@ -77,6 +79,7 @@ impl Process {
             facts: VecDeque::new(),
             rewriting: None,
             cut: None,
+            anew: None,
             wishes: BTreeMap::new(),
             timers: BTreeSet::new(),
             told: Epoch(0),

@@ -5,6 +5,7 @@ use quorate_vsr::quorum::majority;
 
 use super::PartitionModel;
 use super::bounds::Bounds;
+use super::disk::end;
 use super::state::State;
 use crate::broken::ASSERTIONS;
 use crate::rule::Rule;
@@ -100,6 +101,11 @@ fn possible(bounds: &Bounds) -> Vec<Law> {
         .epochs
         .windows(2)
         .any(|pair| pair[0].leader != pair[1].leader);
+    if bounds.expiries > 0 {
+        all.push(Law::sometimes("a log begins anew", |_, state| {
+            state.seen.anew
+        }));
+    }
     // Where some are cut off, it depends on who.
     let is_whole = bounds
         .epochs
@@ -121,7 +127,10 @@ fn agree(state: &State) -> bool {
     let processes = state.nodes().filter_map(|(_, node)| node.process.as_ref());
     processes.into_iter().all(|process| {
         let count = usize::try_from(process.replica.high_watermark().0).unwrap_or(usize::MAX);
-        let known = process.log.get(..count);
+        let known = match process.replica.is_beginning_anew() {
+            true => state.committed.get(..count),
+            false => process.log.get(..count),
+        };
         known.is_some_and(|known| state.committed.starts_with(known))
     })
 }
@@ -161,7 +170,9 @@ fn is_sound(state: &State) -> bool {
     state.nodes().all(|(_, node)| {
         let disk = &node.disk;
         disk.facts.log_epoch <= disk.facts.promised
-            && (disk.facts.high_watermark.0 <= disk.log.len() as u64 || disk.facts.is_uncertain())
+            && (disk.facts.high_watermark <= end(&disk.log).max(disk.facts.log_start)
+                || disk.facts.is_uncertain())
+            && disk.begin <= disk.facts.log_start
             && disk.log.is_sorted_by_key(|record| record.epoch)
             && state.committed_in.is_sorted()
     })

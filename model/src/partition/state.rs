@@ -44,6 +44,7 @@ pub(super) struct Envelope {
 pub(super) struct Seen {
     pub(super) cut: bool,
     pub(super) pull: bool,
+    pub(super) anew: bool,
 }
 
 impl State {

@@ -6,10 +6,10 @@ use quorate_vsr::partition::Event;
 use quorate_vsr::{NodeId, Offset};
 
 use super::bounds::Bounds;
-use super::disk;
+use super::disk::{self, Record};
 use super::effect::{Offered, step, step_changed};
 use super::node::{Node, Process};
-use super::rule::{AGREEMENT, BACKWARDS};
+use super::rule::{AGREEMENT, BACKWARDS, UNCUT};
 use super::state::State;
 use crate::broken::Broken;
 
@@ -55,6 +55,7 @@ pub(super) fn sync_facts(bounds: &Bounds, state: &mut State, id: NodeId) -> bool
     if facts.promised < old.promised
         || facts.log_epoch < old.log_epoch
         || facts.high_watermark < old.high_watermark
+        || facts.log_start < old.log_start
     {
         let what = format!("the facts of {id:?} go back");
         state.broken.get_or_insert(Broken::new(BACKWARDS, what));
@@ -133,8 +134,46 @@ pub(super) fn lose(state: &mut State, id: NodeId, from: Offset) -> bool {
     true
 }
 
+/// The log was dropped, and begins anew.
+pub(super) fn finish_anew(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
+    let mut node = state.node(id).clone();
+    let Some(process) = &mut node.process else {
+        return false;
+    };
+    let Some(at) = process.anew.take() else {
+        return false;
+    };
+    let expired = expired(state, id, at);
+    process.log.clone_from(&expired);
+    node.disk.change(|disk| disk.begin_anew(&expired));
+    step_changed(bounds, state, id, node, Event::BegunAnew { at });
+    true
+}
+
+/// What a log that begins at an offset stands for: what is before it must be committed.
+fn expired(state: &mut State, id: NodeId, at: Offset) -> Vec<Record> {
+    let count = usize::try_from(at.0).unwrap_or(usize::MAX);
+    if let Some(expired) = state.committed.get(..count) {
+        return expired.to_vec();
+    }
+    let what = format!("the log of {id:?} begins at {at:?}, and not all before that is committed");
+    state.broken.get_or_insert(Broken::new(UNCUT, what));
+    state.committed.clone()
+}
+
 pub(super) fn restart(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
     let mut node = state.node(id).clone();
+    let begins_anew = node.disk.facts.begins_anew;
+    if begins_anew || !node.disk.continues_start() {
+        let expired = expired(state, id, node.disk.facts.log_start);
+        node.disk.change(|disk| {
+            disk.begin_anew(&expired);
+            disk.facts = match begins_anew {
+                true => disk.facts.begun_anew(),
+                false => disk.facts.with_loss(),
+            };
+        });
+    }
     let damaged = node.disk.damaged.clone();
     match node.disk.start(id) {
         Ok(replica) => {

@@ -129,6 +129,7 @@ pub(super) const SCOPES: &[Scope] = &[
             crashes: 4,
             losses: 1,
             damages: 2,
+            expiries: 3,
             timeouts: 12,
             slow_disk: true,
             slow_links: true,

@@ -13,6 +13,7 @@ mod calm;
 mod change;
 mod control;
 mod disk;
+mod expiry;
 mod fault;
 mod ledger;
 mod network;

@@ -30,6 +30,36 @@ pub(super) const SCOPES: &[Scope] = &[
     ),
     Scope::partition(
         Preset::Seconds,
+        "partition-log-start",
+        "a record expires before a follower has heard of it, in the second epoch or before it",
+        Bounds {
+            epochs: &[
+                Assignment::led_by(1).without(&[3]),
+                Assignment::led_by(2).without(&[1]),
+            ],
+            appends: 1,
+            expiries: 1,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Preset::Minutes,
+        "partition-log-start-crash",
+        "a record expires, and somebody crashes while that is on its way to the disks",
+        Bounds {
+            epochs: &[
+                Assignment::led_by(1).without(&[3]),
+                Assignment::led_by(1).without(&[2]),
+            ],
+            appends: 1,
+            expiries: 1,
+            crashes: 1,
+            slow_disk: true,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Preset::Seconds,
         "partition-half-filled",
         "a follower that lags behind in the second epoch leads the third one",
         Bounds {

@@ -47,6 +47,11 @@ impl World {
             node.finish_cut(to);
             self.step(at, Event::Truncated { next_offset: to }, &[]);
             self.check_majority_holds();
+        } else if let Some(at_offset) = node.beginning.take() {
+            node.begin_log_anew(self.ledger.expired(at_offset));
+            self.tally.saw(Sometimes::BegunAnew);
+            self.step(at, Event::BegunAnew { at: at_offset }, &[]);
+            self.check_majority_holds();
         } else if let Some(batches) = node.rewriting.take() {
             self.rewrite(at, &batches);
         } else if let Some(next_offset) = node.flushing_to.take() {

@@ -21,7 +21,17 @@ impl World {
     pub(crate) fn start(&mut self, at: usize) {
         let id = self.nodes[at].id;
         self.timeline.note(self.now, || format!("{id:?} starts"));
-        self.nodes[at].start();
+        let node = &mut self.nodes[at];
+        if node.facts_on_disk.begins_anew {
+            node.begin_log_anew(self.ledger.expired(node.facts_on_disk.log_start));
+            node.facts_on_disk = node.facts_on_disk.begun_anew();
+            self.tally.saw(Sometimes::BegunAnewAtStart);
+        } else if !node.continues_start() {
+            node.begin_log_anew(self.ledger.expired(node.facts_on_disk.log_start));
+            node.facts_on_disk = node.facts_on_disk.with_loss();
+            self.tally.saw(Sometimes::StartLost);
+        }
+        node.start();
         self.ledger.check_node(at, &self.nodes[at]);
         let node = &self.nodes[at];
         if node.has_begun_anew && node.facts_on_disk == Facts::default() {
@@ -41,6 +51,11 @@ impl World {
             && self.dice.flip()
         {
             node.finish_cut(to);
+        }
+        if let Some(begin) = node.beginning
+            && self.dice.flip()
+        {
+            node.begin_log_anew(self.ledger.expired(begin));
         }
         let uncertain = node.log.len() - node.batches_on_disk();
         let kept = self.dice.below(uncertain + 1);
@@ -96,7 +111,11 @@ impl World {
             return;
         }
         // Mostly new records, for they are the ones that anything depends on.
-        let from = count - 1 - self.dice.below(count.min(5));
+        let expired = self.nodes[at].batches_below(self.nodes[at].begin);
+        if count <= expired {
+            return;
+        }
+        let from = count - 1 - self.dice.below((count - expired).min(5));
         let to = (from + 1 + self.dice.below(2)).min(count);
         let node = &mut self.nodes[at];
         let id = node.id;

@@ -14,6 +14,10 @@ pub(crate) struct Ledger {
     /// The one node that opened each epoch.
     openers: Vec<(Epoch, NodeId)>,
     nodes: Vec<Known>,
+    /// The greatest log start that a leader has decided.
+    decided: Offset,
+    /// The greatest log start that a majority was known to have, and in which epoch.
+    settled: (Epoch, Offset),
 }
 
 /// What is known of one node.
@@ -31,6 +35,8 @@ impl Ledger {
             committed: Vec::new(),
             openers: Vec::new(),
             nodes: vec![Known::default(); nodes],
+            decided: Offset(0),
+            settled: (Epoch(0), Offset(0)),
         }
     }
 
@@ -55,6 +61,11 @@ impl Ledger {
         let node = &nodes[at];
         let replica = node.replica.as_ref();
         let replica = replica.expect("a node that is down commits nothing");
+        if replica.is_beginning_anew() {
+            // What it is told of has expired, and was committed before that.
+            self.expired(to);
+            return false;
+        }
         let (count, known) = (node.batches_below(to), self.committed.len());
         let end = count.checked_sub(1).map(|last| node.log[last].end());
         assert_eq!(
@@ -189,6 +200,52 @@ impl Ledger {
         );
     }
 
+    /// A leader lets what is before `before` expire; all of it was committed.
+    pub(crate) fn on_expired(&mut self, before: Offset) {
+        self.expired(before);
+        self.decided = self.decided.max(before);
+    }
+
+    /// The committed batches before an offset.
+    pub(crate) fn expired(&self, before: Offset) -> Vec<Batch> {
+        let batches = self.committed.iter().map(|(batch, _)| *batch);
+        let expired: Vec<_> = batches.take_while(|batch| batch.end() <= before).collect();
+        let end = expired.last().map_or(Offset(0), Batch::end);
+        assert_eq!(end, before, "what has expired was not committed");
+        expired
+    }
+
+    /// Only what a leader has decided expires, and once that is settled no later leader begins
+    /// before it.
+    pub(crate) fn check_log_starts(&mut self, at: usize, nodes: &[Node]) {
+        let Some(replica) = &nodes[at].replica else {
+            return;
+        };
+        let id = nodes[at].id;
+        assert!(
+            replica.log_start() <= self.decided,
+            "{id:?} begins where nobody has decided it"
+        );
+        let epoch = replica.epoch();
+        if let Some(settled) = replica.settled_log_start()
+            && settled > self.settled.1
+        {
+            self.settled = (epoch, settled);
+        }
+        for other in nodes.iter().filter_map(|node| node.replica.as_ref()) {
+            let is_later = other.is_open() && other.epoch() > self.settled.0;
+            assert!(
+                !is_later || other.log_start() >= self.settled.1,
+                "a later leader shows again what was deleted"
+            );
+        }
+    }
+
+    /// Whether a majority is known to have a log start.
+    pub(crate) fn is_anything_settled(&self) -> bool {
+        self.settled.1 > Offset(0)
+    }
+
     /// A node has nothing left but its promise.
     pub(crate) fn on_begun_anew(&mut self, at: usize) {
         let known = &mut self.nodes[at];
@@ -208,6 +265,15 @@ impl Ledger {
         let watermark = replica.high_watermark();
         assert!(known.watermark <= watermark, "{id:?}: watermark fell");
         known.watermark = watermark;
+        let facts = (known.facts, node.facts_on_disk);
+        assert!(
+            facts.0.log_start <= facts.1.log_start,
+            "{id:?}: a log start fell"
+        );
+        if replica.is_beginning_anew() {
+            // What it tells of is not there yet.
+            return;
+        }
         let next_offset = node.next_offset();
         assert!(watermark <= next_offset, "{id:?}: watermark beyond the log");
         assert_eq!(

@@ -37,11 +37,16 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     /// `None` while the node is down.
     pub(crate) replica: Option<Replica>,
+    /// From offset 0 on: what has expired stays here, for it still counts, and is read by nobody.
     pub(crate) log: Vec<Batch>,
+    /// Where the batches begin that are really there.
+    pub(crate) begin: Offset,
     /// What of the log has reached the disk for certain.
     pub(crate) log_on_disk: Offset,
     pub(crate) flushing_to: Option<Offset>,
     pub(crate) cutting_to: Option<Offset>,
+    /// Where the log is to begin anew.
+    pub(crate) beginning: Option<Offset>,
     /// What is being put in the place of damaged batches.
     pub(crate) rewriting: Option<Vec<Batch>>,
     /// Where durable batches begin that are not what they were.
@@ -77,9 +82,11 @@ impl Node {
             id,
             replica: None,
             log: Vec::new(),
+            begin: Offset(0),
             log_on_disk: Offset(0),
             flushing_to: None,
             cutting_to: None,
+            beginning: None,
             rewriting: None,
             rotten: BTreeSet::new(),
             lost: Vec::new(),
@@ -165,6 +172,7 @@ impl Node {
     pub(crate) fn begin_anew(&mut self) {
         self.dropped.append(&mut self.log);
         self.dropped.append(&mut self.lost);
+        self.begin = Offset(0);
         self.log_on_disk = Offset(0);
         self.rotten.clear();
         self.facts_on_disk = Facts::default();
@@ -210,10 +218,51 @@ impl Node {
         self.log_on_disk = to;
     }
 
+    /// What is before an offset is removed.
+    pub(crate) fn retire(&mut self, below: Offset) {
+        assert!(
+            self.facts_on_disk.log_start >= below,
+            "{:?} removes batches before that is durable",
+            self.id
+        );
+        self.begin = self.begin.max(below);
+        let begin = self.begin;
+        self.rotten.retain(|base| *base >= begin);
+    }
+
+    /// The log is to be dropped.
+    pub(crate) fn want_anew(&mut self, at: Offset) {
+        assert_eq!(self.flushing_to, None, "a new log during a flush");
+        assert_eq!(self.cutting_to, None, "a new log during a cut");
+        assert_eq!(self.beginning.replace(at), None, "a new log twice");
+    }
+
+    /// The log is dropped, and begins anew behind these batches, which count as if they were there.
+    pub(crate) fn begin_log_anew(&mut self, expired: Vec<Batch>) {
+        self.log = expired;
+        self.begin = self.next_offset();
+        self.log_on_disk = self.begin;
+        self.rotten.clear();
+    }
+
+    /// Whether the log on disk reaches up to its log start and is the one that stands before it.
+    pub(crate) fn continues_start(&self) -> bool {
+        let Facts {
+            log_start,
+            log_start_epoch,
+            ..
+        } = self.facts_on_disk;
+        let before = self.batches_below(log_start).checked_sub(1);
+        let last = before.map(|place| self.log[place]);
+        let (end, epoch) = last.map_or((Offset(0), Epoch(0)), |it| (it.end(), it.epoch));
+        end == log_start && epoch == log_start_epoch
+    }
+
     /// Starts the replica from what the disk holds.
     pub(crate) fn start(&mut self) {
         let mut starts: Vec<(Epoch, Offset)> = Vec::new();
-        for batch in &self.log {
+        let begin = self.begin;
+        for batch in self.log.iter().filter(|batch| batch.base >= begin) {
             if starts.last().is_none_or(|start| start.0 != batch.epoch) {
                 starts.push((batch.epoch, batch.base));
             }
@@ -238,6 +287,7 @@ impl Node {
         self.facts_pending = None;
         self.flushing_to = None;
         self.cutting_to = None;
+        self.beginning = None;
         self.rewriting = None;
         self.repair_wishes.fill(None);
         self.wishes.fill(None);

@@ -56,6 +56,7 @@ impl World {
         let Some(head) = replica.records_head(to, epoch, base) else {
             return true;
         };
+        assert!(base >= replica.log_start(), "what has expired is sent");
         let next_offset = batches[batches.len() - 1].end();
         // If a damaged end was given up meanwhile, there may be less; but nothing else.
         let start = node.log.partition_point(|batch| batch.base < base);
@@ -89,6 +90,10 @@ impl World {
         let Some((epoch, from)) = node.wishes[peer].take() else {
             return false;
         };
+        if from < node.begin {
+            // It is gone, and so the wish is out of date.
+            return true;
+        }
         let start = node.log.partition_point(|batch| batch.base < from);
         let end = node.log.len().min(start + count);
         let whole = node.log[start.min(end)..end].iter();

@@ -48,6 +48,9 @@ impl World {
         let Some((from, until)) = node.repair_wishes[peer].take() else {
             return false;
         };
+        if from < node.begin {
+            return true;
+        }
         let start = node.log.partition_point(|batch| batch.base < from);
         let behind = node.log[start..].iter().take(count);
         let below = behind.take_while(|batch| batch.end() <= until);

@@ -42,6 +42,8 @@ pub(crate) struct Swarm {
     pub(crate) is_reckless: bool,
     /// How often a scrubber looks for that.
     pub(crate) scrub: u32,
+    /// How often a leader lets old records expire.
+    pub(crate) expire: u32,
 }
 
 impl Swarm {
@@ -73,6 +75,7 @@ impl Swarm {
             rot: dice.maybe(&[3, 20]),
             is_reckless: dice.happens(100),
             scrub: dice.pick(&[3, 30]),
+            expire: dice.maybe(&[3, 15]),
         }
     }
 }

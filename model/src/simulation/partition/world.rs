@@ -88,6 +88,7 @@ impl World {
             swarm.change / 4,
             swarm.rot,
             swarm.scrub,
+            swarm.expire,
         ];
         let steps = swarm.steps;
         while self.now < steps {
@@ -112,6 +113,7 @@ impl World {
                 Some(9) => self.drop_records(at),
                 Some(10) => self.rot(at),
                 Some(11) => drop(self.scrub(at)),
+                Some(12) => self.expire_anywhere(at),
                 Some(_) | None => {
                     self.work_somewhere(at);
                 }
@@ -149,13 +151,16 @@ impl World {
     }
 
     fn append_anywhere(&mut self, at: usize) {
-        // Where nobody leads, somebody else may.
-        let count = self.nodes.len();
-        let open = (0..count).map(|ahead| (at + ahead) % count);
-        let open = open.into_iter().find(|at| self.nodes[*at].is_open());
-        if let Some(at) = open {
+        if let Some(at) = self.open_near(at) {
             self.append(at);
         }
+    }
+
+    /// Where nobody leads, somebody else may.
+    pub(crate) fn open_near(&self, at: usize) -> Option<usize> {
+        let count = self.nodes.len();
+        let mut near = (0..count).map(|ahead| (at + ahead) % count);
+        near.find(|at| self.nodes[*at].is_open())
     }
 
     pub(crate) fn append(&mut self, at: usize) {
@@ -201,6 +206,7 @@ impl World {
         }
         self.effects = effects;
         self.ledger.check_node(at, &self.nodes[at]);
+        self.ledger.check_log_starts(at, &self.nodes);
         if let Some(replica) = &self.nodes[at].replica {
             self.trace
                 .add(u64::from(replica.epoch().0) << 8 | at as u64);
@@ -250,6 +256,8 @@ impl World {
                 assert_eq!(node.cutting_to.replace(to), None, "a cut during a cut");
                 self.tally.saw(Sometimes::TailCut);
             }
+            Effect::BeginAnew { at, .. } => node.want_anew(at),
+            Effect::Retire { below } => node.retire(below),
             Effect::SendRecords { to, epoch, from } => {
                 if !self.dice.happens(self.swarm.loss) {
                     node.wishes[usize::from(to.0) - 1] = Some((epoch, from));
