@@ -85,6 +85,12 @@ impl Damage {
         });
     }
 
+    /// Nothing before `log_start` is needed any more. What reaches beyond it stays whole: where its
+    /// parts are in the file is not known.
+    pub(crate) fn forget_before(&mut self, log_start: u64) {
+        self.ranges.retain(|range| range.to > log_start);
+    }
+
     /// Everything at `to` and above is gone. How many bytes are left of a range that reached beyond
     /// is not known.
     pub(crate) fn truncate(&mut self, to: u64) {

@@ -39,6 +39,13 @@
 //! the log is opened or when somebody wants to read them, and [`PartitionLog::begin_rewrite`] puts
 //! back what stood there.
 //!
+//! # The front
+//!
+//! Old records go a segment at a time: [`PartitionLog::raise_start`] makes them unreadable, and
+//! [`PartitionLog::begin_retire`] removes the segments in which nothing else is. Whoever calls that
+//! has made durable where the log begins, and says so when it is opened. Which segments are old is
+//! decided by [`log_start`].
+//!
 //! A failed write or sync poisons the log: what is on disk is unknown from then on, nothing more is
 //! written and nothing more is acknowledged.
 //!
@@ -57,6 +64,7 @@ mod fact_store;
 mod frontier;
 mod partition_log;
 mod producer_table;
+mod retention;
 mod segment;
 mod segment_index;
 mod tail;
@@ -71,7 +79,8 @@ pub use error::LogError;
 pub use fact_store::{FactJob, FactStore, FactsFlushed};
 pub use partition_log::{
     FlushJob, Flushed, Found, Inspected, Known, Lookup, LookupJob, Misfit, PartitionLog, Read,
-    ReadJob, Recovery, RewriteJob, Rewritten, Settings, SurveyJob, Surveyed, TruncateJob,
-    Truncated,
+    ReadJob, Recovery, Reset, ResetJob, RetireJob, Retired, RewriteJob, Rewritten, Settings,
+    SurveyJob, Surveyed, TruncateJob, Truncated,
 };
 pub use producer_table::{ProducerTable, Verdict};
+pub use retention::{HELD_BACK_BYTES_MAX, Retention, SegmentSpan, is_to_be_closed, log_start};

@@ -1,8 +1,11 @@
+mod anchor;
 mod flush;
 mod lookup;
 mod read;
 mod recovery;
+mod reset;
 mod resync;
+mod retire;
 mod rewrite;
 mod survey;
 mod torn;
@@ -32,6 +35,8 @@ pub use flush::{FlushJob, Flushed};
 pub use lookup::{Found, Lookup, LookupJob};
 pub use read::{Read, ReadJob};
 pub use recovery::{Inspected, Known, Recovery};
+pub use reset::{Reset, ResetJob};
+pub use retire::{RetireJob, Retired};
 pub use rewrite::{Misfit, RewriteJob, Rewritten};
 pub use survey::{SurveyJob, Surveyed};
 pub use truncate::{TruncateJob, Truncated};
@@ -75,6 +80,8 @@ pub struct PartitionLog<D: Disk> {
     disk: D,
     folder: Rc<Path>,
     settings: Settings,
+    /// The first offset that can be read; in the first segment, or at its beginning.
+    log_start: u64,
     /// All segments but the last, in order.
     closed: Vec<Segment>,
     /// The end of the log in memory; holds the last segment.
@@ -85,8 +92,9 @@ pub struct PartitionLog<D: Disk> {
     pending: Vec<Pending>,
     tail: Tail,
     busy: Busy,
+    is_retiring: bool,
     poison: Option<String>,
-    /// Counts the truncations. A job that reads compares, for the bytes may change under it.
+    /// Counts what takes batches away. A job that reads compares: the bytes may change under it.
     generation: Rc<Cell<u64>>,
     recovery: Recovery,
 }
@@ -122,6 +130,7 @@ enum Busy {
     Flushing,
     Truncating,
     Rewriting,
+    Resetting,
 }
 
 impl<D: Disk> PartitionLog<D> {
@@ -174,7 +183,7 @@ impl<D: Disk> PartitionLog<D> {
 
     /// The first offset that can be read.
     pub fn log_start_offset(&self) -> u64 {
-        self.closed.first().unwrap_or(&self.end.segment).base_offset
+        self.log_start
     }
 
     /// Which epochs wrote which offsets, up to [`PartitionLog::next_offset`].
@@ -232,9 +241,8 @@ impl<D: Disk> PartitionLog<D> {
     /// epoch is lower than the one before, or while the log is being cut: the caller has validated
     /// the batch and stamped it for this place.
     pub fn append(&mut self, batch: Bytes) {
-        assert_ne!(
-            self.busy,
-            Busy::Truncating,
+        assert!(
+            !matches!(self.busy, Busy::Truncating | Busy::Resetting),
             "nothing is appended to a log that is being cut"
         );
         let header = self
@@ -254,13 +262,7 @@ impl<D: Disk> PartitionLog<D> {
         let segment = &self.end.segment;
         let segment_bytes = segment.bytes + header.batch_bytes as u64;
         if segment.bytes > 0 && segment_bytes > self.settings.segment_bytes_max {
-            let checkpoint = (!self.damage.has_missed()).then(|| self.end.encode(true));
-            self.closed.push(self.end.roll());
-            let base_offset = header.base_offset;
-            self.pending.push(Pending::Roll {
-                checkpoint,
-                base_offset,
-            });
+            self.roll();
         }
         self.end.follow(header, self.settings.index_step_bytes);
         self.tail
@@ -359,7 +361,7 @@ impl<D: Disk> PartitionLog<D> {
     /// `finish_…` comes first.
     pub fn begin_truncate(&mut self, to: u64) -> Result<Option<TruncateJob<D>>, LogError> {
         self.check_poison()?;
-        if self.busy != Busy::Idle {
+        if self.busy != Busy::Idle || self.is_retiring {
             return Ok(None);
         }
         self.busy = Busy::Truncating;

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use crate::retention::SegmentSpan;
 use crate::segment_index::SegmentIndex;
 
 /// A run of batches that is one file of a partition's folder.
@@ -20,6 +21,16 @@ impl Segment {
             index: SegmentIndex::default(),
         }
     }
+
+    pub(crate) fn span(&self) -> SegmentSpan {
+        let first = self.index.entries().first();
+        SegmentSpan {
+            base_offset: self.base_offset,
+            bytes: self.bytes,
+            newest: self.index.newest(),
+            oldest: first.map(|entry| entry.max_timestamp),
+        }
+    }
 }
 
 /// What a name in a partition's folder stands for.
@@ -29,6 +40,8 @@ pub(crate) enum Name {
     Batches(u64),
     /// The checkpoint of the segment with this base offset.
     Checkpoint(u64),
+    /// What is known before the segment with this base offset, which is the first one.
+    Start(u64),
     /// Not a name that the log gives to anything that lasts.
     Other,
 }
@@ -44,6 +57,7 @@ impl Name {
         match (stem.parse(), extension) {
             (Ok(base_offset), "log") => Self::Batches(base_offset),
             (Ok(base_offset), "index") => Self::Checkpoint(base_offset),
+            (Ok(base_offset), "start") => Self::Start(base_offset),
             _ => Self::Other,
         }
     }
@@ -55,6 +69,10 @@ pub(crate) fn batches_path(folder: &Path, base_offset: u64) -> PathBuf {
 
 pub(crate) fn checkpoint_path(folder: &Path, base_offset: u64) -> PathBuf {
     folder.join(format!("{base_offset:020}.index"))
+}
+
+pub(crate) fn start_path(folder: &Path, base_offset: u64) -> PathBuf {
+    folder.join(format!("{base_offset:020}.start"))
 }
 
 #[cfg(test)]
@@ -73,6 +91,9 @@ mod tests {
             Name::parse("00000000000000000042.index"),
             Name::Checkpoint(42)
         );
+        let name = start_path(folder, 42);
+        assert_eq!(name, Path::new("00000000000000000042.start"));
+        assert_eq!(Name::parse("00000000000000000042.start"), Name::Start(42));
         for other in [
             "42.log",
             "00000000000000000042.index.new",

@@ -8,6 +8,8 @@ use quorate_batch::BatchHeader;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SegmentIndex {
     entries: Vec<Entry>,
+    /// The greatest timestamp of all stretches.
+    newest: Option<i64>,
 }
 
 /// A stretch of batches that begins at `position` with the batch that begins at `offset`.
@@ -23,8 +25,13 @@ impl SegmentIndex {
         &self.entries
     }
 
+    pub(crate) fn newest(&self) -> Option<i64> {
+        self.newest
+    }
+
     /// Notes the batch at `position`, behind all others; a stretch has at least `step_bytes`.
     pub(crate) fn observe(&mut self, header: &BatchHeader, position: u64, step_bytes: u64) {
+        self.newest = self.newest.max(Some(header.max_timestamp));
         match self.entries.last_mut() {
             Some(last) if position - last.position < step_bytes => {
                 last.max_timestamp = last.max_timestamp.max(header.max_timestamp);
@@ -54,6 +61,7 @@ impl SegmentIndex {
         let behind = self.entries.partition_point(|entry| entry.offset <= offset);
         if let Some(entry) = self.entries[..behind].last_mut() {
             entry.max_timestamp = entry.max_timestamp.max(header.max_timestamp);
+            self.newest = self.newest.max(Some(header.max_timestamp));
         }
     }
 
@@ -79,17 +87,26 @@ impl SegmentIndex {
         self.entries.get(behind).copied()
     }
 
-    /// The first stretch with a record of `timestamp` or later, and the one behind it.
-    pub(crate) fn stretch_since(&self, timestamp: i64) -> Option<(Entry, Option<Entry>)> {
-        let since = |entry: &Entry| entry.max_timestamp >= timestamp;
-        let first = self.entries.iter().position(since)?;
-        Some((self.entries[first], self.entries.get(first + 1).copied()))
+    /// The first stretch that reaches beyond the offset `from` and has a record of `timestamp` or
+    /// later, and the one behind it.
+    pub(crate) fn stretch_since(
+        &self,
+        timestamp: i64,
+        from: u64,
+    ) -> Option<(Entry, Option<Entry>)> {
+        let behind = |at: usize| self.entries.get(at + 1).copied();
+        let is_old = |at: usize| behind(at).is_some_and(|next| next.offset <= from);
+        let since = |at: &usize| self.entries[*at].max_timestamp >= timestamp && !is_old(*at);
+        let first = (0..self.entries.len()).find(since)?;
+        Some((self.entries[first], behind(first)))
     }
 
     /// The index with these entries; `None` if they do not ascend.
     pub(crate) fn from_entries(entries: Vec<Entry>) -> Option<Self> {
         let ascends =
             |pair: &[Entry]| pair[0].offset < pair[1].offset && pair[0].position < pair[1].position;
-        entries.windows(2).all(ascends).then_some(Self { entries })
+        let newest = entries.iter().map(|entry| entry.max_timestamp).max();
+        let index = Self { entries, newest };
+        index.entries.windows(2).all(ascends).then_some(index)
     }
 }

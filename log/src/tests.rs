@@ -3,6 +3,7 @@ mod crash;
 mod damage;
 mod facts;
 mod failure;
+mod front;
 mod index;
 mod lookup;
 mod model;

@@ -7,6 +7,7 @@ use quorate_platform::Disk;
 use super::{PartitionLog, Read, ReadJob};
 use crate::LogError;
 use crate::damage::DamagedRange;
+use crate::segment::Segment;
 
 /// A record that was looked for by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +80,15 @@ pub(super) fn begin<D: Disk>(log: &PartitionLog<D>, timestamp: i64, until: u64) 
 fn stretch_since<D: Disk>(log: &PartitionLog<D>, timestamp: i64) -> Option<Stretch> {
     let mut segments = log.closed.iter().chain([&log.end.segment]).peekable();
     while let Some(segment) = segments.next() {
-        let Some((first, behind)) = segment.index.stretch_since(timestamp) else {
+        let is_expired = |next: &&Segment| next.base_offset <= log.log_start;
+        if segments
+            .peek()
+            .copied()
+            .is_some_and(|next| is_expired(&next))
+        {
+            continue;
+        }
+        let Some((first, behind)) = segment.index.stretch_since(timestamp, log.log_start) else {
             continue;
         };
         let segment_end = segments
@@ -87,7 +96,7 @@ fn stretch_since<D: Disk>(log: &PartitionLog<D>, timestamp: i64) -> Option<Stret
             .map_or(log.next_offset(), |next| next.base_offset);
         let end = behind.map_or(segment.bytes, |behind| behind.position);
         return Some(Stretch {
-            offset: first.offset,
+            offset: first.offset.max(log.log_start),
             next_offset: behind.map_or(segment_end, |behind| behind.offset),
             bytes: end - first.position,
         });

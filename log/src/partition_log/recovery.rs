@@ -21,7 +21,7 @@ use std::rc::Rc;
 use quorate_platform::Disk;
 
 use super::walk::{self, KnownEpochs};
-use super::{PartitionLog, Settings};
+use super::{PartitionLog, Settings, anchor};
 use crate::chain::Flaw;
 use crate::damage::Damage;
 use crate::epoch_history::EpochHistory;
@@ -31,6 +31,7 @@ use crate::segment::{Name, Segment};
 
 use self::crossing::Rise;
 
+mod beginning;
 mod crossing;
 mod settling;
 
@@ -39,6 +40,8 @@ mod settling;
 pub struct Known {
     /// The log begins at this offset.
     pub log_start_offset: u64,
+    /// The epoch of the record before that; 0 if there is none.
+    pub log_start_epoch: u32,
     /// Everything below this offset was durable.
     pub durable_offset: u64,
     /// No batch is of a greater epoch.
@@ -51,6 +54,7 @@ impl Default for Known {
     fn default() -> Self {
         Self {
             log_start_offset: 0,
+            log_start_epoch: 0,
             durable_offset: 0,
             epoch_max: u32::MAX,
             is_old: false,
@@ -76,6 +80,8 @@ pub struct Recovery {
 pub struct Inspected<D: Disk> {
     opening: Opening<D>,
     base_offsets: Vec<u64>,
+    /// Segments before the log start, of which something is left.
+    expired: Vec<u64>,
     end: End,
 }
 
@@ -129,8 +135,10 @@ pub(super) async fn inspect<D: Disk>(
     settings: Settings,
     known: Known,
 ) -> Result<Inspected<D>, LogError> {
-    let base_offsets = find_segments(&disk, folder, known.log_start_offset).await?;
+    let mut base_offsets = find_segments(&disk, folder).await?;
+    let expired = beginning::split_off_expired(&mut base_offsets, known.log_start_offset);
     let epochs = known_epochs(&disk, folder, &base_offsets, known.epoch_max).await?;
+    let frontier = anchor::read(&disk, folder, base_offsets[0]).await?;
     let mut opening = Opening {
         disk,
         folder: folder.into(),
@@ -138,7 +146,7 @@ pub(super) async fn inspect<D: Disk>(
         known,
         epochs,
         closed: Vec::new(),
-        frontier: Frontier::new(base_offsets[0]),
+        frontier,
         damage: Damage::default(),
         doubt: None,
         rise: None,
@@ -153,31 +161,33 @@ pub(super) async fn inspect<D: Disk>(
             break;
         }
     }
+    let mut end = end.expect("the last segment has an end");
+    if !opening.continues_start() {
+        opening.begin_anew();
+        end = End::Uncertain;
+    }
     Ok(Inspected {
         opening,
         base_offsets,
-        end: end.expect("the last segment has an end"),
+        expired,
+        end,
     })
 }
 
 /// The base offsets of the segments in `folder`, ascending. A segment that is missing although
 /// something tells of it is one of them.
-async fn find_segments<D: Disk>(
-    disk: &D,
-    folder: &Path,
-    log_start_offset: u64,
-) -> Result<Vec<u64>, LogError> {
+async fn find_segments<D: Disk>(disk: &D, folder: &Path) -> Result<Vec<u64>, LogError> {
     let created = disk.create_folder(folder).await;
     created.map_err(|source| LogError::io("create", folder, source))?;
     let entries = disk.list(folder).await;
     let entries = entries.map_err(|source| LogError::io("list", folder, source))?;
     let mut base_offsets = Vec::new();
     // An index file goes before its segment and comes after it.
-    let mut told = vec![log_start_offset];
+    let mut told = Vec::new();
     for entry in entries {
         match Name::parse(&entry.name) {
             Name::Batches(base_offset) => base_offsets.push(base_offset),
-            Name::Checkpoint(base_offset) => told.push(base_offset),
+            Name::Checkpoint(base_offset) | Name::Start(base_offset) => told.push(base_offset),
             Name::Other => {}
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quorate_batch::{BatchHeader, HEADER_BYTES};
 use quorate_platform::{BufResult, Disk, File, OpenMode, read_around};
 
-use super::resync;
+use super::{anchor, resync};
 use crate::chain::{Chain, Flaw};
 use crate::damage::{Damage, DamagedRange};
 use crate::epoch_history::EpochHistory;
@@ -125,7 +125,15 @@ pub(super) async fn read_checkpoint<D: Disk>(
     folder: &Path,
     base_offset: u64,
 ) -> Result<Option<Checkpoint>, LogError> {
-    let path = checkpoint_path(folder, base_offset);
+    read_checkpoint_at(disk, checkpoint_path(folder, base_offset), base_offset).await
+}
+
+/// What the file at `path` holds, if it is one of the segment `base_offset`.
+pub(super) async fn read_checkpoint_at<D: Disk>(
+    disk: &D,
+    path: PathBuf,
+    base_offset: u64,
+) -> Result<Option<Checkpoint>, LogError> {
     let bytes = match disk.open(&path, OpenMode::Read).await {
         Ok(file) => read_all(&path, &file).await?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -152,8 +160,18 @@ pub(super) async fn write_checkpoint<D: Disk>(
     base_offset: u64,
     checkpoint: Vec<u8>,
 ) -> Result<(), LogError> {
-    let path = checkpoint_path(folder, base_offset);
-    let new_path = path.with_extension("index.new");
+    write_checkpoint_at(disk, &checkpoint_path(folder, base_offset), checkpoint).await
+}
+
+/// Replaces the file at `path`.
+pub(super) async fn write_checkpoint_at<D: Disk>(
+    disk: &D,
+    path: &Path,
+    checkpoint: Vec<u8>,
+) -> Result<(), LogError> {
+    let mut new_path = path.as_os_str().to_owned();
+    new_path.push(".new");
+    let new_path = PathBuf::from(new_path);
     let write = async {
         let file = disk.open(&new_path, OpenMode::CreateOrWrite).await?;
         file.set_len(0).await?;
@@ -161,11 +179,11 @@ pub(super) async fn write_checkpoint<D: Disk>(
         result?;
         file.sync_data().await?;
         // If the new name is lost in a crash, the walk after it is longer; nothing else is.
-        disk.rename(&new_path, &path).await
+        disk.rename(&new_path, path).await
     };
     write
         .await
-        .map_err(|source| LogError::io("write", &path, source))
+        .map_err(|source| LogError::io("write", path, source))
 }
 
 /// Moves `frontier` over the batches of its segment, and over what is damaged between them, at most
@@ -210,7 +228,7 @@ pub(super) async fn frontier_at<D: Disk>(
     damage: &mut Damage,
 ) -> Result<Frontier, LogError> {
     let mut from = at;
-    let mut frontier = Frontier::new(base_offsets[0]);
+    let mut frontier = anchor::read(disk, folder, base_offsets[0]).await?;
     while from > 0 {
         from -= 1;
         if let Some(checkpoint) = read_checkpoint(disk, folder, base_offsets[from]).await? {

@@ -84,6 +84,7 @@ async fn live(seed: u64, knows_end: bool) {
     }
     let known = Known {
         log_start_offset: 0,
+        log_start_epoch: 0,
         durable_offset: if knows_end { end } else { 0 },
         epoch_max: 3,
         is_old: true,

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use quorate_platform::{Disk, File, OpenMode, read_around};
 
-use super::super::{Busy, PartitionLog, Written, walk};
+use super::super::{Busy, PartitionLog, Written, retire, walk};
 use super::{End, Inspected, Opening};
 use crate::error::LogError;
 use crate::segment::{batches_path, checkpoint_path};
@@ -23,6 +23,7 @@ pub(super) async fn settle<D: Disk>(inspected: Inspected<D>) -> Result<Partition
     let Inspected {
         mut opening,
         base_offsets,
+        mut expired,
         end,
     } = inspected;
     let segment = &opening.frontier.segment;
@@ -38,7 +39,8 @@ pub(super) async fn settle<D: Disk>(inspected: Inspected<D>) -> Result<Partition
         End::Torn => opening.recovery.torn_bytes = length.saturating_sub(bytes),
         End::Uncertain => {
             let behind: Vec<_> = base_offsets
-                .into_iter()
+                .iter()
+                .copied()
                 .filter(|base| *base > base_offset)
                 .collect();
             opening.recovery.uncertain_bytes = length.saturating_sub(bytes);
@@ -58,6 +60,13 @@ pub(super) async fn settle<D: Disk>(inspected: Inspected<D>) -> Result<Partition
     file.sync_data()
         .await
         .map_err(|source| LogError::io("sync", &path, source))?;
+    let first = opening.closed.first().unwrap_or(&opening.frontier.segment);
+    expired.extend(
+        base_offsets
+            .iter()
+            .filter(|base| **base < first.base_offset),
+    );
+    retire::remove(&opening.disk, &opening.folder, &expired).await?;
     Ok(open(opening, file))
 }
 
@@ -102,6 +111,7 @@ fn open<D: Disk>(opening: Opening<D>, file: D::File) -> PartitionLog<D> {
         disk: opening.disk,
         folder: opening.folder,
         settings: opening.settings,
+        log_start: opening.known.log_start_offset,
         closed: opening.closed,
         end: opening.frontier,
         damage: opening.damage,
@@ -109,6 +119,7 @@ fn open<D: Disk>(opening: Opening<D>, file: D::File) -> PartitionLog<D> {
         pending: Vec::new(),
         tail: Tail::default(),
         busy: Busy::Idle,
+        is_retiring: false,
         poison: None,
         generation: Rc::new(Cell::new(0)),
         recovery: opening.recovery,

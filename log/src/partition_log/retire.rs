@@ -1,0 +1,190 @@
+//! Removing what is before the log start, a segment at a time.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use quorate_platform::Disk;
+
+use super::walk::{self, KnownEpochs};
+use super::{Busy, PartitionLog, anchor};
+use crate::damage::Damage;
+use crate::error::LogError;
+use crate::retention::SegmentSpan;
+use crate::segment::{Segment, batches_path, checkpoint_path, start_path};
+
+/// Removes the first segments of a log; see [`PartitionLog::begin_retire`].
+#[must_use = "nothing is removed before the job has run"]
+pub struct RetireJob<D: Disk> {
+    disk: D,
+    folder: Rc<Path>,
+    /// The segments that go, and the one that is then the first.
+    base_offsets: Vec<u64>,
+    epochs: KnownEpochs,
+    index_step_bytes: u64,
+}
+
+/// The outcome of a [`RetireJob`], for [`PartitionLog::finish_retire`].
+#[derive(Debug)]
+#[must_use = "the log does not know of the outcome before it is given to it"]
+pub struct Retired(Result<(), LogError>);
+
+impl<D: Disk> PartitionLog<D> {
+    /// From here on nothing before `log_start` can be read: a batch begins there, or the log ends.
+    ///
+    /// It never falls. What is on disk stays there; see [`PartitionLog::begin_retire`].
+    ///
+    /// # Panics
+    ///
+    /// If that is beyond what is durable.
+    pub fn raise_start(&mut self, log_start: u64) {
+        assert!(
+            log_start <= self.durable_offset(),
+            "a log begins no later than it ends"
+        );
+        self.log_start = self.log_start.max(log_start);
+        self.damage.forget_before(self.log_start);
+    }
+
+    /// Takes the segments that have nothing at [`PartitionLog::log_start_offset`] or above, for a
+    /// job that removes them. The caller has made durable that the log begins there.
+    ///
+    /// Flushes may go on meanwhile, cuts may not. `None` if there is nothing to remove, or another
+    /// job is under way that is no flush: its `finish_…` comes first.
+    pub fn begin_retire(&mut self) -> Result<Option<RetireJob<D>>, LogError> {
+        self.check_poison()?;
+        let is_free = match self.busy {
+            Busy::Idle | Busy::Flushing => !self.is_retiring,
+            Busy::Truncating | Busy::Rewriting | Busy::Resetting => false,
+        };
+        let count = self.retirable();
+        if !is_free || count == 0 {
+            return Ok(None);
+        }
+        self.is_retiring = true;
+        // Whoever reads there is told that it is gone, and not that it is damaged.
+        self.generation.set(self.generation.get() + 1);
+        let retired = self.closed.drain(..count).map(|it| it.base_offset);
+        let mut base_offsets: Vec<_> = retired.collect();
+        base_offsets.push(self.first_segment().base_offset);
+        Ok(Some(RetireJob {
+            disk: self.disk.clone(),
+            folder: self.folder.clone(),
+            base_offsets,
+            epochs: self.known_epochs(),
+            index_step_bytes: self.settings.index_step_bytes,
+        }))
+    }
+
+    /// Takes the outcome of a removal. An error is final: the log is poisoned.
+    pub fn finish_retire(&mut self, retired: Retired) -> Result<(), LogError> {
+        assert!(self.is_retiring, "a removal is under way");
+        self.is_retiring = false;
+        self.poison_on_error(retired.0)
+    }
+
+    /// Whether there is something to remove, which [`PartitionLog::begin_retire`] does.
+    pub fn is_retirable(&self) -> bool {
+        self.retirable() > 0
+    }
+
+    /// Whether [`PartitionLog::begin_retire`] has begun something that is not finished.
+    pub fn is_retiring(&self) -> bool {
+        self.is_retiring
+    }
+
+    /// What retention has to know of the segments, in order.
+    pub fn spans(&self) -> Vec<SegmentSpan> {
+        let segments = self.closed.iter().chain([&self.end.segment]);
+        segments.map(Segment::span).collect()
+    }
+
+    /// Closes the last segment, unless it is empty: what is appended next goes into another one.
+    /// The next flush makes that durable.
+    pub fn roll(&mut self) {
+        if self.end.segment.bytes == 0 {
+            return;
+        }
+        let checkpoint = (!self.damage.has_missed()).then(|| self.end.encode(true));
+        self.closed.push(self.end.roll());
+        let base_offset = self.end.next_offset;
+        self.pending.push(super::Pending::Roll {
+            checkpoint,
+            base_offset,
+        });
+    }
+
+    pub(super) fn first_segment(&self) -> &Segment {
+        self.closed.first().unwrap_or(&self.end.segment)
+    }
+
+    /// How many segments can go. One that is still being written cannot, and neither can one whose
+    /// checkpoint may be: that comes right after the next segment was begun.
+    fn retirable(&self) -> usize {
+        let nexts = self.closed.iter().skip(1).chain([&self.end.segment]);
+        let is_old = |(_, next): &(&Segment, &Segment)| {
+            next.base_offset <= self.log_start && next.base_offset <= self.written.base_offset
+        };
+        self.closed.iter().zip(nexts).take_while(is_old).count()
+    }
+}
+
+impl<D: Disk> RetireJob<D> {
+    /// Removes. Once begun it has to run to its end, whoever waits for it.
+    pub async fn run(self) -> Retired {
+        Retired(self.remove().await)
+    }
+
+    async fn remove(self) -> Result<(), LogError> {
+        let Self {
+            disk,
+            folder,
+            base_offsets,
+            epochs,
+            index_step_bytes: step,
+        } = self;
+        let at = base_offsets.len() - 1;
+        // What cannot be read is passed over: it was known, or is no matter any more.
+        let mut damage = Damage::default();
+        let bases = &base_offsets[..];
+        let frontier = walk::frontier_at(&disk, &folder, bases, at, &epochs, step, &mut damage);
+        anchor::write(&disk, &folder, &frontier.await?).await?;
+        remove(&disk, &folder, &base_offsets[..at]).await
+    }
+}
+
+/// Removes all files of these segments, which are before the first one that counts. If a crash
+/// leaves some of them, they do not count, and are removed when the log is opened.
+pub(super) async fn remove<D: Disk>(
+    disk: &D,
+    folder: &Path,
+    base_offsets: &[u64],
+) -> Result<(), LogError> {
+    for &base in base_offsets {
+        for path in [
+            batches_path(folder, base),
+            checkpoint_path(folder, base),
+            start_path(folder, base),
+        ] {
+            match disk.remove_file(&path).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(LogError::io("remove", &path, source)),
+            }
+        }
+    }
+    match base_offsets.is_empty() {
+        true => Ok(()),
+        false => walk::sync_folder(disk, folder).await,
+    }
+}
+
+impl<D: Disk> fmt::Debug for RetireJob<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetireJob")
+            .field("folder", &self.folder)
+            .field("base_offsets", &self.base_offsets)
+            .finish_non_exhaustive()
+    }
+}
