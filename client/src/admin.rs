@@ -4,8 +4,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use quorate_platform::Platform;
 use quorate_wire::{
-    ClusterMetadata, ControlOperation, ControlReply, MemberInfo, NodeInfo, NodeStatus,
-    PartitionInfo, PartitionStatus, Request, Response, TopicInfo,
+    ClusterMetadata, ControlOperation, ControlReply, Limit, MemberInfo, NodeInfo, NodeStatus,
+    PartitionInfo, PartitionStatus, Request, Response, Retention, TopicInfo,
 };
 
 use crate::backoff::Backoff;
@@ -17,6 +17,8 @@ use crate::{Certainty, Client, Error};
 pub struct TopicDescription {
     /// The topic's name.
     pub name: String,
+    /// How much of its records is kept.
+    pub retention: Retention,
     /// Its partitions, by index.
     pub partitions: Vec<PartitionDescription>,
 }
@@ -104,6 +106,20 @@ impl<P: Platform> Client<P> {
         self.wish(operation, &what).await
     }
 
+    /// Changes for how long, and how many bytes of each partition, a topic's records are kept.
+    ///
+    /// The leaders look every now and then, and remove whole segments; see `retention_check_ms` and
+    /// `segment_bytes` of a node's configuration.
+    pub async fn retain_topic(&self, name: &str, ms: Limit, bytes: Limit) -> Result<(), Error> {
+        let what = format!(
+            "changing the retention of topic \"{}\"",
+            name.escape_debug()
+        );
+        let name = name.to_owned();
+        self.wish(ControlOperation::RetainTopic { name, ms, bytes }, &what)
+            .await
+    }
+
     pub(crate) async fn wish(&self, operation: ControlOperation, what: &str) -> Result<(), Error> {
         match self.inner.control(operation, what).await? {
             ControlReply::Accepted => Ok(()),
@@ -154,6 +170,7 @@ impl<P: Platform> Client<P> {
         let partitions = join_all(topic.partitions.iter().map(describe)).await;
         Ok(TopicDescription {
             name: name.to_owned(),
+            retention: topic.retention,
             partitions,
         })
     }
@@ -292,7 +309,11 @@ impl<P: Platform> Inner<P> {
         Err(failure)
     }
 
-    async fn describe_at(&self, node: u16, partition: u64) -> Result<PartitionStatus, Error> {
+    pub(crate) async fn describe_at(
+        &self,
+        node: u16,
+        partition: u64,
+    ) -> Result<PartitionStatus, Error> {
         let address = self.metadata.shard_address(node, partition)?;
         let answer = self
             .call(address, &Request::Describe { partition }, Bytes::new())

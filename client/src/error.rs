@@ -214,6 +214,7 @@ impl Error {
             Response::TransferBegun => "the word that its successor was asked",
             Response::Produced { .. } => "the acknowledgement of a batch",
             Response::Fetched { .. } => "records",
+            Response::RecordsDeleted { .. } => "the beginning of a partition",
             Response::Partition(_) => "the state of a partition",
         };
         let reason = format!("it answered with {name}, which was not asked for");

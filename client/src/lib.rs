@@ -44,6 +44,7 @@ mod backoff;
 mod client;
 mod connection;
 mod consumer;
+mod deleting;
 mod error;
 mod membership;
 mod metadata;
@@ -63,8 +64,8 @@ pub use error::{Certainty, Error, ProduceError};
 pub use producer::{Ack, Acknowledged, Delivery, Producer, ProducerConfig};
 pub use quorate_platform::{Compio, Platform};
 pub use quorate_wire::{
-    Acks, ClusterId, ClusterMetadata, Code, MemberInfo, NodeInfo, NodeStatus, Part, PartitionInfo,
-    PartitionStatus, Refusal, ReplicaStatus, Role, TopicInfo,
+    Acks, ClusterId, ClusterMetadata, Code, Limit, MemberInfo, NodeInfo, NodeStatus, Part,
+    PartitionInfo, PartitionStatus, Refusal, ReplicaStatus, Retention, Role, TopicInfo,
 };
 pub use record::{ConsumedRecord, Header, Record};
 

@@ -408,6 +408,7 @@ fn merge_topic(known: &TopicInfo, told: &TopicInfo) -> TopicInfo {
     let partitions = told.partitions.iter().map(newer).collect();
     TopicInfo {
         name: told.name.clone(),
+        retention: told.retention,
         partitions,
     }
 }

@@ -8,18 +8,22 @@
 //! shard_addresses = ["127.0.0.1:7401"]     # one per shard
 //! pin = false                              # whether each shard is bound to a core of its own
 //! first_core = 0                           # shard i to core first_core + i
+//! segment_bytes = 268435456                # old records are removed in pieces of this size
+//! retention_check_ms = 30000               # how often is looked for old records
 //!
 //! [[nodes]]                                # every node of the cluster, this one too
 //! id = 1
 //! control_address = "127.0.0.1:7400"
 //! ```
 //!
-//! Every key but `pin` and `first_core` must be there and no other may be. An error names the key,
-//! the value that it met and the values that are allowed.
+//! Every key but `pin`, `first_core`, `segment_bytes` and `retention_check_ms` must be there and no
+//! other may be. An error names the key, the value that it met and the values that are allowed.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fmt, fs, io};
 
 use quorate_wire::ClusterId;
@@ -32,6 +36,9 @@ pub const NODES_MAX: usize = 64;
 pub const SHARDS_MAX: usize = 128;
 /// The most cores of a machine.
 const CORES_MAX: u16 = 1_024;
+/// Smaller ones would be little but files, larger ones would hardly ever be removed.
+const SEGMENT_BYTES: RangeInclusive<u64> = 64 << 10..=4 << 30;
+const RETENTION_CHECK_MS: RangeInclusive<u64> = 100..=3_600_000;
 
 /// What a node must know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +57,28 @@ pub struct Config {
     pub pin: bool,
     /// The first of the cores that the shards are bound to.
     pub first_core: u16,
+    /// How records are stored.
+    pub storage: Storage,
     /// Every node of the cluster, this one too, sorted by id.
     pub nodes: Vec<Member>,
+}
+
+/// How a node stores records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// A segment is closed when it would grow beyond so many bytes.
+    pub segment_bytes: u64,
+    /// How often is looked for records that have expired.
+    pub retention_check: Duration,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 256 << 20,
+            retention_check: Duration::from_secs(30),
+        }
+    }
 }
 
 /// A node of the cluster, as all nodes are told of it.
@@ -96,10 +123,11 @@ impl Config {
             shard_addresses: keys.shard_addresses()?,
             pin: keys.pin()?,
             first_core: keys.first_core()?,
+            storage: keys.storage()?,
             nodes: keys.nodes()?,
         };
         let allowed = "cluster_id, node_id, data_dir, control_address, shard_addresses, pin, \
-                       first_core, nodes";
+                       first_core, segment_bytes, retention_check_ms, nodes";
         keys.end(allowed)?;
         config.check()?;
         Ok(config)
@@ -120,6 +148,8 @@ impl Config {
             shard_addresses: &self.shard_addresses,
             pin: self.pin,
             first_core: self.first_core,
+            segment_bytes: self.storage.segment_bytes,
+            retention_check_ms: self.storage.retention_check.as_millis() as u64,
             nodes: self
                 .nodes
                 .iter()
@@ -174,6 +204,8 @@ struct FileText<'a> {
     shard_addresses: &'a [SocketAddr],
     pin: bool,
     first_core: u16,
+    segment_bytes: u64,
+    retention_check_ms: u64,
     nodes: Vec<MemberText>,
 }
 
@@ -268,6 +300,39 @@ impl Keys {
             _ => {
                 let allowed = format!("a whole number from 0 to {}", CORES_MAX - 1);
                 Err(Reason::value("first_core", value, allowed))
+            }
+        }
+    }
+
+    fn storage(&mut self) -> Result<Storage, Reason> {
+        let default = Storage::default();
+        let bytes = (SEGMENT_BYTES, default.segment_bytes);
+        let check = (
+            RETENTION_CHECK_MS,
+            default.retention_check.as_millis() as u64,
+        );
+        let check_ms = self.number("retention_check_ms", check.0, check.1)?;
+        Ok(Storage {
+            segment_bytes: self.number("segment_bytes", bytes.0, bytes.1)?,
+            retention_check: Duration::from_millis(check_ms),
+        })
+    }
+
+    fn number(
+        &mut self,
+        key: &str,
+        allowed: RangeInclusive<u64>,
+        default: u64,
+    ) -> Result<u64, Reason> {
+        let Some(value) = self.table.remove(key) else {
+            return Ok(default);
+        };
+        match value.as_integer().map(u64::try_from) {
+            Some(Ok(number)) if allowed.contains(&number) => Ok(number),
+            _ => {
+                let (from, to) = allowed.into_inner();
+                let allowed = format!("a whole number from {from} to {to}");
+                Err(Reason::value(key, value, allowed))
             }
         }
     }

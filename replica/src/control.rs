@@ -367,7 +367,10 @@ impl<P: Platform> Control<P> {
                 )
             }
             Request::Metadata { topics, .. } => self.driver.read(caller, topics),
-            Request::Produce { .. } | Request::Fetch { .. } | Request::Describe { .. } => {
+            Request::Produce { .. }
+            | Request::Fetch { .. }
+            | Request::DeleteRecords { .. }
+            | Request::Describe { .. } => {
                 unreachable!("the connection answers these itself")
             }
         }

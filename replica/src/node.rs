@@ -237,6 +237,7 @@ impl Starting {
         let address = config.shard_addresses[index];
         let (node, cluster) = (NodeId(config.node_id), config.cluster_id);
         let folder = config.data_dir.join(format!("shard-{index}"));
+        let storage = config.storage;
         let shards = u32::try_from(self.statuses.len()).expect("the configuration has few shards");
         let (incarnation, metadata) = (self.incarnation, Arc::clone(&self.metadata));
         let (status, signals) = (Arc::clone(&self.statuses[index]), self.signals.clone());
@@ -254,6 +255,7 @@ impl Starting {
                 cluster,
                 incarnation,
                 folder,
+                storage,
                 listener,
                 metadata,
                 status,

@@ -28,6 +28,7 @@ mod budget;
 mod connection;
 mod damage;
 mod deadlines;
+mod deletion;
 mod effect;
 mod fact_writer;
 mod fetch;
@@ -44,6 +45,8 @@ mod produce;
 mod pulse;
 mod repair;
 mod request;
+mod retention;
+mod retiring;
 mod signal;
 mod space;
 mod state;
@@ -70,6 +73,7 @@ use self::budget::Budget;
 use self::connection::Connection;
 use self::signal::Signal;
 use self::state::{Signals, State};
+use crate::config::Storage;
 use crate::error::NodeError;
 use crate::metadata::Published;
 use crate::stop::Stop;
@@ -98,6 +102,8 @@ pub struct Setup<P: Platform> {
     pub incarnation: u64,
     /// The shard's own folder; made if missing.
     pub folder: PathBuf,
+    /// How records are stored.
+    pub storage: Storage,
     /// Where clients and peers reach it.
     pub listener: P::Listener,
     /// What the control plane decides.
@@ -116,6 +122,7 @@ struct Shard<P: Platform> {
     cluster: ClusterId,
     incarnation: u64,
     folder: PathBuf,
+    storage: Storage,
     metadata: Arc<Published>,
     status: Arc<ShardStatus>,
     state: RefCell<State<P>>,
@@ -153,6 +160,8 @@ async fn serve<P: Platform>(
     let platform = &shard.platform;
     platform.spawn(flusher::run(Rc::clone(shard)));
     platform.spawn(fact_writer::run(Rc::clone(shard), found.store));
+    platform.spawn(retiring::run(Rc::clone(shard)));
+    platform.spawn(retention::run(Rc::clone(shard)));
     platform.spawn(timers::run(Rc::clone(shard)));
     platform.spawn(pulse::run(Rc::clone(shard)));
     platform.spawn(assignment::tell_leaders(Rc::clone(shard)));
@@ -181,6 +190,7 @@ impl<P: Platform> Shard<P> {
             cluster: setup.cluster,
             incarnation: setup.incarnation,
             folder: setup.folder,
+            storage: setup.storage,
             metadata: setup.metadata,
             status: setup.status,
             state: RefCell::new(state),

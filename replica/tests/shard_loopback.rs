@@ -26,3 +26,5 @@ mod moving;
 mod producing;
 #[path = "shard_loopback/restarting.rs"]
 mod restarting;
+#[path = "shard_loopback/retaining.rs"]
+mod retaining;

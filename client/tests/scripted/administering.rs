@@ -242,3 +242,29 @@ async fn wishes_for_the_cluster_find_the_primary() {
     client.alter_topic("orders", Some(0), &[1]).await.unwrap();
     assert_eq!(client.topic_info("orders").await.unwrap().name, "orders");
 }
+
+#[compio::test]
+async fn records_are_deleted_where_the_partition_is_led() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    client.create_topic("orders", 1, 3).await.unwrap();
+    cluster.world().partition("orders", 0).next_offset = 100;
+    let cuts = Cell::new(2);
+    cluster.script(move |_, _, request| match request {
+        Request::DeleteRecords { .. } if cuts.get() > 0 => {
+            cuts.set(cuts.get() - 1);
+            Twist::ApplyThenCut
+        }
+        _ => Twist::Pass,
+    });
+    let begins = client.delete_records("orders", 0, Some(40)).await.unwrap();
+    assert_eq!(begins, 40);
+    assert_eq!(client.delete_records("orders", 0, None).await.unwrap(), 100);
+    let error = client
+        .delete_records("orders", 0, Some(101))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("beyond the end"), "{error}");
+    let error = client.delete_records("orders", 7, None).await.unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+}

@@ -120,6 +120,7 @@ impl Partition {
             is_open: node == self.info.leader,
             log_start_offset: self.log_start,
             high_watermark: self.next_offset,
+            bytes: 0,
             replicas: self.info.voters.iter().map(replica).collect(),
             damaged_ranges: 0,
             waits_for: None,

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use quorate_wire::{
     ClusterId, ClusterMetadata, Code, Consistency, ControlOperation, ControlReply, MemberInfo,
-    NodeInfo, NodeStatus, Part, Refusal, Request, Response, Role, TopicInfo,
+    NodeInfo, NodeStatus, Part, Refusal, Request, Response, Retention, Role, TopicInfo,
 };
 
 use crate::partition::Partition;
@@ -117,6 +117,9 @@ impl World {
             Request::Describe { partition } => self
                 .by_id(*partition)
                 .map(|it| Response::Partition(it.status(node))),
+            Request::DeleteRecords { partition, before } => {
+                self.delete_records(node, *partition, *before)
+            }
             Request::Fetch {
                 partition,
                 offset,
@@ -144,6 +147,7 @@ impl World {
         let is_asked = |name: &String| asked.as_ref().is_none_or(|asked| asked.contains(name));
         let topic = |(name, partitions): (&String, &Vec<Partition>)| TopicInfo {
             name: name.clone(),
+            retention: Retention::default(),
             partitions: partitions.iter().map(|it| it.info.clone()).collect(),
         };
         let topics = self.topics.iter().filter(|(name, _)| is_asked(name));
@@ -240,6 +244,7 @@ impl World {
                 }
             }
             ControlOperation::AlterTopic { .. }
+            | ControlOperation::RetainTopic { .. }
             | ControlOperation::AddNode { .. }
             | ControlOperation::RemoveNode { .. }
             | ControlOperation::RecoverNode { .. } => {
@@ -264,6 +269,24 @@ impl World {
         let base_offset = partition.append(batch)?;
         self.waiting.clear();
         Ok(Response::Produced { base_offset })
+    }
+
+    fn delete_records(
+        &mut self,
+        node: u16,
+        partition: u64,
+        before: Option<u64>,
+    ) -> Result<Response, Refusal> {
+        let partition = self.by_id(partition)?;
+        if partition.info.leader != node {
+            return Err(not_leader(node));
+        }
+        let log_start_offset = before.unwrap_or(partition.next_offset);
+        if log_start_offset > partition.next_offset {
+            return Err(Refusal::new(Code::OffsetOutOfRange, "beyond the end"));
+        }
+        partition.log_start = partition.log_start.max(log_start_offset);
+        Ok(Response::RecordsDeleted { log_start_offset })
     }
 
     fn fetch(

@@ -23,10 +23,12 @@ pub use frame::{
     PROTOCOL_VERSION,
 };
 pub use frame_reader::{FrameReader, ReadError};
-pub use metadata::{ClusterMetadata, MemberInfo, NodeInfo, Part, PartitionInfo, TopicInfo};
+pub use metadata::{
+    ClusterMetadata, MemberInfo, NodeInfo, Part, PartitionInfo, Retention, TopicInfo,
+};
 pub use refusal::{Code, Refusal, shown};
 pub use request::{
-    Acks, BATCH_BYTES_MAX, Consistency, ControlOperation, Request, TOPIC_NAME_BYTES_MAX,
+    Acks, BATCH_BYTES_MAX, Consistency, ControlOperation, Limit, Request, TOPIC_NAME_BYTES_MAX,
     is_valid_topic_name,
 };
 pub use response::{ControlReply, NodeStatus, PartitionStatus, ReplicaStatus, Response, Role};

@@ -101,8 +101,20 @@ impl NodeInfo {
 pub struct TopicInfo {
     /// The topic's name.
     pub name: String,
+    /// How much of its records is kept.
+    pub retention: Retention,
     /// Its partitions, by index.
     pub partitions: Vec<PartitionInfo>,
+}
+
+/// How much of a topic's records is kept; what goes first is what is oldest. Without any limit
+/// nothing goes.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Retention {
+    /// Records older than so many milliseconds go.
+    pub ms: Option<u64>,
+    /// At least so many bytes of each partition stay, and not much more.
+    pub bytes: Option<u64>,
 }
 
 impl TopicInfo {

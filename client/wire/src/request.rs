@@ -78,6 +78,16 @@ pub enum Request {
         /// Whether a follower may answer, which may not have heard of the newest commits.
         from_follower: bool,
     },
+    /// Deletes the records before an offset. The leader's shard answers, with
+    /// [`Response::RecordsDeleted`](crate::Response::RecordsDeleted), once no later leader shows
+    /// them again.
+    DeleteRecords {
+        /// [`PartitionInfo::id`](crate::PartitionInfo::id).
+        partition: u64,
+        /// The first offset that stays; `None` for all that is committed. Batches go as a whole: of
+        /// one that reaches over the offset nothing goes.
+        before: Option<u64>,
+    },
     /// How a partition is. The shard of a replica answers, with
     /// [`Response::Partition`](crate::Response::Partition).
     Describe {
@@ -111,6 +121,29 @@ pub enum Acks {
     None,
 }
 
+/// What becomes of a limit.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Limit {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// There is none any more.
+    Lift,
+    /// It is this one from now on.
+    Set(u64),
+}
+
+impl Limit {
+    /// What is now, after what was `before`.
+    pub fn apply(self, before: Option<u64>) -> Option<u64> {
+        match self {
+            Self::Keep => before,
+            Self::Lift => None,
+            Self::Set(limit) => Some(limit),
+        }
+    }
+}
+
 /// A change that the control plane replicates.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ControlOperation {
@@ -137,6 +170,15 @@ pub enum ControlOperation {
         partition: Option<u32>,
         /// The nodes, each once.
         replicas: Vec<u16>,
+    },
+    /// Changes how much of a topic's records is kept.
+    RetainTopic {
+        /// Its name.
+        name: String,
+        /// For how many milliseconds.
+        ms: Limit,
+        /// How many bytes of each partition.
+        bytes: Limit,
     },
     /// Has a node belong to the cluster, and stay if it was to leave.
     AddNode {

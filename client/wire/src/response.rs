@@ -34,6 +34,11 @@ pub enum Response {
         /// The first offset that is still there.
         log_start_offset: u64,
     },
+    /// To [`Request::DeleteRecords`](crate::Request::DeleteRecords).
+    RecordsDeleted {
+        /// The first offset that is still there.
+        log_start_offset: u64,
+    },
     /// To [`Request::Describe`](crate::Request::Describe).
     Partition(PartitionStatus),
 }
@@ -116,6 +121,8 @@ pub struct PartitionStatus {
     pub log_start_offset: u64,
     /// The first offset that is not yet committed.
     pub high_watermark: u64,
+    /// The bytes of record batches on the disk of the answering node.
+    pub bytes: u64,
     /// What the leader knows of everybody who takes part, learners too; of a follower only itself.
     pub replicas: Vec<ReplicaStatus>,
     /// Ranges of records that are damaged on the disk of the answering node and not put back yet.

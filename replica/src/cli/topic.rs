@@ -1,12 +1,16 @@
 mod alter;
+mod delete_records;
 mod partition_row;
+mod retention;
 
 use clap::{Args, Subcommand};
-use quorate_client::TopicInfo;
+use quorate_client::{Retention, TopicInfo};
 use serde::Serialize;
 
 use alter::Alter;
+use delete_records::DeleteRecords;
 use partition_row::PartitionRow;
+use retention::RetentionOptions;
 
 use super::connection::{connect, default_replication};
 use super::output::{self, Output};
@@ -21,8 +25,10 @@ pub(crate) enum Topic {
     List,
     /// Show leader, epoch, replicas and offsets of each partition of a topic, and what changes
     Describe(Name),
-    /// Change which nodes hold a topic, and wait until they do
+    /// Change which nodes hold a topic, and wait until they do; or how much of it is kept
     Alter(Alter),
+    /// Delete the records of a partition before an offset
+    DeleteRecords(DeleteRecords),
     /// Delete a topic and its records
     Delete(Name),
 }
@@ -38,6 +44,8 @@ pub(crate) struct Create {
     /// On how many nodes each partition is held [default: 3, or as many as there are nodes]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u16).range(1..))]
     replication: Option<u16>,
+    #[command(flatten)]
+    retention: RetentionOptions,
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +63,7 @@ impl Topic {
                 Self::List => list(global).await,
                 Self::Describe(topic) => describe(&topic.name, global).await,
                 Self::Alter(alter) => alter.run(global).await,
+                Self::DeleteRecords(delete) => delete.run(global).await,
                 Self::Delete(topic) => delete(&topic.name, global).await,
             }
         })
@@ -68,9 +77,17 @@ impl Create {
             Some(replication) => replication,
             None => default_replication(&client.cluster_metadata().await?),
         };
-        let topic = client
+        let mut topic = client
             .create_topic(&self.name, self.partitions, replication)
             .await?;
+        if self.retention.is_given() {
+            let (ms, bytes) = (self.retention.ms(), self.retention.bytes());
+            client.retain_topic(&self.name, ms, bytes).await?;
+            topic.retention = Retention {
+                ms: ms.apply(None),
+                bytes: bytes.apply(None),
+            };
+        }
         let row = TopicRow::new(&topic);
         match global.output {
             Output::Table => output::print(&format!(
@@ -89,12 +106,21 @@ async fn list(global: &Global) -> Result<(), Failure> {
     match global.output {
         Output::Json => output::print_json(&rows),
         Output::Table => {
-            let header = ["TOPIC", "PARTITIONS", "REPLICATION"];
-            let cells = rows.into_iter().map(|row| {
+            let header = [
+                "TOPIC",
+                "PARTITIONS",
+                "REPLICATION",
+                "KEPT FOR",
+                "BYTES KEPT",
+            ];
+            let cells = topics.iter().zip(rows).map(|(topic, row)| {
+                let (kept_for, bytes_kept) = retention::told(topic.retention);
                 [
                     row.name,
                     row.partitions.to_string(),
                     row.replication.to_string(),
+                    kept_for,
+                    bytes_kept,
                 ]
             });
             output::print(&output::table(header, cells.collect()))
@@ -109,6 +135,8 @@ async fn describe(name: &str, global: &Global) -> Result<(), Failure> {
     match global.output {
         Output::Json => output::print_json(&Description {
             name: topic.name,
+            retention_ms: topic.retention.ms,
+            retention_bytes: topic.retention.bytes,
             partitions,
         }),
         Output::Table => {
@@ -119,11 +147,18 @@ async fn describe(name: &str, global: &Global) -> Result<(), Failure> {
                 "EPOCH",
                 "LOG START",
                 "HIGH WATERMARK",
+                "BYTES",
                 "REPLICAS",
                 "CHANGE",
             ];
             let cells = partitions.iter().map(PartitionRow::cells).collect();
             output::print(&output::table(header, cells))?;
+            if topic.retention != Retention::default() {
+                let (kept_for, bytes_kept) = retention::told(topic.retention);
+                output::tell(&format!(
+                    "records are kept: {kept_for}; bytes of each partition: {bytes_kept}"
+                ));
+            }
             for remark in partitions.iter().filter_map(PartitionRow::remark) {
                 output::tell(&remark);
             }
@@ -151,6 +186,10 @@ struct TopicRow {
     name: String,
     partitions: usize,
     replication: usize,
+    /// Null if records are kept for ever.
+    retention_ms: Option<u64>,
+    /// Null if all bytes are kept.
+    retention_bytes: Option<u64>,
 }
 
 impl TopicRow {
@@ -164,6 +203,8 @@ impl TopicRow {
                 .map(|it| it.replicas.len())
                 .max()
                 .unwrap_or(0),
+            retention_ms: topic.retention.ms,
+            retention_bytes: topic.retention.bytes,
         }
     }
 }
@@ -171,5 +212,7 @@ impl TopicRow {
 #[derive(Debug, Serialize)]
 struct Description {
     name: String,
+    retention_ms: Option<u64>,
+    retention_bytes: Option<u64>,
     partitions: Vec<PartitionRow>,
 }

@@ -51,6 +51,10 @@ pub(super) fn admit(
                 replicas,
             })
         }
+        ControlOperation::RetainTopic { name, ms, bytes } => {
+            let name = topic_name(name)?;
+            Ok(Operation::RetainTopic { name, ms, bytes })
+        }
         ControlOperation::AddNode {
             node,
             control_address,

@@ -345,6 +345,7 @@ impl<P: Platform> Connection<P> {
             }
             Request::Produce { partition, .. }
             | Request::Fetch { partition, .. }
+            | Request::DeleteRecords { partition, .. }
             | Request::Describe { partition } => {
                 let refusal = wrong_address(&reception.metadata, partition);
                 caller.answer_in_turn(&Response::Refused(refusal)).await;

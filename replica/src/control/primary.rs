@@ -120,13 +120,13 @@ impl<P: Platform> Control<P> {
     }
 
     /// The operation for what a client asks, or what it is answered instead.
-    pub(super) fn admit(&self, operation: ControlOperation) -> Result<Operation, Response> {
+    pub(super) fn admit(&self, operation: ControlOperation) -> Result<Operation, Box<Response>> {
         if !self.driver.group().is_primary() {
-            return Err(Response::Refused(self.driver.not_primary()));
+            return Err(Box::new(Response::Refused(self.driver.not_primary())));
         }
         let now = self.platform.now();
         let heard = |node| self.detector.disk_of(node, now);
         admission::admit(operation, self.driver.catalog(), heard)
-            .map_err(|refusal| Response::Control(ControlReply::Refused(refusal)))
+            .map_err(|refusal| Box::new(Response::Control(ControlReply::Refused(refusal))))
     }
 }

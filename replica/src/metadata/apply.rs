@@ -25,6 +25,9 @@ impl Catalog {
                 let replicas: Vec<_> = replicas.iter().copied().map(NodeId).collect();
                 Some(self.alter_topic(name, *partition, replicas))
             }
+            Operation::RetainTopic { name, ms, bytes } => {
+                Some(self.retain_topic(name, *ms, *bytes))
+            }
             Operation::AddNode {
                 node,
                 control_address,

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use quorate_vsr::NodeId;
+use quorate_wire::Retention;
 
 use super::PartitionRecord;
 
@@ -56,6 +57,8 @@ pub struct NodeRecord {
 pub struct TopicRecord {
     /// Its name.
     pub name: String,
+    /// How much of its records is kept.
+    pub retention: Retention,
     /// The ids of its partitions, by index.
     pub partitions: Vec<u64>,
 }

@@ -1,9 +1,10 @@
 use std::fmt;
 
+use quorate_wire::Limit;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// The version of [`Operation`]'s shape; it stands before every encoded operation.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// A change of the catalog, as the group replicates it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,15 @@ pub enum Operation {
         partition: Option<u32>,
         /// The nodes.
         replicas: Vec<u16>,
+    },
+    /// A client changes how much of a topic's records is kept.
+    RetainTopic {
+        /// Its name.
+        name: String,
+        /// For how many milliseconds.
+        ms: Limit,
+        /// How many bytes of each partition.
+        bytes: Limit,
     },
     /// The first primary tells who belongs to the cluster that it has founded.
     Found {
@@ -176,6 +186,10 @@ impl fmt::Display for Operation {
                     None => f.write_str("hold topic")?,
                 }
                 write!(f, " \"{name}\" on nodes {replicas:?}")
+            }
+            Self::RetainTopic { name, ms, bytes } => {
+                let name = name.escape_debug();
+                write!(f, "keep of topic \"{name}\": {ms:?} ms, {bytes:?} bytes")
             }
             Self::Found { members } => write!(f, "found a cluster of {} nodes", members.len()),
             Self::AddNode {

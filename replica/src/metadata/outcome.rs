@@ -1,4 +1,4 @@
-use quorate_wire::{ControlReply, Refusal, TopicInfo};
+use quorate_wire::{ControlReply, Refusal, Retention, TopicInfo};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::Catalog;
@@ -30,6 +30,7 @@ impl Outcome {
                 // Whoever asks late may hear of a topic that has been deleted since.
                 let deleted = TopicInfo {
                     name,
+                    retention: Retention::default(),
                     partitions: Vec::new(),
                 };
                 ControlReply::TopicCreated(info.unwrap_or(deleted))

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use quorate_vsr::{Epoch, NodeId};
+use quorate_wire::Retention;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::operation::NotUnderstood;
 use super::{Catalog, MemberRecord, NodeRecord, PartitionRecord, TopicRecord};
 
 /// The version of the snapshot's shape; it stands before the bytes.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 #[derive(Archive, Serialize, Deserialize)]
 struct Snapshot {
@@ -40,6 +41,7 @@ struct Node {
 #[derive(Archive, Serialize, Deserialize)]
 struct Topic {
     name: String,
+    retention: Retention,
     partitions: Vec<Partition>,
 }
 
@@ -77,6 +79,7 @@ impl Catalog {
         });
         let topics = self.topics.values().map(|topic| Topic {
             name: topic.name.clone(),
+            retention: topic.retention,
             partitions: topic
                 .partitions
                 .iter()
@@ -163,6 +166,7 @@ impl Catalog {
         }
         let record = TopicRecord {
             name: topic.name.clone(),
+            retention: topic.retention,
             partitions,
         };
         self.topics.insert(topic.name, record);

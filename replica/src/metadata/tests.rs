@@ -1,6 +1,6 @@
 use super::*;
 use quorate_vsr::Epoch;
-use quorate_wire::{Code, Part, Refusal, TOPIC_NAME_BYTES_MAX};
+use quorate_wire::{Code, Limit, Part, Refusal, Retention, TOPIC_NAME_BYTES_MAX};
 
 fn control_address(node: u16) -> String {
     format!("127.0.0.1:{}", 7000 + 10 * node)
@@ -281,4 +281,29 @@ fn clients_are_told_what_they_asked_for() {
         metadata.tell(Some(&["events".to_owned(), "events".to_owned()])),
         all
     );
+}
+
+#[test]
+fn limits_change_one_by_one_and_are_lifted() {
+    let mut catalog = with_topic(catalog_of(3), 2, 3);
+    let id = catalog.topics["events"].partitions[1];
+    let mut retain = |ms, bytes| {
+        let name = "events".to_owned();
+        let before = catalog.version;
+        let outcome = catalog.apply(&Operation::RetainTopic { name, ms, bytes });
+        assert_eq!(outcome, Some(Outcome::Accepted));
+        assert_eq!(Catalog::decode(&catalog.encode()).as_ref(), Ok(&catalog));
+        let Retention { ms, bytes } = catalog.retention_of(id);
+        (ms, bytes, catalog.version - before)
+    };
+    assert_eq!(retain(Limit::Set(5), Limit::Keep), (Some(5), None, 1));
+    assert_eq!(retain(Limit::Keep, Limit::Set(9)), (Some(5), Some(9), 1));
+    assert_eq!(retain(Limit::Set(5), Limit::Keep), (Some(5), Some(9), 0));
+    assert_eq!(retain(Limit::Lift, Limit::Keep), (None, Some(9), 1));
+    let unknown = catalog.apply(&Operation::RetainTopic {
+        name: "others".to_owned(),
+        ms: Limit::Lift,
+        bytes: Limit::Lift,
+    });
+    assert!(matches!(unknown, Some(Outcome::Refused(_))), "{unknown:?}");
 }

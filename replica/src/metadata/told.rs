@@ -97,6 +97,7 @@ impl Catalog {
             .collect();
         TopicInfo {
             name: topic.name.clone(),
+            retention: topic.retention,
             partitions,
         }
     }

@@ -1,7 +1,7 @@
 //! Topics come and go.
 
 use quorate_vsr::Epoch;
-use quorate_wire::{Code, Refusal, is_valid_topic_name};
+use quorate_wire::{Code, Limit, Refusal, Retention, is_valid_topic_name};
 
 use super::outcome::Outcome;
 use super::placement::place;
@@ -48,6 +48,7 @@ impl Catalog {
         }
         let topic = TopicRecord {
             name: name.to_owned(),
+            retention: Retention::default(),
             partitions: ids,
         };
         self.topics.insert(name.to_owned(), topic);
@@ -66,6 +67,29 @@ impl Catalog {
         }
         self.version += 1;
         Outcome::TopicDeleted
+    }
+
+    pub(super) fn retain_topic(&mut self, name: &str, ms: Limit, bytes: Limit) -> Outcome {
+        let Some(topic) = self.topics.get_mut(name) else {
+            return Outcome::Refused(Refusal::unknown_topic(name));
+        };
+        let before = topic.retention;
+        let retention = Retention {
+            ms: ms.apply(before.ms),
+            bytes: bytes.apply(before.bytes),
+        };
+        if retention != before {
+            topic.retention = retention;
+            self.version += 1;
+        }
+        Outcome::Accepted
+    }
+
+    /// How much of a partition is kept; all of it if it is not known.
+    pub fn retention_of(&self, partition: u64) -> Retention {
+        let record = self.partitions.get(&partition);
+        let topic = record.and_then(|record| self.topics.get(&record.topic));
+        topic.map_or_else(Retention::default, |topic| topic.retention)
     }
 
     fn check_new_topic(

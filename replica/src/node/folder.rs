@@ -192,6 +192,7 @@ mod tests {
     use quorate_platform::Compio;
 
     use super::*;
+    use crate::config::Storage;
 
     fn config(folder: &Path) -> Config {
         let control_address = "127.0.0.1:7400".parse().unwrap();
@@ -203,6 +204,7 @@ mod tests {
             shard_addresses: vec!["127.0.0.1:7401".parse().unwrap()],
             pin: false,
             first_core: 0,
+            storage: Storage::default(),
             nodes: Vec::new(),
         }
     }

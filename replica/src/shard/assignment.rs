@@ -280,16 +280,18 @@ impl<P: Platform> State<P> {
             false => leadership_lost(id),
         };
         partition.refuse_waiting(&refusal);
-        if partition.is_writing {
-            self.condemned.insert(id);
+        let under_way = u32::from(partition.is_writing) + u32::from(partition.log.is_retiring());
+        if under_way > 0 {
+            self.condemned.insert(id, under_way);
         }
+        self.retirable.remove(&id);
         self.facts.insert(id, None);
         self.signals.facts.notify();
     }
 
     /// Whether the disk has finished with these, and so many writes of facts have ended.
     fn is_given_up(&self, ids: &[u64], fact_write: u64) -> bool {
-        let is_free = |id| !self.condemned.contains(id);
+        let is_free = |id| !self.condemned.contains_key(id);
         self.fact_writes >= fact_write && ids.iter().all(is_free)
     }
 }

@@ -23,7 +23,9 @@ pub(super) async fn survey<P: Platform>(
     let job = {
         let state = shard.state.borrow();
         let log = state.partitions.get(&id).map(|partition| &partition.log);
-        let is_there = |log: &&quorate_log::PartitionLog<P>| offset < log.durable_offset();
+        let is_there = |log: &&quorate_log::PartitionLog<P>| {
+            (log.log_start_offset()..log.durable_offset()).contains(&offset)
+        };
         log.filter(is_there).map(|log| log.begin_survey(offset))
     };
     let Some(job) = job else {

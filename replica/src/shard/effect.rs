@@ -58,6 +58,11 @@ impl<P: Platform> State<P> {
                 partition.truncate_to = Some(to);
                 self.enqueue(id);
             }
+            Effect::BeginAnew { at, epoch } => {
+                partition.begin_anew(id, at, epoch);
+                self.enqueue(id);
+            }
+            Effect::Retire { below } => self.retire(id, below),
             Effect::SendRepair { to, from, until } => {
                 if let Some(queue) = self.link(id, to) {
                     queue.wish_repair(id, Repair { from, until });
@@ -65,11 +70,7 @@ impl<P: Platform> State<P> {
             }
             Effect::Rewrite => self.rewrite(id, records),
             Effect::Resigned { epoch } => {
-                tracing::error!(
-                    partition = id, %epoch,
-                    "cannot lead on: records that were not committed yet are damaged on this disk"
-                );
-                partition.resigned = Some(epoch);
+                partition.resign(id, epoch);
             }
             Effect::Opened { epoch } => {
                 tracing::debug!(partition = id, %epoch, "leads");

@@ -34,7 +34,7 @@ pub(super) struct Fetch {
     pub(super) from_follower: bool,
 }
 
-/// Fetches that wait until there is a reason to look again.
+/// Fetches, or deletions, that wait until there is a reason to look again.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
     signals: BTreeMap<u64, Rc<Signal>>,
@@ -43,14 +43,14 @@ pub(super) struct Parked {
 }
 
 impl Parked {
-    fn insert(&mut self, signal: Rc<Signal>) -> u64 {
+    pub(super) fn insert(&mut self, signal: Rc<Signal>) -> u64 {
         let id = self.next;
         self.next += 1;
         self.signals.insert(id, signal);
         id
     }
 
-    fn remove(&mut self, id: u64) {
+    pub(super) fn remove(&mut self, id: u64) {
         self.signals.remove(&id);
     }
 
@@ -190,7 +190,7 @@ impl<P: Platform> State<P> {
                 .high_watermark()
                 .0
                 .min(partition.log.next_offset()),
-            log_start_offset: partition.log.log_start_offset(),
+            log_start_offset: partition.replica.log_start().0,
         };
         // A follower cannot tell an offset that does not exist from one that it lacks.
         let is_beyond = leads && fetch.offset > partition.log.next_offset();

@@ -1,14 +1,15 @@
 //! Group commit: what is appended while the disk is busy joins the next write.
 //!
 //! A partition with something to write stands in a queue. The disk works for several partitions at
-//! once but does one thing at a time for each: a flush of what is pending, a cut, or a repair.
+//! once but does one thing at a time for each: a flush of what is pending, a cut, a new beginning,
+//! or a repair.
 //! When it has finished, a partition with new work goes to the end of the queue, so a busy
 //! partition does not keep others waiting.
 
 use std::rc::Rc;
 
 use bytes::Bytes;
-use quorate_log::{FlushJob, LogError, RewriteJob, TruncateJob};
+use quorate_log::{FlushJob, LogError, ResetJob, RewriteJob, TruncateJob};
 use quorate_platform::Platform;
 use quorate_vsr::Offset;
 use quorate_vsr::partition::Event;
@@ -28,6 +29,7 @@ enum Work<P: Platform> {
     /// With the bytes that are not pending any more once it has ended.
     Flush(FlushJob<P>, Permit),
     Truncate(TruncateJob<P>, Permit),
+    Reset(ResetJob<P>),
     /// With what is put in the place of damaged records.
     Rewrite(RewriteJob<P>, Vec<Bytes>),
 }
@@ -84,6 +86,17 @@ async fn carry_out<P: Platform>(shard: &Shard<P>, id: u64, work: Work<P>) {
                 }
             })
         }
+        Work::Reset(job) => {
+            let reset = job.run().await;
+            let mut state = shard.state.borrow_mut();
+            let Some(log) = state.end_writing(id) else {
+                return;
+            };
+            log.finish_reset(reset).map(|next_offset| {
+                let at = Offset(next_offset);
+                state.step(id, Event::BegunAnew { at });
+            })
+        }
         Work::Rewrite(job, batches) => {
             let rewritten = job.run().await;
             let mut state = shard.state.borrow_mut();
@@ -134,7 +147,14 @@ impl<P: Platform> State<P> {
             return Ok(None);
         };
         let mut misfits = None;
-        let work = if let Some(to) = partition.truncate_to.take() {
+        let is_retiring = partition.log.is_retiring();
+        if is_retiring && (partition.truncate_to.is_some() || partition.anew.is_some()) {
+            // It is queued again when the removal has ended.
+            return Ok(None);
+        }
+        let work = if let Some((at, epoch)) = partition.anew.take() {
+            partition.log.begin_reset(at.0, epoch.0)?.map(Work::Reset)
+        } else if let Some(to) = partition.truncate_to.take() {
             partition.log.begin_truncate(to.0)?.map(|job| {
                 let permit = partition.unflushed.split(u64::MAX);
                 Work::Truncate(job, permit)
@@ -172,12 +192,24 @@ impl<P: Platform> State<P> {
         self.written += 1;
         self.signals.written.notify();
         self.signals.dirty.notify();
-        if self.condemned.remove(&id) {
-            self.signals.removed.notify();
+        self.release_condemned(id);
+        if !self.retirable.is_empty() {
+            self.signals.retirable.notify();
         }
         let partition = self.partitions.get_mut(&id)?;
         partition.is_writing = false;
         Some(&mut partition.log)
+    }
+
+    /// The disk has finished one thing that it did for a partition that was given up.
+    pub(super) fn release_condemned(&mut self, id: u64) {
+        if let Some(count) = self.condemned.get_mut(&id) {
+            *count -= 1;
+            if *count == 0 {
+                self.condemned.remove(&id);
+                self.signals.removed.notify();
+            }
+        }
     }
 
     fn on_flushed(&mut self, id: u64, next_offset: Offset) {
@@ -186,12 +218,14 @@ impl<P: Platform> State<P> {
         }
         self.step(id, Event::LogDurable { next_offset });
         self.shrink_tail(id);
+        self.note_retirable(id);
     }
 
     /// Queues a partition again for which there is more to do.
-    fn enqueue_pending(&mut self, id: u64) {
+    pub(super) fn enqueue_pending(&mut self, id: u64) {
         let is_pending = |partition: &super::partition::Partition<P>| {
             partition.truncate_to.is_some()
+                || partition.anew.is_some()
                 || partition.rewrite.is_some()
                 || partition.log.has_pending()
         };

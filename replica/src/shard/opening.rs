@@ -134,11 +134,19 @@ async fn inspect_all<P: Platform>(
     facts: BTreeMap<u64, Facts>,
 ) -> Result<Vec<InspectedPartition<P>>, NodeError> {
     let inspected = facts.into_iter().map(|(id, facts)| async move {
+        if facts.begins_anew {
+            // It was to be dropped, and the node was interrupted before that was done.
+            remove(shard, id).await?;
+        }
         let known = Known {
-            log_start_offset: 0,
-            durable_offset: facts.high_watermark.0,
+            log_start_offset: facts.log_start.0,
+            log_start_epoch: facts.log_start_epoch.0,
+            durable_offset: match facts.begins_anew {
+                true => 0,
+                false => facts.high_watermark.0,
+            },
             epoch_max: facts.promised.0,
-            is_old: true,
+            is_old: !facts.begins_anew,
         };
         let inspected = inspect(shard, id, known).await?;
         Ok((id, facts, inspected))
@@ -147,12 +155,17 @@ async fn inspect_all<P: Platform>(
     inspected.try_collect().await
 }
 
-/// Makes durable which logs have uncertain ends, before settling them hides it.
+/// Makes durable which logs have uncertain ends, before settling them hides it, and which ones do
+/// begin anew.
 async fn note_losses<P: Platform>(
     store: &mut FactStore<P>,
     inspected: &mut [InspectedPartition<P>],
 ) -> Result<(), NodeError> {
     for (id, facts, inspected) in inspected {
+        if facts.begins_anew {
+            *facts = facts.begun_anew();
+            store.put(*id, facts.encode());
+        }
         if inspected.is_uncertain() {
             tracing::warn!(
                 partition = *id,
@@ -190,6 +203,7 @@ async fn inspect<P: Platform>(
 ) -> Result<Inspected<P>, NodeError> {
     let folder = folder(shard, id);
     let settings = Settings {
+        segment_bytes_max: shard.storage.segment_bytes,
         tail_bytes_max: TAIL_BYTES_MAX,
         ..Settings::default()
     };

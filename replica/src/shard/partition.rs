@@ -20,10 +20,15 @@ pub(super) struct Partition<D: Disk> {
     pub(super) until_durable: Waiting,
     /// Fetches that wait for more to be committed.
     pub(super) parked: Parked,
+    /// Deletions that wait for a majority.
+    pub(super) deleting: Parked,
     /// Bytes that are appended and not yet handed to the disk.
     pub(super) unflushed: Permit,
     /// Where the log shall be cut as soon as the disk is free.
     pub(super) truncate_to: Option<Offset>,
+    /// Where the log shall begin anew as soon as the disk is free, and the epoch of the record
+    /// before.
+    pub(super) anew: Option<(Offset, Epoch)>,
     /// What shall be put in the place of damaged records as soon as the disk is free.
     pub(super) rewrite: Option<Vec<Bytes>>,
     /// Whether the disk works for this partition; one thing at a time keeps them in order.
@@ -48,8 +53,10 @@ impl<D: Disk> Partition<D> {
             until_committed: Waiting::default(),
             until_durable: Waiting::default(),
             parked: Parked::default(),
+            deleting: Parked::default(),
             unflushed,
             truncate_to: None,
+            anew: None,
             rewrite: None,
             is_writing: false,
             is_queued: false,
@@ -64,6 +71,23 @@ impl<D: Disk> Partition<D> {
     /// it would stay so for ever.
     pub(super) fn lacks_producers(&self) -> bool {
         self.log.lacks_producers() && self.replica.member_statuses().len() > 1
+    }
+
+    /// Has the log dropped as soon as the disk is free.
+    pub(super) fn begin_anew(&mut self, id: u64, at: Offset, epoch: Epoch) {
+        tracing::info!(
+            partition = id, %at,
+            "what it lacks has expired: its log begins anew where the leader's does"
+        );
+        self.anew = Some((at, epoch));
+    }
+
+    pub(super) fn resign(&mut self, id: u64, epoch: Epoch) {
+        tracing::error!(
+            partition = id, %epoch,
+            "cannot lead on: records that were not committed yet are damaged on this disk"
+        );
+        self.resigned = Some(epoch);
     }
 
     /// Has every parked fetch look again.

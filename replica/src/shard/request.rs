@@ -8,6 +8,7 @@ use quorate_wire::{
 
 use super::Shard;
 use super::connection::{Connection, Reply};
+use super::deletion;
 use super::fetch::{self, Fetch};
 use super::state::State;
 
@@ -50,6 +51,9 @@ pub(super) fn carry_out<P: Platform>(
                 from_follower,
             };
             fetch::start(shard, fetch, reply);
+        }
+        Request::DeleteRecords { partition, before } => {
+            deletion::start(shard, partition, before, reply);
         }
         Request::Describe { partition } => shard.state.borrow().describe(partition, reply),
         Request::Metadata {
@@ -119,8 +123,9 @@ impl<P: Platform> State<P> {
             leader: replica.leader().map_or(0, |leader| leader.0),
             epoch: replica.epoch().0,
             is_open: replica.is_open(),
-            log_start_offset: partition.log.log_start_offset(),
+            log_start_offset: replica.log_start().0,
             high_watermark: replica.high_watermark().0,
+            bytes: partition.log.bytes(),
             replicas,
             damaged_ranges: partition.standing.damaged_ranges,
             waits_for: replica.undecided().map(|why| why.to_string()),

@@ -44,8 +44,13 @@ pub(super) struct State<P: Platform> {
     pub(super) writing: usize,
     /// Flushes, cuts and writes of facts that have ended.
     pub(super) written: u64,
-    /// Partitions that were given up while the disk was working for them.
-    pub(super) condemned: BTreeSet<u64>,
+    /// Partitions that were given up while the disk was working for them, and how many things it
+    /// still does.
+    pub(super) condemned: BTreeMap<u64, u32>,
+    /// Partitions of which segments may be removed.
+    pub(super) retirable: BTreeSet<u64>,
+    /// Whether segments are being removed.
+    pub(super) is_retiring: bool,
     pub(super) is_writing_facts: bool,
     /// Writes of facts that have ended.
     pub(super) fact_writes: u64,
@@ -85,6 +90,8 @@ pub(super) struct Signals {
     pub(super) dirty: Signal,
     /// Facts to be made durable.
     pub(super) facts: Signal,
+    /// Segments to be removed.
+    pub(super) retirable: Signal,
     /// The disk has finished something; for whoever waits until all is done.
     pub(super) written: Signal,
     /// The same, for whoever waits to remove a partition.
@@ -110,7 +117,9 @@ impl<P: Platform> State<P> {
             dirty: VecDeque::new(),
             writing: 0,
             written: 0,
-            condemned: BTreeSet::new(),
+            condemned: BTreeMap::new(),
+            retirable: BTreeSet::new(),
+            is_retiring: false,
             is_writing_facts: false,
             fact_writes: 0,
             facts: BTreeMap::new(),
@@ -231,6 +240,9 @@ impl<P: Platform> State<P> {
         }
         self.effects = effects;
         self.note_standing(id);
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.deleting.wake_all();
+        }
     }
 
     /// Puts a partition into the queue for the disk.
@@ -254,7 +266,7 @@ impl<P: Platform> State<P> {
 
     /// Whether the disk has nothing to do and nothing under way.
     pub(super) fn is_written(&self) -> bool {
-        self.writing == 0 && self.dirty.is_empty()
+        self.writing == 0 && self.dirty.is_empty() && !self.is_retiring
     }
 
     /// Keeps the published status in step with one partition.
@@ -296,10 +308,11 @@ impl Signals {
             deadlines,
             dirty,
             facts,
+            retirable,
             written,
             removed,
         } = self;
-        for signal in [deadlines, dirty, facts, written, removed] {
+        for signal in [deadlines, dirty, facts, retirable, written, removed] {
             signal.notify();
         }
     }

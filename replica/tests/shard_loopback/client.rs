@@ -216,6 +216,22 @@ impl Client {
         values
     }
 
+    /// Deletes what is before an offset, or all; where the partition begins now.
+    pub(crate) fn delete_records(
+        &mut self,
+        partition: u64,
+        before: Option<u64>,
+    ) -> Result<u64, Refusal> {
+        match self
+            .call(&Request::DeleteRecords { partition, before }, &[])
+            .0
+        {
+            Response::RecordsDeleted { log_start_offset } => Ok(log_start_offset),
+            Response::Refused(refusal) => Err(refusal),
+            other => panic!("{other:?} is no answer to a deletion"),
+        }
+    }
+
     pub(crate) fn describe(&mut self, partition: u64) -> Result<PartitionStatus, Refusal> {
         match self.call(&Request::Describe { partition }, &[]).0 {
             Response::Partition(status) => Ok(status),

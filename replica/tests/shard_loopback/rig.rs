@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use quorate_platform::{Listener, Network};
+use quorate_replica::config::Storage;
 use quorate_replica::error::NodeError;
 use quorate_replica::metadata::{
     Catalog, MemberRecord, Metadata, NodeRecord, Operation, PartitionRecord, Published, Step,
@@ -15,13 +17,18 @@ use quorate_replica::metadata::{
 use quorate_replica::shard::{self, Setup, ShardStatus};
 use quorate_replica::stop::Stop;
 use quorate_vsr::{Epoch, NodeId};
-use quorate_wire::ClusterId;
+use quorate_wire::{ClusterId, Retention};
 use tempfile::TempDir;
 
 use crate::client::{Client, wait_until};
 use crate::trouble::{Trouble, Troubled};
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0x5eed);
+/// Small, so that little is enough to see segments come and go.
+pub(crate) const STORAGE: Storage = Storage {
+    segment_bytes: 64 << 10,
+    retention_check: Duration::from_millis(100),
+};
 /// The disk that every node has.
 pub(crate) const DISK: u64 = 7;
 
@@ -157,11 +164,27 @@ impl Rig {
         self.catalog.partitions.insert(id, partition);
         let record = TopicRecord {
             name: topic.clone(),
+            retention: Retention::default(),
             partitions: vec![id],
         };
         self.catalog.topics.insert(topic, record);
         self.publish();
         id
+    }
+
+    /// How much of the partition is kept from now on.
+    pub(crate) fn retain(&mut self, id: u64, retention: Retention) {
+        let topic = self.catalog.partitions[&id].topic.clone();
+        let record = self.catalog.topics.get_mut(&topic);
+        record.expect("it is there").retention = retention;
+        self.publish();
+    }
+
+    /// Whether the control plane holds a node to be alive.
+    pub(crate) fn set_alive(&mut self, node: u16, is_alive: bool) {
+        let record = self.catalog.nodes.get_mut(&NodeId(node));
+        record.expect("it has been started").is_alive = is_alive;
+        self.publish();
     }
 
     pub(crate) fn delete_partition(&mut self, id: u64) {
@@ -342,6 +365,7 @@ impl Node {
                 cluster: CLUSTER,
                 incarnation,
                 folder,
+                storage: STORAGE,
                 listener,
                 metadata,
                 status,

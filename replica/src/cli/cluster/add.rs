@@ -10,7 +10,7 @@ use crate::cli::connection::connect_briefly;
 use crate::cli::output::{self, Output};
 use crate::cli::wait::{self, Progress, Waiting};
 use crate::cli::{Failure, Global};
-use crate::config::{Config, Member, SHARDS_MAX};
+use crate::config::{Config, Member, SHARDS_MAX, Storage};
 
 /// Add a node to the cluster, and wait until it is a part of it
 ///
@@ -149,6 +149,7 @@ impl Add {
             shard_addresses: (1..=shards).map(address).collect(),
             pin: false,
             first_core: 0,
+            storage: Storage::default(),
             nodes,
         };
         // What the node would say to it.

@@ -209,6 +209,7 @@ mod tests {
             nodes: vec![node],
             topics: vec![TopicInfo {
                 name: "events".to_owned(),
+                retention: quorate_client::Retention::default(),
                 partitions: vec![partition],
             }],
         }

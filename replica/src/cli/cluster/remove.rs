@@ -124,6 +124,7 @@ mod tests {
         };
         let topic = TopicInfo {
             name: "events".to_owned(),
+            retention: quorate_client::Retention::default(),
             partitions: vec![partition],
         };
         let metadata = ClusterMetadata {

@@ -2,7 +2,9 @@ use clap::Args;
 use quorate_client::{PartitionInfo, TopicInfo};
 use serde::Serialize;
 
+use super::TopicRow;
 use super::partition_row::listed;
+use super::retention::{self, RetentionOptions};
 use crate::cli::connection::connect;
 use crate::cli::output::{self, Output};
 use crate::cli::wait::{self, Progress, Waiting};
@@ -16,12 +18,15 @@ pub(crate) struct Alter {
     /// The topic's name
     name: String,
     /// The nodes that shall hold it
-    #[arg(long, value_name = "NODE,...", required = true, value_delimiter = ',',
+    #[arg(long, value_name = "NODE,...", value_delimiter = ',',
+          required_unless_present_any = ["retention", "retention_bytes"],
           value_parser = clap::value_parser!(u16).range(1..))]
     replicas: Vec<u16>,
     /// The only partition that is meant [default: all]
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", requires = "replicas")]
     partition: Option<u32>,
+    #[command(flatten)]
+    retention: RetentionOptions,
     #[command(flatten)]
     waiting: Waiting,
 }
@@ -37,6 +42,14 @@ struct Altered<'a> {
 impl Alter {
     pub(crate) async fn run(mut self, global: &Global) -> Result<(), Failure> {
         let client = connect(&global.bootstrap).await?;
+        if self.retention.is_given() {
+            let (ms, bytes) = (self.retention.ms(), self.retention.bytes());
+            client.retain_topic(&self.name, ms, bytes).await?;
+        }
+        if self.replicas.is_empty() {
+            let topic = client.topic_info(&self.name).await?;
+            return told_kept(&topic, global);
+        }
         let (name, partition) = (&self.name, self.partition);
         client.alter_topic(name, partition, &self.replicas).await?;
         self.replicas.sort_unstable();
@@ -110,9 +123,24 @@ impl Alter {
     }
 }
 
+fn told_kept(topic: &TopicInfo, global: &Global) -> Result<(), Failure> {
+    match global.output {
+        Output::Json => output::print_json(&TopicRow::new(topic)),
+        Output::Table => {
+            let (kept_for, bytes_kept) = retention::told(topic.retention);
+            output::print(&format!(
+                "topic {}: records are kept: {kept_for}; bytes of each partition: {bytes_kept}",
+                topic.name
+            ))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use quorate_client::Retention;
 
     use super::*;
 
@@ -121,6 +149,7 @@ mod tests {
             name: "events".to_owned(),
             replicas: vec![1, 4],
             partition,
+            retention: RetentionOptions::default(),
             waiting: Waiting {
                 no_wait: false,
                 timeout: Duration::ZERO,
@@ -130,7 +159,12 @@ mod tests {
 
     fn topic(partitions: Vec<PartitionInfo>) -> TopicInfo {
         let name = "events".to_owned();
-        TopicInfo { name, partitions }
+        let retention = Retention::default();
+        TopicInfo {
+            name,
+            retention,
+            partitions,
+        }
     }
 
     fn partition(index: u32, voters: &[u16], previous: &[u16], learners: &[u16]) -> PartitionInfo {

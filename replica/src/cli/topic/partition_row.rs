@@ -12,6 +12,8 @@ pub(super) struct PartitionRow {
     open: bool,
     log_start_offset: Option<u64>,
     high_watermark: Option<u64>,
+    /// On the leader's disk.
+    bytes: Option<u64>,
     replicas: Vec<ReplicaRow>,
     /// Ranges of records that are damaged on the leader's disk.
     damaged_ranges: Option<u32>,
@@ -57,6 +59,7 @@ impl PartitionRow {
             open: told.is_some_and(|status| status.is_open),
             log_start_offset: told.map(|status| status.log_start_offset),
             high_watermark: told.map(|status| status.high_watermark),
+            bytes: told.map(|status| status.bytes),
             replicas: info.holders().iter().map(replica).collect(),
             damaged_ranges: told.map(|status| status.damaged_ranges),
             voters: info.voters.clone(),
@@ -106,7 +109,7 @@ impl PartitionRow {
         })
     }
 
-    pub(super) fn cells(&self) -> [String; 8] {
+    pub(super) fn cells(&self) -> [String; 9] {
         let number = |number: Option<u64>| number.map_or("-".to_owned(), |it| it.to_string());
         let closed = if self.open { "" } else { " (not open)" };
         let replicas = self.replicas.iter().map(|replica| {
@@ -125,6 +128,7 @@ impl PartitionRow {
             self.epoch.to_string(),
             number(self.log_start_offset),
             number(self.high_watermark),
+            number(self.bytes),
             replicas.collect::<Vec<_>>().join(" "),
             self.change(),
         ]
@@ -191,6 +195,7 @@ mod tests {
             is_open: true,
             log_start_offset: 0,
             high_watermark: 10,
+            bytes: 900,
             replicas: vec![
                 ReplicaStatus {
                     node: 1,
@@ -214,14 +219,15 @@ mod tests {
             output::to_json(&row),
             r#"{"partition":2,"id":7,"leader":1,"epoch":4,"open":true,"log_start_offset":0,"#
                 .to_owned()
-                + r#""high_watermark":10,"replicas":[{"node":1,"next_offset":12,"in_sync":true},"#
+                + r#""high_watermark":10,"bytes":900,"#
+                + r#""replicas":[{"node":1,"next_offset":12,"in_sync":true},"#
                 + r#"{"node":3,"next_offset":10,"in_sync":false}],"damaged_ranges":2,"#
                 + r#""voters":[1,3],"previous":[],"learners":[],"wanted":[1,3],"lost":[],"#
                 + r#""waits_for":null,"error":null}"#
         );
         assert_eq!(
             row.cells(),
-            ["2", "7", "1", "4", "0", "10", "1@12 3@10!", "-"]
+            ["2", "7", "1", "4", "0", "10", "900", "1@12 3@10!", "-"]
         );
         let remark = row.remark().unwrap();
         assert!(remark.starts_with("partition 2: 2 ranges"), "{remark}");
@@ -241,7 +247,7 @@ mod tests {
         });
         assert_eq!(
             row.cells(),
-            ["2", "7", "1 (not open)", "4", "-", "-", "1@- 3@-", "-"]
+            ["2", "7", "1 (not open)", "4", "-", "-", "-", "1@- 3@-", "-"]
         );
         assert!(row.remark().unwrap().contains("describing"));
     }
@@ -263,6 +269,7 @@ mod tests {
                     is_open: false,
                     log_start_offset: 0,
                     high_watermark: 10,
+                    bytes: 900,
                     replicas: Vec::new(),
                     damaged_ranges: 0,
                     waits_for,
@@ -295,7 +302,7 @@ mod tests {
             ..info()
         };
         assert_eq!(
-            row(learning).cells()[6..],
+            row(learning).cells()[7..],
             ["1@- 3@- 4@-", "to 1,4, 4 learning"]
         );
         let joint = PartitionInfo {

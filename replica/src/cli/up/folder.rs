@@ -7,7 +7,7 @@ use quorate_platform::{Compio, Disk as _};
 use super::cluster_file::{self, ClusterFile};
 use super::shape::Shape;
 use crate::cli::Failure;
-use crate::config::{Config, Member};
+use crate::config::{Config, Member, Storage};
 
 /// The folder of a cluster, which no other `up` uses while this is held.
 #[derive(Debug)]
@@ -127,6 +127,7 @@ impl Folder {
                 shard_addresses: node.shard_addresses.clone(),
                 pin: shape.pin,
                 first_core: shape.first_core(node.id),
+                storage: Storage::default(),
                 nodes: nodes.clone(),
             };
             let path = &node.config_file;
