@@ -1,14 +1,12 @@
 use std::io;
 use std::path::Path;
 
-use compio::driver::ToSharedFd;
 use compio::io::{AsyncReadAt, AsyncWriteAtExt};
-use compio_buf::{BufResult, IntoInner, IoBuf, IoBufMut};
+use compio_buf::{BufResult, IoBuf, IoBufMut};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use super::Compio;
-use super::durable_write::DurableWrite;
+use super::{Compio, durable_write};
 use crate::{Disk, Entry, File, OpenHow, OpenMode};
 
 impl Disk for Compio {
@@ -145,23 +143,8 @@ impl File for CompioFile {
         (&self.file).write_all_at(buffer, position).await
     }
 
-    async fn write_durable_at<B: IoBuf>(&self, mut buffer: B, position: u64) -> BufResult<(), B> {
-        let len = buffer.buf_len();
-        let mut written = 0;
-        while written < len {
-            let rest = buffer.slice(written..);
-            let at = position + written as u64;
-            let write = DurableWrite::new(self.file.to_shared_fd(), rest, at);
-            let BufResult(result, write) = compio::runtime::submit(write).await;
-            buffer = write.into_inner().into_inner();
-            match result {
-                Ok(0) => return BufResult(Err(io::ErrorKind::WriteZero.into()), buffer),
-                // What was written is durable, and so will be the rest.
-                Ok(count) => written += count,
-                Err(error) => return BufResult(Err(error), buffer),
-            }
-        }
-        BufResult(Ok(()), buffer)
+    async fn write_durable_at<B: IoBuf>(&self, buffer: B, position: u64) -> BufResult<(), B> {
+        durable_write::write_durable_at(&self.file, buffer, position).await
     }
 
     async fn sync_data(&self) -> io::Result<()> {

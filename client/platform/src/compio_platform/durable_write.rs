@@ -1,26 +1,112 @@
+//! Making a write durable, in the way that suits as many as are under way.
+//!
+//! A write can be followed by a sync, or be one operation that completes once it is durable, which
+//! is half the work. But the kernel completes such an operation on the core of the disk's
+//! interrupts, and while others keep that core busy a lone writer waits for its scheduler's next
+//! tick. The sync is carried out by a thread that goes to whichever core has time.
+//!
+//! Direct writes into files that were written in advance, one file for each writer, on Linux 6.18
+//! (250 ticks a second), ext4, a virtio disk with a volatile cache, and two cores that others keep
+//! busy; medians of the time of a write, and of the bytes that all writers get through:
+//!
+//! | writers × write | write, then sync | one operation |
+//! |---|---|---|
+//! | 1 × 4 KiB | 110 µs, 5 MiB/s | 4.0 ms, 1 MiB/s |
+//! | 1 × 64 KiB | 128 µs, 76 MiB/s | 4.0 ms, 13 MiB/s |
+//! | 1 × 1 MiB | 1.0 ms, 419 MiB/s | 4.0 ms, 266 MiB/s |
+//! | 4 × 4 KiB | 305 µs, 44 MiB/s | 207 µs, 31 MiB/s |
+//! | 4 × 64 KiB | 307 µs, 209 MiB/s | 245 µs, 364 MiB/s |
+//! | 4 × 1 MiB | 1.8 ms, 2.0 GiB/s | 1.6 ms, 1.8 GiB/s |
+//! | 16 × 4 KiB | 356 µs, 134 MiB/s | 250 µs, 174 MiB/s |
+//! | 16 × 64 KiB | 692 µs, 1.2 GiB/s | 589 µs, 0.8 GiB/s |
+//! | 32 × 4 KiB | 805 µs, 129 MiB/s | 399 µs, 175 MiB/s |
+//! | 32 × 64 KiB | 1.5 ms, 1.1 GiB/s | 1.1 ms, 1.5 GiB/s |
+//! | 32 × 1 MiB | 31 ms, 0.9 GiB/s | 32 ms, 0.9 GiB/s |
+//!
+//! At their fastest the two were alike for one writer. A sync that is linked to its write, so that
+//! the kernel begins it by itself, was as good as one that follows, and no better.
+
+use std::cell::Cell;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use compio::driver::{OpCode, OpEntry, SharedFd};
-use compio_buf::{IntoInner, IoBuf};
+use compio::driver::{OpCode, OpEntry, SharedFd, ToSharedFd};
+use compio::fs::File;
+use compio::io::AsyncWriteAtExt;
+use compio_buf::{BufResult, IntoInner, IoBuf};
 use io_uring::opcode;
 use io_uring::types::Fd;
 use rustix::io::ReadWriteFlags;
 
+/// From so many durable writes of a thread on, each is one operation.
+const MANY: usize = 16;
+
+thread_local! {
+    static UNDER_WAY: Cell<usize> = const { Cell::new(0) };
+}
+
+pub(super) async fn write_durable_at<B: IoBuf>(
+    mut file: &File,
+    buffer: B,
+    position: u64,
+) -> BufResult<(), B> {
+    let under_way = UnderWay::begin();
+    if under_way.are_many() {
+        return write_as_one(file, buffer, position).await;
+    }
+    let BufResult(result, buffer) = file.write_all_at(buffer, position).await;
+    match result {
+        Ok(()) => BufResult(file.sync_data().await, buffer),
+        Err(error) => BufResult(Err(error), buffer),
+    }
+}
+
+async fn write_as_one<B: IoBuf>(file: &File, mut buffer: B, position: u64) -> BufResult<(), B> {
+    let len = buffer.buf_len();
+    let mut written = 0;
+    while written < len {
+        let write = DurableWrite {
+            file: file.to_shared_fd(),
+            buffer: buffer.slice(written..),
+            position: position + written as u64,
+        };
+        let BufResult(result, write) = compio::runtime::submit(write).await;
+        buffer = write.into_inner().into_inner();
+        match result {
+            Ok(0) => return BufResult(Err(io::ErrorKind::WriteZero.into()), buffer),
+            // What was written is durable, and so will be the rest.
+            Ok(count) => written += count,
+            Err(error) => return BufResult(Err(error), buffer),
+        }
+    }
+    BufResult(Ok(()), buffer)
+}
+
+/// A durable write that this thread waits for.
+struct UnderWay;
+
+impl UnderWay {
+    fn begin() -> Self {
+        UNDER_WAY.set(UNDER_WAY.get() + 1);
+        Self
+    }
+
+    fn are_many(&self) -> bool {
+        UNDER_WAY.get() >= MANY
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.set(UNDER_WAY.get() - 1);
+    }
+}
+
 /// Writes a buffer, and is complete once what it has written is durable.
-pub(super) struct DurableWrite<B> {
+struct DurableWrite<B> {
     file: SharedFd<std::fs::File>,
     buffer: B,
     position: u64,
-}
-
-impl<B> DurableWrite<B> {
-    pub(super) fn new(file: SharedFd<std::fs::File>, buffer: B, position: u64) -> Self {
-        Self {
-            file,
-            buffer,
-            position,
-        }
-    }
 }
 
 // SAFETY: the entry points into a buffer that the operation owns. Whoever drives the operation
@@ -44,5 +130,59 @@ impl<B> IntoInner for DurableWrite<B> {
 
     fn into_inner(self) -> B {
         self.buffer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use futures_util::future::join_all;
+    use rustix::fs::{CWD, FileType, Mode};
+
+    use super::*;
+
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len).map(|at| (at % 251) as u8).collect()
+    }
+
+    #[compio::test]
+    async fn few_and_many_at_once_are_all_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = File::create(&path).await.unwrap();
+        for count in [1, MANY - 1, 3 * MANY] {
+            let all = bytes(1000 * count);
+            let parts = all.chunks(1000).map(<[u8]>::to_vec).enumerate();
+            let writes = parts.map(|(at, part)| write_durable_at(&file, part, 1000 * at as u64));
+            for BufResult(result, _) in join_all(writes).await {
+                result.unwrap();
+            }
+            assert!(std::fs::read(&path).unwrap() == all, "{count} at once");
+            assert_eq!(UNDER_WAY.get(), 0);
+            file.set_len(0).await.unwrap();
+        }
+    }
+
+    #[compio::test]
+    async fn a_write_that_comes_back_short_goes_on_with_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, mode, 0).unwrap();
+        let mut options = compio::fs::OpenOptions::new();
+        let pipe = options.read(true).write(true).open(&path).await.unwrap();
+        // More than a pipe takes at once, so it is taken in several parts.
+        let all = bytes(300_000);
+        let len = all.len();
+        let reader = std::thread::spawn(move || {
+            let mut read = vec![0; len];
+            let mut pipe = std::fs::File::open(path).unwrap();
+            pipe.read_exact(&mut read).unwrap();
+            read
+        });
+        let BufResult(result, written) = write_as_one(&pipe, all, 0).await;
+        result.unwrap();
+        assert!(reader.join().unwrap() == written);
     }
 }

@@ -1,7 +1,4 @@
-use std::io::Read;
 use std::path::PathBuf;
-
-use rustix::fs::{CWD, FileType, Mode};
 
 use super::*;
 use crate::{AlignedBuffer, BLOCK_BYTES, read_around};
@@ -108,25 +105,4 @@ async fn a_write_that_the_disk_refuses_is_an_error_and_gives_the_buffer_back() {
     assert!(result.is_err());
     assert_eq!(buffer, b"new");
     assert_eq!(std::fs::read(&path).unwrap(), b"as it was");
-}
-
-#[compio::test]
-async fn a_write_that_comes_back_short_goes_on_with_the_rest() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pipe");
-    let mode = Mode::RUSR | Mode::WUSR;
-    rustix::fs::mknodat(CWD, &path, FileType::Fifo, mode, 0).unwrap();
-    let pipe = Compio.open(&path, OpenMode::Write).await.unwrap();
-    // More than a pipe takes at once, so it is taken in several parts.
-    let all = bytes(300_000);
-    let len = all.len();
-    let reader = std::thread::spawn(move || {
-        let mut read = vec![0; len];
-        let mut pipe = std::fs::File::open(path).unwrap();
-        pipe.read_exact(&mut read).unwrap();
-        read
-    });
-    let BufResult(result, written) = pipe.write_durable_at(all, 0).await;
-    result.unwrap();
-    assert!(reader.join().unwrap() == written);
 }
