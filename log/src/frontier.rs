@@ -65,16 +65,27 @@ impl Frontier {
         }
     }
 
-    /// Moves past the next batch.
-    pub(crate) fn follow(&mut self, header: &BatchHeader, index_step_bytes: u64) {
+    /// Moves past the next batch, which stands at `position` of the segment.
+    pub(crate) fn follow(&mut self, header: &BatchHeader, position: u64, index_step_bytes: u64) {
+        self.segment.bytes = position;
+        self.accept(header);
+        self.place(header, index_step_bytes);
+    }
+
+    /// Takes in what the next batch tells. Where it will stand comes later.
+    pub(crate) fn accept(&mut self, header: &BatchHeader) {
+        self.epochs.observe(header.leader_epoch, header.base_offset);
+        self.producers.observe(header, header.base_offset);
+        self.next_offset = header.next_offset();
+    }
+
+    /// Puts a batch that was accepted at the end of the segment.
+    pub(crate) fn place(&mut self, header: &BatchHeader, index_step_bytes: u64) {
         let segment = &mut self.segment;
         segment
             .index
             .observe(header, segment.bytes, index_step_bytes);
         segment.bytes += header.batch_bytes as u64;
-        self.epochs.observe(header.leader_epoch, header.base_offset);
-        self.producers.observe(header, header.base_offset);
-        self.next_offset = header.next_offset();
     }
 
     /// Moves past batches that cannot be read, which end at the position `end`. `starts` says which

@@ -1,8 +1,9 @@
 //! The log of a partition on disk: append, make durable, read, cut, and come back after a crash.
 //!
 //! A partition is a folder of *segments*. A segment is a file named by the offset of its first
-//! record, and holds nothing but batches, byte for byte as producers sent them and leaders stamped
-//! them. Only the last segment grows. Beside a segment lies its index file, a checkpoint of all
+//! record. It holds batches, byte for byte as producers sent them and leaders stamped them, and
+//! before those that were written together a *frame* with checksums of their sectors. Only the last
+//! segment grows. Beside a segment lies its index file, a checkpoint of all
 //! that can be derived from the batches up to some place: where which offset and which time is,
 //! which epoch wrote from where, which producers are at which sequence number. Index files may be
 //! deleted at any time: they are derived again.
@@ -28,9 +29,10 @@
 //!
 //! Opening walks the last segment from its checkpoint, and checks that each batch is whole,
 //! undamaged and joined to the one before it. Behind the last good batch there may be the remains
-//! of a write that a crash interrupted: it was never acknowledged and is cut off. What cannot be
-//! such remains may have been acknowledged and damaged since. Then the end of the log is
-//! *uncertain*, and whoever opens it has to remember that before the rest is put aside.
+//! of a write that a crash interrupted: sectors are missing that its frame knows of. It was never
+//! acknowledged and is cut off. If none is missing, it may have been acknowledged and damaged since.
+//! Then the end of the log is *uncertain*, and whoever opens it has to remember that before the rest
+//! is put aside.
 //!
 //! # Damage
 //!
@@ -61,6 +63,7 @@ mod damage;
 mod epoch_history;
 mod error;
 mod fact_store;
+mod frame;
 mod frontier;
 mod partition_log;
 mod producer_table;

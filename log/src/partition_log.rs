@@ -1,8 +1,10 @@
 mod anchor;
 mod flush;
 mod lookup;
+mod pending;
 mod read;
 mod recovery;
+mod reframe;
 mod reset;
 mod resync;
 mod retire;
@@ -21,6 +23,7 @@ use bytes::Bytes;
 use quorate_batch::BatchHeader;
 use quorate_platform::Disk;
 
+use self::pending::Pending;
 use self::resync::Place;
 use self::walk::KnownEpochs;
 use crate::damage::{Damage, DamagedRange};
@@ -40,10 +43,6 @@ pub use retire::{RetireJob, Retired};
 pub use rewrite::{Misfit, RewriteJob, Rewritten};
 pub use survey::{SurveyJob, Surveyed};
 pub use truncate::{TruncateJob, Truncated};
-
-/// A flush takes no further batches from here on, so that what a crash leaves of it is of a bounded
-/// size.
-const FLUSH_BYTES_MAX: u64 = 8 << 20;
 
 /// The sizes of a [`PartitionLog`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +88,7 @@ pub struct PartitionLog<D: Disk> {
     damage: Damage,
     written: Written<D>,
     /// What is appended and not yet part of a flush.
-    pending: Vec<Pending>,
+    pending: Pending,
     tail: Tail,
     busy: Busy,
     is_retiring: bool,
@@ -110,17 +109,6 @@ struct Written<D: Disk> {
     checkpoint_bytes: u64,
     /// One past the last offset.
     next_offset: u64,
-}
-
-/// One step of the next flush.
-enum Pending {
-    Batch(Bytes),
-    /// The segment is complete: checkpoint it, and go on in the one of this base offset.
-    Roll {
-        /// None if something is damaged that it would have to include.
-        checkpoint: Option<Vec<u8>>,
-        base_offset: u64,
-    },
 }
 
 /// The job that has been handed out; there is one at a time.
@@ -206,10 +194,10 @@ impl<D: Disk> PartitionLog<D> {
         self.damage.has_missed()
     }
 
-    /// The bytes of all batches, written or not.
+    /// The bytes of all segments, written or not.
     pub fn bytes(&self) -> u64 {
         let closed: u64 = self.closed.iter().map(|segment| segment.bytes).sum();
-        closed + self.end.segment.bytes
+        closed + self.end.segment.bytes + self.pending.group_bytes()
     }
 
     /// Whether anything waits for the next flush.
@@ -260,14 +248,31 @@ impl<D: Disk> PartitionLog<D> {
 
     fn append_checked(&mut self, header: &BatchHeader, batch: Bytes) {
         let segment = &self.end.segment;
-        let segment_bytes = segment.bytes + header.batch_bytes as u64;
-        if segment.bytes > 0 && segment_bytes > self.settings.segment_bytes_max {
-            self.roll();
+        let has_batches = segment.base_offset < header.base_offset;
+        let segment_bytes = segment.bytes + self.pending.group_bytes_with(header);
+        if has_batches && segment_bytes > self.settings.segment_bytes_max {
+            self.begin_segment();
+        } else if self.pending.is_full(header.batch_bytes) {
+            self.close_group();
         }
-        self.end.follow(header, self.settings.index_step_bytes);
+        self.end.accept(header);
         self.tail
             .push(header.base_offset, header.next_offset(), batch.clone());
-        self.pending.push(Pending::Batch(batch));
+        self.pending.push(header, batch);
+    }
+
+    /// Closes the last segment, which is not empty, and begins the next one.
+    fn begin_segment(&mut self) {
+        self.close_group();
+        let checkpoint = (!self.damage.has_missed()).then(|| self.end.encode(true));
+        self.closed.push(self.end.roll());
+        let base_offset = self.end.segment.base_offset;
+        self.pending.roll(checkpoint, base_offset);
+    }
+
+    fn close_group(&mut self) {
+        let step_bytes = self.settings.index_step_bytes;
+        self.pending.close(&mut self.end, step_bytes);
     }
 
     /// Takes everything that is pending into a job that makes it durable.
@@ -429,6 +434,19 @@ impl<D: Disk> PartitionLog<D> {
                 })
             });
         behind.unwrap_or(stretch.into())
+    }
+
+    /// The segment with this base offset, which there is.
+    fn segment(&self, base_offset: u64) -> &Segment {
+        let mut closed = self.closed.iter();
+        let found = closed.find(|segment| segment.base_offset == base_offset);
+        found.unwrap_or(&self.end.segment)
+    }
+
+    /// One past the last offset that has a place in a segment.
+    fn placed_offset(&self) -> u64 {
+        let group = self.pending.group_base_offset();
+        group.unwrap_or(self.end.next_offset)
     }
 
     /// The segment that holds `offset`, or would.

@@ -71,6 +71,12 @@ impl SegmentIndex {
         self.entries[..behind].last().copied()
     }
 
+    /// Where the batch with this base offset stands, if a stretch begins with it.
+    pub(crate) fn position_of(&self, offset: u64) -> Option<u64> {
+        let stretch = self.stretch_of(offset);
+        stretch.and_then(|it| (it.offset == offset).then_some(it.position))
+    }
+
     /// The stretch around `position`.
     pub(crate) fn entry_near(&self, position: u64) -> Option<Entry> {
         let behind = self

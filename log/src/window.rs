@@ -4,13 +4,16 @@ use bytes::Bytes;
 use quorate_platform::{File, read_around};
 
 use crate::LogError;
+use crate::frame::{Frame, HEAD_BYTES};
 
-/// Reads a file from front to back in large pieces, and lends slices of them without copying.
+/// Reads a segment from front to back in large pieces, and lends slices of them without copying.
 #[derive(Debug)]
 pub(crate) struct Window<F> {
     /// None if it is missing.
     file: Option<F>,
     path: PathBuf,
+    /// The base offset of the segment.
+    segment: u64,
     /// Nothing at or behind this position is read.
     end: u64,
     piece_bytes: usize,
@@ -19,11 +22,13 @@ pub(crate) struct Window<F> {
 }
 
 impl<F: File> Window<F> {
-    /// A window over the first `end` bytes of `file`, moved by `piece_bytes` at a time.
-    pub(crate) fn new(file: F, path: PathBuf, end: u64, piece_bytes: usize) -> Self {
+    /// A window over the first `end` bytes of `file`, which is that of `segment`, moved by
+    /// `piece_bytes` at a time.
+    pub(crate) fn new(file: F, path: PathBuf, segment: u64, end: u64, piece_bytes: usize) -> Self {
         Self {
             file: Some(file),
             path,
+            segment,
             end,
             piece_bytes,
             piece: Bytes::new(),
@@ -32,10 +37,11 @@ impl<F: File> Window<F> {
     }
 
     /// A window in the place of a file that is missing: nothing is to be seen in it.
-    pub(crate) fn missing(path: PathBuf) -> Self {
+    pub(crate) fn missing(path: PathBuf, segment: u64) -> Self {
         Self {
             file: None,
             path,
+            segment,
             end: 0,
             piece_bytes: 0,
             piece: Bytes::new(),
@@ -45,6 +51,10 @@ impl<F: File> Window<F> {
 
     pub(crate) const fn is_missing(&self) -> bool {
         self.file.is_none()
+    }
+
+    pub(crate) const fn segment(&self) -> u64 {
+        self.segment
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -70,6 +80,18 @@ impl<F: File> Window<F> {
         self.piece = buffer;
         self.piece_position = position;
         Ok(self.piece.slice(..len.min(self.piece.len())))
+    }
+
+    /// The frame at `position`, if a whole one begins there.
+    pub(crate) async fn frame_at(&mut self, position: u64) -> Result<Option<Frame>, LogError> {
+        let frame = self.frame_head_at(position).await?;
+        Ok(frame.filter(|frame| frame.start() <= self.end))
+    }
+
+    /// The same, even if the window ends within its checksums.
+    pub(crate) async fn frame_head_at(&mut self, position: u64) -> Result<Option<Frame>, LogError> {
+        let head = self.bytes(position, HEAD_BYTES as usize).await?;
+        Ok(Frame::parse(&head, self.segment, position))
     }
 
     fn loaded(&self, position: u64, len: usize) -> Option<Bytes> {

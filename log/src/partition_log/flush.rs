@@ -3,11 +3,12 @@ use std::path::Path;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use quorate_batch::BatchHeader;
 use quorate_platform::{BufResult, Disk, File, IoBuf, OpenMode};
 
-use super::{FLUSH_BYTES_MAX, PartitionLog, Pending, Written, walk};
+use super::pending::{Group, Step};
+use super::{PartitionLog, Written, walk};
 use crate::LogError;
+use crate::frame;
 use crate::segment::batches_path;
 
 /// Batches below this size are copied together into larger writes; from this size on the copy
@@ -18,13 +19,13 @@ const GATHERED_BYTES_MAX: usize = 1 << 20;
 
 /// Makes appended batches durable; see [`PartitionLog::begin_flush`].
 ///
-/// All writes go before one sync. Where a segment ends, it is made durable before the next one is
-/// created: a segment that has a successor is complete.
+/// All writes go before one sync: a frame, and the batches that it covers. Where a segment ends, it
+/// is made durable before the next one is created: a segment that has a successor is complete.
 #[must_use = "nothing is durable before the job has run"]
 pub struct FlushJob<D: Disk> {
     disk: D,
     folder: Rc<Path>,
-    steps: Vec<Pending>,
+    steps: Vec<Step>,
     written: Written<D>,
     /// The frontier behind the last batch, if it is time to keep it.
     checkpoint: Option<Vec<u8>>,
@@ -36,12 +37,9 @@ pub struct Flushed<D: Disk>(Result<Written<D>, LogError>);
 
 impl<D: Disk> FlushJob<D> {
     pub(super) fn new(log: &mut PartitionLog<D>) -> Self {
-        let steps = take_steps(&mut log.pending);
-        let next_offset = match log.pending.first() {
-            Some(Pending::Batch(batch)) => base_offset_of(batch),
-            Some(Pending::Roll { base_offset, .. }) => *base_offset,
-            None => log.end.next_offset,
-        };
+        let step_bytes = log.settings.index_step_bytes;
+        let steps = log.pending.take(&mut log.end, step_bytes);
+        let next_offset = log.pending.base_offset().unwrap_or(log.end.next_offset);
         let written = log.written.after(next_offset);
         let segment = &log.end.segment;
         let covered = match segment.base_offset == written.base_offset {
@@ -62,7 +60,7 @@ impl<D: Disk> FlushJob<D> {
 
     /// The bytes of the batches that it makes durable.
     pub fn bytes(&self) -> u64 {
-        self.steps.iter().map(Pending::bytes).sum()
+        self.steps.iter().map(Step::bytes).sum()
     }
 
     /// Writes and syncs. Once begun it has to run to its end, whoever waits for it.
@@ -87,8 +85,8 @@ impl<D: Disk> FlushJob<D> {
         let mut checkpoints = Vec::new();
         for step in steps {
             match step {
-                Pending::Batch(batch) => writer.write(batch).await?,
-                Pending::Roll {
+                Step::Write(group) => writer.write_group(group).await?,
+                Step::Roll {
                     checkpoint,
                     base_offset,
                 } => {
@@ -117,32 +115,13 @@ impl<D: Disk> FlushJob<D> {
     }
 }
 
-impl Pending {
+impl Step {
     fn bytes(&self) -> u64 {
         match self {
-            Self::Batch(batch) => batch.len() as u64,
+            Self::Write(group) => group.bytes,
             Self::Roll { .. } => 0,
         }
     }
-}
-
-/// Takes as many steps as one flush may have, and one at least.
-fn take_steps(pending: &mut Vec<Pending>) -> Vec<Pending> {
-    let mut bytes = 0;
-    let count = pending.iter().take_while(|step| {
-        bytes += step.bytes();
-        bytes <= FLUSH_BYTES_MAX
-    });
-    let count = count.count().max(1);
-    let rest = pending.split_off(count);
-    std::mem::replace(pending, rest)
-}
-
-fn base_offset_of(batch: &[u8]) -> u64 {
-    let header = BatchHeader::parse(batch);
-    header
-        .expect("the batch was checked when it was appended")
-        .base_offset
 }
 
 impl<D: Disk> Flushed<D> {
@@ -172,6 +151,21 @@ struct Writer<D: Disk> {
 }
 
 impl<D: Disk> Writer<D> {
+    async fn write_group(&mut self, group: Group) -> Result<(), LogError> {
+        let Group {
+            position, batches, ..
+        } = group;
+        assert_eq!(
+            position, self.written.bytes,
+            "the file ends where it should"
+        );
+        self.gathered = frame::encode(self.written.base_offset, position, &batches);
+        for batch in batches {
+            self.write(batch).await?;
+        }
+        self.write_gathered().await
+    }
+
     async fn write(&mut self, batch: Bytes) -> Result<(), LogError> {
         if batch.len() >= GATHER_BYTES_MAX {
             self.write_gathered().await?;
@@ -205,7 +199,6 @@ impl<D: Disk> Writer<D> {
     }
 
     async fn sync(&mut self) -> Result<(), LogError> {
-        self.write_gathered().await?;
         let result = self.written.file.sync_data().await;
         result.map_err(|source| self.error("sync", source))
     }

@@ -47,7 +47,9 @@ struct Stretch {
 
 pub(super) fn begin<D: Disk>(log: &PartitionLog<D>, timestamp: i64, until: u64) -> Lookup<D> {
     let Some(stretch) = stretch_since(log, timestamp) else {
-        return Lookup::Ready(None);
+        // Batches that have no place yet are in no index.
+        let found = find(log.pending.group(), timestamp);
+        return Lookup::Ready(found.filter(|found| found.offset < until));
     };
     let until = stretch.next_offset.min(until);
     if let Some(range) = log.damage.first_behind(stretch.offset)
@@ -93,7 +95,7 @@ fn stretch_since<D: Disk>(log: &PartitionLog<D>, timestamp: i64) -> Option<Stret
         };
         let segment_end = segments
             .peek()
-            .map_or(log.next_offset(), |next| next.base_offset);
+            .map_or(log.placed_offset(), |next| next.base_offset);
         let end = behind.map_or(segment.bytes, |behind| behind.position);
         return Some(Stretch {
             offset: first.offset.max(log.log_start),

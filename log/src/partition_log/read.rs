@@ -8,6 +8,8 @@ use quorate_batch::{BatchHeader, HEADER_BYTES};
 use quorate_platform::{Disk, OpenMode};
 
 use super::PartitionLog;
+use super::resync::{self, Place};
+use super::walk::{KnownEpochs, pass_frames};
 use crate::chain::{Chain, Flaw};
 use crate::damage::DamagedRange;
 use crate::epoch_history::EpochHistory;
@@ -40,6 +42,7 @@ pub struct ReadJob<D: Disk> {
     /// The file, if it is the one that is open.
     file: Option<D::File>,
     path: PathBuf,
+    segment: u64,
     /// The bytes of the file that may be read.
     end: u64,
     /// Where to begin: at or before `from`.
@@ -74,6 +77,7 @@ impl<D: Disk> ReadJob<D> {
             disk: log.disk.clone(),
             file: is_open.then(|| log.written.file.clone()),
             path: batches_path(&log.folder, segment.base_offset),
+            segment: segment.base_offset,
             end: log.written_bytes(segment),
             position: start.position,
             chain: Chain {
@@ -112,7 +116,13 @@ impl<D: Disk> ReadJob<D> {
                 Err(source) => return Err(LogError::io("open", &self.path, source)),
             },
         };
-        let mut window = Window::new(file, self.path.clone(), self.end, self.piece_bytes);
+        let mut window = Window::new(
+            file,
+            self.path.clone(),
+            self.segment,
+            self.end,
+            self.piece_bytes,
+        );
         let mut batches: Vec<Bytes> = Vec::new();
         let mut bytes_left = self.bytes_max;
         while self.position < self.end && self.chain.next_offset < self.until {
@@ -141,8 +151,7 @@ impl<D: Disk> ReadJob<D> {
         bytes_left: usize,
         is_first: bool,
     ) -> Result<Next, LogError> {
-        let head = window.bytes(self.position, HEADER_BYTES).await?;
-        let header = self.check_header(&head)?;
+        let header = self.next_header(window).await?;
         let mut next = Next::Before;
         if header.next_offset() > self.from {
             if header.batch_bytes > bytes_left && !is_first {
@@ -159,6 +168,37 @@ impl<D: Disk> ReadJob<D> {
         self.chain.follow(&header);
         self.position += header.batch_bytes as u64;
         Ok(next)
+    }
+
+    /// The header of the next batch, moved up to past all frames.
+    async fn next_header(&mut self, window: &mut Window<D::File>) -> Result<BatchHeader, LogError> {
+        let (position, frame) = pass_frames(window, self.position).await?;
+        self.position = position;
+        let head = window.bytes(position, HEADER_BYTES).await?;
+        let error = match self.check_header(&head) {
+            Ok(header) => return Ok(header),
+            Err(error) => error,
+        };
+        if frame.is_some() {
+            return Err(error);
+        }
+        // If it is only a frame that is damaged, the batch follows behind it.
+        let epochs = KnownEpochs {
+            history: self.epochs.clone(),
+            end: self.until,
+            max: u32::MAX,
+        };
+        let place = Place {
+            offset: self.chain.next_offset,
+            position,
+        };
+        match resync::find_next(window, place, self.chain.epoch, &epochs).await? {
+            Some(found) => {
+                self.position = found.batch_position;
+                Ok(found.header)
+            }
+            None => Err(error),
+        }
     }
 
     fn check_header(&self, head: &[u8]) -> Result<BatchHeader, LogError> {

@@ -20,12 +20,14 @@ use std::rc::Rc;
 
 use quorate_platform::Disk;
 
+use super::reframe::BrokenFrame;
 use super::walk::{self, KnownEpochs};
 use super::{PartitionLog, Settings, anchor};
 use crate::chain::Flaw;
 use crate::damage::Damage;
 use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
+use crate::frame::Frame;
 use crate::frontier::Frontier;
 use crate::segment::{Name, Segment};
 
@@ -71,6 +73,8 @@ pub struct Recovery {
     pub uncertain_bytes: u64,
     /// Bytes of batches that were walked over because no checkpoint covered them.
     pub walked_bytes: u64,
+    /// Damaged frames that were put back. No record is lost by them.
+    pub frames_damaged: u32,
     /// Index files of complete segments that were missing or damaged and were written again.
     pub indexes_rebuilt: u32,
 }
@@ -151,6 +155,8 @@ pub(super) async fn inspect<D: Disk>(
         doubt: None,
         rise: None,
         covered: 0,
+        frame: None,
+        broken_frames: Vec::new(),
         recovery: Recovery::default(),
     };
     let mut end = None;
@@ -239,6 +245,9 @@ struct Opening<D: Disk> {
     rise: Option<Rise>,
     /// The bytes of the segment that its checkpoint covers.
     covered: u64,
+    /// The last frame that was passed in the segment.
+    frame: Option<Frame>,
+    broken_frames: Vec<BrokenFrame>,
     recovery: Recovery,
 }
 

@@ -1,17 +1,21 @@
 //! The way from damage back to sound batches.
 //!
-//! Where a batch is broken nothing in its bytes can be believed, not even where it ends. So every
-//! position behind it is tried. What stands there is taken for the next sound batch if its checksum
+//! Where a batch or a frame is broken nothing in its bytes can be believed, not even where it ends.
+//! So every position behind it is tried. What stands there is taken for the next sound batch if its checksum
 //! is right, it is ahead of the broken one, and the log goes on behind it. Bytes that merely look
 //! like a batch, because somebody stores batches in records, do not join on to what follows them.
+
+use std::ops::RangeInclusive;
 
 use quorate_batch::{BatchHeader, HEADER_BYTES};
 use quorate_platform::File;
 
-use super::walk::{KnownEpochs, batch_at};
+use super::pending::FLUSH_BYTES_MAX;
+use super::walk::{KnownEpochs, pass_frames, sound_batch_at};
 use crate::chain::Chain;
 use crate::damage::DamagedRange;
 use crate::error::LogError;
+use crate::frame::{self, Frame, HEAD_BYTES};
 use crate::frontier::Frontier;
 use crate::segment_index::Entry;
 use crate::window::Window;
@@ -37,6 +41,16 @@ impl From<Entry> for Place {
     }
 }
 
+/// Where the log goes on behind something broken.
+pub(super) struct Resumption {
+    /// Where what is sound begins: with the batch, or the frame before it.
+    pub(super) position: u64,
+    /// The batch.
+    pub(super) header: BatchHeader,
+    /// Where the batch begins.
+    pub(super) batch_position: u64,
+}
+
 /// The damage where `frontier` stands, and the epoch of the sound batch behind it; `None` if there
 /// is none up to the end of the window.
 pub(super) async fn damage_at<F: File>(
@@ -46,50 +60,113 @@ pub(super) async fn damage_at<F: File>(
 ) -> Result<Option<(DamagedRange, u32)>, LogError> {
     let from = Place {
         offset: frontier.next_offset,
-        position: frontier.segment.bytes,
+        position: pass_frames(window, frontier.segment.bytes).await?.0,
     };
     let found = find(window, from, frontier.epochs.latest(), epochs).await?;
-    let damage = found.map(|(position, header)| {
+    let damage = found.map(|found| {
         let range = DamagedRange {
             from: from.offset,
-            to: header.base_offset,
+            to: found.header.base_offset,
             segment: frontier.segment.base_offset,
             position: from.position,
-            end: Some(position),
+            end: Some(found.position),
             is_missed: true,
         };
-        (range, header.leader_epoch)
+        (range, found.header.leader_epoch)
     });
     Ok(damage)
 }
 
-/// The first sound batch behind the broken one that should begin at `from`, and its position.
+/// The first sound batch behind the broken one that should begin at `from`.
 pub(super) async fn find<F: File>(
     window: &mut Window<F>,
     from: Place,
     epoch: u32,
     epochs: &KnownEpochs,
-) -> Result<Option<(u64, BatchHeader)>, LogError> {
-    let mut position = from.position + 1;
-    let mut effort_left = (window.end() - from.position).saturating_mul(SEARCH_EFFORT_MAX);
-    while position + HEADER_BYTES as u64 <= window.end() {
+) -> Result<Option<Resumption>, LogError> {
+    let ahead = from.offset + 1..=from.offset.saturating_add(u32::MAX.into());
+    search(window, from.position, window.end(), ahead, epoch, epochs).await
+}
+
+/// The sound batch that should begin at `from` and begins a bit later: what is broken is the frame
+/// before it.
+pub(super) async fn find_next<F: File>(
+    window: &mut Window<F>,
+    from: Place,
+    epoch: u32,
+    epochs: &KnownEpochs,
+) -> Result<Option<Resumption>, LogError> {
+    let farthest = from.position + frame::frame_bytes(FLUSH_BYTES_MAX);
+    let until = window.end().min(farthest + HEADER_BYTES as u64);
+    let next = from.offset..=from.offset;
+    search(window, from.position, until, next, epoch, epochs).await
+}
+
+/// Where the frame between `from` and `end` begins that ends there; `end` if there is none.
+pub(super) async fn frame_before<F: File>(
+    window: &mut Window<F>,
+    from: u64,
+    end: u64,
+) -> Result<u64, LogError> {
+    let mut position = from;
+    while position + HEAD_BYTES <= end {
         let bytes = window.bytes(position, SEARCH_BYTES).await?;
+        let heads = bytes.windows(HEAD_BYTES as usize);
+        let heads_count = heads.len() as u64;
+        for (at, head) in heads.enumerate() {
+            let candidate = position + at as u64;
+            let frame = Frame::parse(head, window.segment(), candidate);
+            if frame.is_some_and(|frame| frame.start() == end) {
+                return Ok(candidate);
+            }
+        }
+        if heads_count == 0 {
+            break;
+        }
+        position += heads_count;
+    }
+    Ok(end)
+}
+
+/// The first sound batch that begins behind `from` and has its header before `until`, and with one
+/// of the base offsets `ahead`.
+async fn search<F: File>(
+    window: &mut Window<F>,
+    from: u64,
+    until: u64,
+    ahead: RangeInclusive<u64>,
+    epoch: u32,
+    epochs: &KnownEpochs,
+) -> Result<Option<Resumption>, LogError> {
+    let mut position = from + 1;
+    let mut frame: Option<Frame> = None;
+    let mut effort_left = until.saturating_sub(from).saturating_mul(SEARCH_EFFORT_MAX);
+    while position + HEADER_BYTES as u64 <= until {
+        let len = SEARCH_BYTES.min(usize::try_from(until - position).unwrap_or(usize::MAX));
+        let bytes = window.bytes(position, len).await?;
         let heads = bytes.windows(HEADER_BYTES);
         let heads_count = heads.len() as u64;
         for (at, head) in heads.enumerate() {
             let candidate = position + at as u64;
-            let Some(chain) = chain_ahead(head, from.offset, epoch) else {
+            let found = Frame::parse(&head[..HEAD_BYTES as usize], window.segment(), candidate);
+            frame = found.or(frame);
+            let Some(chain) = chain_ahead(head, &ahead, epoch) else {
                 continue;
             };
             let left = window.end() - candidate;
             let Ok(header) = chain.check_header(head, left) else {
                 continue;
             };
-            let sound = batch_at(window, candidate, chain, epochs).await?;
+            let sound = sound_batch_at(window, candidate, chain, epochs).await?;
             if let Ok(header) = sound
                 && continues(window, candidate, &header).await?
             {
-                return Ok(Some((candidate, header)));
+                let frame = frame.filter(|frame| frame.start() == candidate);
+                return Ok(Some(Resumption {
+                    position: frame.map_or(candidate, |frame| frame.position),
+                    header,
+                    batch_position: candidate,
+                }));
             }
             effort_left = effort_left.saturating_sub(header.batch_bytes as u64);
             if effort_left == 0 {
@@ -104,12 +181,11 @@ pub(super) async fn find<F: File>(
     Ok(None)
 }
 
-/// What the batch that `head` announces would continue, if it could stand behind `offset`.
-fn chain_ahead(head: &[u8], offset: u64, epoch: u32) -> Option<Chain> {
+/// What the batch that `head` announces would continue, if it begins with one of the offsets
+/// `ahead`.
+fn chain_ahead(head: &[u8], ahead: &RangeInclusive<u64>, epoch: u32) -> Option<Chain> {
     let header = BatchHeader::parse(head).ok()?;
-    let is_ahead =
-        header.base_offset > offset && header.base_offset - offset <= u64::from(u32::MAX);
-    is_ahead.then_some(Chain {
+    ahead.contains(&header.base_offset).then_some(Chain {
         next_offset: header.base_offset,
         epoch,
     })
@@ -124,6 +200,9 @@ async fn continues<F: File>(
     let next = position + header.batch_bytes as u64;
     let head = window.bytes(next, HEADER_BYTES).await?;
     if head.len() < HEADER_BYTES || head.iter().all(|byte| *byte == 0) {
+        return Ok(true);
+    }
+    if window.frame_at(next).await?.is_some() {
         return Ok(true);
     }
     let chain = Chain {

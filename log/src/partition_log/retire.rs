@@ -103,16 +103,9 @@ impl<D: Disk> PartitionLog<D> {
     /// Closes the last segment, unless it is empty: what is appended next goes into another one.
     /// The next flush makes that durable.
     pub fn roll(&mut self) {
-        if self.end.segment.bytes == 0 {
-            return;
+        if self.end.segment.base_offset < self.end.next_offset {
+            self.begin_segment();
         }
-        let checkpoint = (!self.damage.has_missed()).then(|| self.end.encode(true));
-        self.closed.push(self.end.roll());
-        let base_offset = self.end.next_offset;
-        self.pending.push(super::Pending::Roll {
-            checkpoint,
-            base_offset,
-        });
     }
 
     pub(super) fn first_segment(&self) -> &Segment {

@@ -9,6 +9,7 @@ use quorate_platform::{Disk, File, OpenMode};
 use super::{Busy, PartitionLog};
 use crate::chain::Chain;
 use crate::error::LogError;
+use crate::frame::{self, HEAD_BYTES};
 use crate::segment::batches_path;
 
 /// Writes batches over damaged ones; see [`PartitionLog::begin_rewrite`].
@@ -45,6 +46,8 @@ struct Piece {
     next_offset: u64,
     position: u64,
     bytes: Vec<u8>,
+    /// Room behind the batches, which was that of frames.
+    spare_bytes: u64,
     /// The file ends behind it; how long it was is not known.
     is_end: bool,
     is_missed: bool,
@@ -54,6 +57,20 @@ struct Piece {
 impl Piece {
     fn end(&self) -> u64 {
         self.position + self.bytes.len() as u64
+    }
+
+    /// Fills the room up to where the index says that the next batch begins. It was that of frames.
+    fn fill_up_to(&mut self, position: u64) -> Result<(), Misfit> {
+        let end = self.end();
+        match position.checked_sub(end) {
+            Some(0) => Ok(()),
+            Some(room) if room >= HEAD_BYTES => {
+                let filler = frame::encode_filler(self.segment, end, room);
+                self.bytes.extend_from_slice(&filler);
+                Ok(())
+            }
+            Some(_) | None => Err(Misfit::Length),
+        }
     }
 }
 
@@ -105,25 +122,35 @@ fn cut_to_ranges<D: Disk>(log: &PartitionLog<D>, batches: &[Bytes]) -> Result<Ve
                 next_offset: offset,
                 position: range.position,
                 bytes: Vec::new(),
+                spare_bytes: 0,
                 is_end: false,
                 is_missed: range.is_missed,
                 headers: Vec::new(),
             });
         }
         let piece = pieces.last_mut().expect("it was there or was just added");
+        let index = &log.segment(range.segment).index;
+        if let Some(position) = index.position_of(offset) {
+            piece.fill_up_to(position)?;
+        }
         piece.bytes.extend_from_slice(batch);
         piece.next_offset = header.next_offset();
         piece.headers.push(header);
         let is_complete = piece.next_offset == range.to;
         piece.is_end = is_complete && range.end.is_none();
+        let spare_bytes = range
+            .end
+            .map_or(Some(0), |end| end.checked_sub(piece.end()));
+        let spare_bytes = spare_bytes.ok_or(Misfit::Length)?;
         let fits = match range.end {
-            Some(end) if is_complete => piece.end() == end,
-            Some(end) => piece.end() < end,
+            Some(_) if is_complete => spare_bytes == 0 || spare_bytes >= HEAD_BYTES,
+            Some(_) => spare_bytes > 0,
             None => true,
         };
         if piece.next_offset > range.to || !fits {
             return Err(Misfit::Length);
         }
+        piece.spare_bytes = if is_complete { spare_bytes } else { 0 };
     }
     Ok(pieces)
 }
@@ -153,11 +180,16 @@ async fn write<D: Disk>(
     piece: &mut Piece,
 ) -> std::io::Result<()> {
     let file = disk.open(path, OpenMode::CreateOrWrite).await?;
-    let bytes = std::mem::take(&mut piece.bytes);
-    let end = piece.position + bytes.len() as u64;
+    let end = piece.end();
+    let mut bytes = std::mem::take(&mut piece.bytes);
+    if piece.spare_bytes > 0 {
+        let filler = frame::encode_filler(piece.segment, end, piece.spare_bytes);
+        bytes.extend_from_slice(&filler);
+    }
     let written = file.write_all_at(bytes, piece.position).await;
     piece.bytes = written.1;
     written.0?;
+    piece.bytes.truncate((end - piece.position) as usize);
     if piece.is_end {
         file.set_len(end).await?;
     }

@@ -6,7 +6,7 @@ use quorate_platform::{Disk, OpenMode};
 
 use super::PartitionLog;
 use super::resync::{self, Place};
-use super::walk::{KnownEpochs, batch_at};
+use super::walk::{KnownEpochs, batch_at, pass_frames};
 use crate::chain::Chain;
 use crate::damage::DamagedRange;
 use crate::error::LogError;
@@ -90,7 +90,13 @@ impl<D: Disk> SurveyJob<D> {
             }
             Err(source) => return Err(LogError::io("open", &self.path, source)),
         };
-        let mut window = Window::new(file, self.path.clone(), bound.position, PIECE_BYTES);
+        let mut window = Window::new(
+            file,
+            self.path.clone(),
+            self.segment,
+            bound.position,
+            PIECE_BYTES,
+        );
         let mut chain = Chain {
             next_offset: start.offset,
             epoch: 0,
@@ -98,20 +104,25 @@ impl<D: Disk> SurveyJob<D> {
         let mut position = start.position;
         while position < bound.position {
             match batch_at(&mut window, position, chain, &self.epochs).await? {
-                Ok(header) => {
-                    chain.follow(&header);
-                    position += header.batch_bytes as u64;
+                Ok(found) => {
+                    chain.follow(&found.header);
+                    position = found.end();
                 }
                 Err(_) => {
                     let from = Place {
                         offset: chain.next_offset,
-                        position,
+                        position: pass_frames(&mut window, position).await?.0,
                     };
                     let sound = resync::find(&mut window, from, chain.epoch, &self.epochs).await?;
-                    let end = sound.map_or((bound.offset, bound.position), |(end, header)| {
-                        (header.base_offset, end)
-                    });
-                    return Ok(Some(range(from, end.0, end.1)));
+                    let (to, end) = match sound {
+                        Some(found) => (found.header.base_offset, found.position),
+                        None => {
+                            let end = bound.position;
+                            let end = resync::frame_before(&mut window, from.position, end).await?;
+                            (bound.offset, end)
+                        }
+                    };
+                    return Ok(Some(range(from, to, end)));
                 }
             }
         }

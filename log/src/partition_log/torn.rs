@@ -1,74 +1,88 @@
 //! Torn, or damaged?
 //!
-//! A flush that a power cut interrupts leaves the file in a state that is, block by block, as it
-//! was written or untouched: zeros, or behind the end of the file. It was never acknowledged. Bytes
-//! that rot do not become zeros, and files do not become shorter. So a batch that is broken because
-//! of zeros, or because the file ends in it, was torn, and anything else has to be taken for damage
-//! to something that was acknowledged.
+//! Asked about a broken place behind which the caller knows of nothing that was durable. Bytes that
+//! rot do not become zeros, and files do not become shorter. So what is zero or behind the end of
+//! the file and should not be, was never written: then the flush that it is part of was torn, and
+//! never acknowledged, and neither was anything behind it. If nothing is missing, the flush was
+//! complete, and what is broken has been damaged since.
 //!
-//! A segment holds no checksums of blocks, so this is a judgement and no proof: a batch whose
-//! records are full of zeros looks torn when it rots. That is why it is asked only about what the
-//! caller does not know to have been durable, and only within reach of the last flush.
+//! What should be there the flush's [`Frame`] knows. The frame itself begins with bytes that are not
+//! zero. Where it is damaged, or there is none, nothing is taken for torn.
 
-use quorate_batch::{BatchHeader, HEADER_BYTES};
 use quorate_platform::File;
 
-use crate::chain::Chain;
 use crate::error::LogError;
+use crate::frame::{Frame, HEAD_BYTES, sector_end};
 use crate::window::Window;
 
-/// The least that any disk writes as a whole.
-const BLOCK_BYTES: u64 = 512;
-/// Fewer zeros than this at the edge of a batch may well be what was written.
-const ZEROS_MIN: u64 = 16;
+/// Fewer zeros than this in a row may well be what was written.
+const ZEROS_MIN: usize = 4;
 
-/// Whether the broken batch at `position`, which should continue `chain`, was torn.
+/// Whether the flush was torn that the broken place at `position` is part of. `frame` is the last
+/// one before it.
 pub(super) async fn is_torn<F: File>(
     window: &mut Window<F>,
     position: u64,
-    chain: Chain,
+    frame: Option<Frame>,
 ) -> Result<bool, LogError> {
-    let head = window.bytes(position, HEADER_BYTES).await?;
-    if head.len() < HEADER_BYTES {
-        return Ok(true);
+    // A frame there whose first batch is broken has not been passed yet.
+    let (start, last) = super::walk::pass_frames(window, position).await?;
+    match last.or(frame).filter(|frame| frame.covers(start)) {
+        Some(frame) => is_covered_torn(window, frame).await,
+        None => is_frame_missing(window, start).await,
     }
-    let left = window.end() - position;
-    let Ok(header) = chain.check_header(&head, u64::MAX) else {
-        return has_zeros(window, position, HEADER_BYTES as u64).await;
-    };
-    if header.batch_bytes as u64 <= left {
-        return has_zeros(window, position, header.batch_bytes as u64).await;
-    }
-    // If the batch is whole up to the end of the file, only the length that it states is wrong.
-    let Ok(left) = usize::try_from(left) else {
-        return Ok(true);
-    };
-    let mut batch = window.bytes(position, left).await?.to_vec();
-    let counted = i32::try_from(left - UNCOUNTED_BYTES);
-    let counted = counted.expect("it is less than the length that was stated");
-    batch[8..12].copy_from_slice(&counted.to_be_bytes());
-    Ok(BatchHeader::validate(&batch).is_err())
 }
 
-/// The bytes of a batch before the part that its length counts.
-const UNCOUNTED_BYTES: usize = 12;
+/// Whether something is missing of what `frame` covers, or of its checksums.
+async fn is_covered_torn<F: File>(window: &mut Window<F>, frame: Frame) -> Result<bool, LogError> {
+    let position = frame.position + HEAD_BYTES;
+    let bytes = window.bytes(position, (frame.bytes - HEAD_BYTES) as usize);
+    let checksums = bytes.await?;
+    let Some(sectors) = frame.sectors(&checksums) else {
+        return has_missing(window, position, frame.start()).await;
+    };
+    let mut is_torn = false;
+    for sector in sectors {
+        let bytes = window.bytes(sector.position, sector.bytes).await?;
+        is_torn |= sector.is_missing(&bytes);
+    }
+    // What was written afterwards was written because this one was durable.
+    let next = window.frame_at(frame.end()).await?;
+    Ok(is_torn && next.is_none())
+}
 
-/// Whether the part of any block that lies in these `len` bytes is zero, where that says something.
-async fn has_zeros<F: File>(
+/// Whether the frame that should begin at `position` was not written as a whole.
+async fn is_frame_missing<F: File>(
     window: &mut Window<F>,
     position: u64,
-    len: u64,
 ) -> Result<bool, LogError> {
-    let end = position + len;
-    let mut start = position;
-    while start < end {
-        let block_end = ((start / BLOCK_BYTES + 1) * BLOCK_BYTES).min(end);
-        let part = (block_end - start) as usize;
-        let bytes = window.bytes(start, part).await?;
-        if part as u64 >= ZEROS_MIN && bytes.iter().all(|byte| *byte == 0) {
+    let first = sector_end(position).min(position + HEAD_BYTES) - position;
+    let bytes = window.bytes(position, first as usize).await?;
+    // Its first bytes are not zero, however few there are in the sector.
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(true);
+    }
+    let head = window.frame_head_at(position).await?;
+    let end = head.map_or(position + HEAD_BYTES, |frame| frame.start());
+    has_missing(window, position, end).await
+}
+
+/// Whether a part of a sector between `from` and `to` was not written, where that says something.
+async fn has_missing<F: File>(
+    window: &mut Window<F>,
+    from: u64,
+    to: u64,
+) -> Result<bool, LogError> {
+    let mut position = from;
+    while position < to {
+        let end = sector_end(position).min(to);
+        let len = (end - position) as usize;
+        let bytes = window.bytes(position, len).await?;
+        let is_zero = bytes.iter().all(|byte| *byte == 0);
+        if bytes.len() < len || (is_zero && len >= ZEROS_MIN) {
             return Ok(true);
         }
-        start = block_end;
+        position = end;
     }
     Ok(false)
 }

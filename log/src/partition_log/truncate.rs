@@ -7,7 +7,7 @@ use quorate_batch::BatchHeader;
 use quorate_platform::{Disk, File, OpenMode};
 
 use super::walk::{self, KnownEpochs};
-use super::{PartitionLog, Pending, Written};
+use super::{PartitionLog, Written};
 use crate::damage::{Damage, DamagedRange};
 use crate::error::LogError;
 use crate::frontier::Frontier;
@@ -55,12 +55,7 @@ impl<D: Disk> TruncateJob<D> {
         log.tail.truncate(to);
         log.end.next_offset = to;
         log.end.epochs.truncate(to);
-        let batches = std::mem::take(&mut log.pending)
-            .into_iter()
-            .filter_map(|step| match step {
-                Pending::Batch(batch) => Some(batch),
-                Pending::Roll { .. } => None,
-            });
+        let batches = log.pending.drain().into_iter();
         let last_written = log.written.base_offset;
         let segments = log.closed.iter().chain([&log.end.segment]);
         let base_offsets = segments.map(|segment| segment.base_offset);
@@ -154,7 +149,10 @@ impl<D: Disk> Cut<D> {
         let is_inside = frontier.next_offset < to;
         if is_inside || to < self.written.next_offset {
             self.remove_behind(behind - 1).await?;
-            self.cut_file(&frontier).await?;
+            self.cut_file(&mut frontier).await?;
+        } else {
+            // Behind the last batch there may be frames that cover nothing.
+            frontier.segment.bytes = self.written.bytes;
         }
         let closed = match is_inside {
             true => Some(self.close(&mut frontier, to, &mut damage).await?),
@@ -203,7 +201,7 @@ impl<D: Disk> Cut<D> {
         Ok(frontier.roll())
     }
 
-    async fn cut_file(&mut self, frontier: &Frontier) -> Result<(), LogError> {
+    async fn cut_file(&mut self, frontier: &mut Frontier) -> Result<(), LogError> {
         let Self {
             disk,
             folder,
@@ -223,6 +221,7 @@ impl<D: Disk> Cut<D> {
         }
         let cut = written.file.set_len(segment.bytes).await;
         cut.map_err(|source| LogError::io("cut", &path, source))?;
+        walk::mark_end(&written.file, &path, segment).await?;
         let synced = written.file.sync_data().await;
         synced.map_err(|source| LogError::io("sync", &path, source))?;
         written.base_offset = segment.base_offset;

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use quorate_batch::{BatchHeader, HEADER_BYTES};
 use quorate_platform::{BufResult, Disk, File, OpenMode, read_around};
 
-use super::{anchor, resync};
+use super::anchor;
+use super::resync::{self, Place};
 use crate::chain::{Chain, Flaw};
 use crate::damage::{Damage, DamagedRange};
 use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
+use crate::frame::{self, Frame, HEAD_BYTES};
 use crate::frontier::{Checkpoint, CheckpointError, Frontier, VERSION};
-use crate::segment::{batches_path, checkpoint_path};
+use crate::segment::{Segment, batches_path, checkpoint_path};
 use crate::window::Window;
 
 const PIECE_BYTES: usize = 1 << 20;
@@ -63,7 +65,7 @@ pub(super) async fn open_window<D: Disk>(
     let file = match disk.open(&path, OpenMode::Read).await {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Window::missing(path));
+            return Ok(Window::missing(path, base_offset));
         }
         Err(source) => return Err(LogError::io("open", &path, source)),
     };
@@ -71,7 +73,7 @@ pub(super) async fn open_window<D: Disk>(
         .len()
         .await
         .map_err(|source| LogError::io("measure", &path, source))?;
-    Ok(Window::new(file, path, end, PIECE_BYTES))
+    Ok(Window::new(file, path, base_offset, end, PIECE_BYTES))
 }
 
 /// Moves `frontier` over the batches of its segment, at most up to the offset `to`.
@@ -85,15 +87,95 @@ pub(super) async fn walk<F: File>(
     while frontier.segment.bytes < window.end() && frontier.next_offset < to {
         let position = frontier.segment.bytes;
         match batch_at(window, position, frontier.chain(), epochs).await? {
-            Ok(header) => frontier.follow(&header, index_step_bytes),
+            Ok(found) => frontier.follow(&found.header, found.position, index_step_bytes),
             Err(flaw) => return Ok(Stop::Flawed(flaw)),
         }
     }
     Ok(Stop::Reached)
 }
 
-/// The header of the batch at `position`, if a sound one stands there that continues `chain`.
+/// A sound batch, and what stood before it.
+pub(super) struct FoundBatch {
+    pub(super) header: BatchHeader,
+    /// Where the batch begins.
+    pub(super) position: u64,
+    /// The frame before it, if one was passed.
+    pub(super) frame: Option<Frame>,
+    /// Whether something damaged was passed: a frame, since no batch is missing.
+    pub(super) is_frame_damaged: bool,
+}
+
+impl FoundBatch {
+    /// Where the batch ends.
+    pub(super) fn end(&self) -> u64 {
+        self.position + self.header.batch_bytes as u64
+    }
+}
+
+/// The next batch at `position` or behind frames there, if a sound one follows that continues
+/// `chain`.
 pub(super) async fn batch_at<F: File>(
+    window: &mut Window<F>,
+    position: u64,
+    chain: Chain,
+    epochs: &KnownEpochs,
+) -> Result<Result<FoundBatch, Flaw>, LogError> {
+    let (start, frame) = pass_frames(window, position).await?;
+    let found = |header, position, is_frame_damaged| FoundBatch {
+        header,
+        position,
+        frame,
+        is_frame_damaged,
+    };
+    let flaw = match sound_batch_at(window, start, chain, epochs).await? {
+        Ok(header) => return Ok(Ok(found(header, start, false))),
+        Err(flaw) => flaw,
+    };
+    let place = Place {
+        offset: chain.next_offset,
+        position: start,
+    };
+    let behind = match frame {
+        Some(_) => None,
+        None => resync::find_next(window, place, chain.epoch, epochs).await?,
+    };
+    Ok(behind
+        .map(|behind| found(behind.header, behind.batch_position, true))
+        .ok_or(flaw))
+}
+
+/// The place behind all sound frames at `position`, and the last one of them.
+pub(super) async fn pass_frames<F: File>(
+    window: &mut Window<F>,
+    position: u64,
+) -> Result<(u64, Option<Frame>), LogError> {
+    let mut place = (position, None);
+    while let Some(frame) = window.frame_at(place.0).await? {
+        place = (frame.start(), Some(frame));
+    }
+    Ok(place)
+}
+
+/// Ends what the frames before the end of `segment` cover, so that they say nothing of what will be
+/// written there: puts a frame there that covers nothing.
+pub(super) async fn mark_end<F: File>(
+    file: &F,
+    path: &Path,
+    segment: &mut Segment,
+) -> Result<(), LogError> {
+    let position = segment.bytes;
+    if position == 0 {
+        return Ok(());
+    }
+    let mark = frame::encode_filler(segment.base_offset, position, HEAD_BYTES);
+    let BufResult(result, _) = file.write_all_at(mark, position).await;
+    result.map_err(|source| LogError::io("write", path, source))?;
+    segment.bytes += HEAD_BYTES;
+    Ok(())
+}
+
+/// The header of the batch at `position`, if a sound one stands there that continues `chain`.
+pub(super) async fn sound_batch_at<F: File>(
     window: &mut Window<F>,
     position: u64,
     chain: Chain,
@@ -250,15 +332,16 @@ pub(super) async fn frontier_at<D: Disk>(
             return Err(damaged(window.path().to_owned(), &frontier, flaw));
         }
         if got < next {
+            let position = pass_frames(&mut window, segment.bytes).await?.0;
             let range = DamagedRange {
                 from: got,
                 to: next,
                 segment: base_offset,
-                position: segment.bytes,
+                position,
                 end: None,
                 is_missed: true,
             };
-            let end = window.end().max(segment.bytes);
+            let end = window.end().max(position);
             frontier.pass_over(&range, end, epochs.history.starts());
             damage.insert(range);
         }

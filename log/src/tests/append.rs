@@ -1,5 +1,5 @@
 use super::scene::*;
-use crate::{PartitionLog, Read, Settings};
+use crate::{PartitionLog, Read, Settings, frame};
 use quorate_platform::Compio;
 
 #[compio::test]
@@ -55,7 +55,7 @@ async fn a_reopened_log_has_everything_that_was_durable() {
 async fn segments_roll_by_size_and_are_named_by_their_first_offset() {
     let folder = tempfile::tempdir().unwrap();
     let all = batches(20);
-    let bytes = all[0].len() as u64;
+    let bytes = (frame_len(&all[0]) + all[0].len()) as u64;
     let per_segment = SMALL.segment_bytes_max / bytes;
     write(folder.path(), &all).await;
     let expected: Vec<u64> = (0..20)
@@ -83,12 +83,21 @@ async fn one_flush_rolls_as_often_as_it_has_to() {
 }
 
 #[compio::test]
-async fn segment_bytes_are_the_batches_byte_for_byte() {
+async fn a_segment_holds_the_batches_of_a_flush_byte_for_byte_behind_their_frame() {
     let folder = tempfile::tempdir().unwrap();
     let all = batches(5);
-    write(folder.path(), &all).await;
+    let mut log = open(folder.path()).await;
+    let mut expected = Vec::new();
+    for flushed in [&all[..1], &all[1..5]] {
+        flushed.iter().for_each(|batch| log.append(batch.clone()));
+        flush(&mut log).await;
+        expected.extend(frame::encode(0, expected.len() as u64, flushed));
+        flushed
+            .iter()
+            .for_each(|batch| expected.extend_from_slice(batch));
+    }
     let file = std::fs::read(folder.path().join("00000000000000000000.log")).unwrap();
-    assert_eq!(file, all.concat());
+    assert_eq!(file, expected);
 }
 
 #[compio::test]

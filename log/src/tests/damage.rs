@@ -88,15 +88,10 @@ async fn check_one(folder: &Path, source: &Path, all: &[Bytes], at: usize, what:
     assert_eq!(log.epochs().starts(), [(1, 0), (2, 8), (3, 22)], "{what}");
     assert!(read_all(&log).await.unwrap() == all, "{what}");
     drop(log);
-    for base_offset in segments(source) {
-        let path = |folder| std::fs::read(log_path(folder, base_offset)).unwrap();
-        assert!(
-            path(folder) == path(source),
-            "{what}: segment {base_offset}"
-        );
-    }
+    assert_eq!(segments(folder), segments(source), "{what}");
     let (log, is_uncertain) = open_knowing(folder, known).await;
     assert!(!is_uncertain && log.damaged().is_empty(), "{what}");
+    assert!(read_all(&log).await.unwrap() == all, "{what}");
 }
 
 /// What damage at a border between epochs may do: the log ends before it.
@@ -114,6 +109,17 @@ async fn check_epochs(folder: &Path, all: &[Bytes], what: &str) {
     assert_eq!(log.epochs().starts(), history, "{what}");
 }
 
+/// What damage of a frame does: nothing.
+async fn check_frame(folder: &Path, all: &[Bytes], what: &str) {
+    let known = Known {
+        epoch_max: 3,
+        ..Known::default()
+    };
+    let (log, is_uncertain) = open_knowing(folder, known).await;
+    assert!(!is_uncertain && log.damaged().is_empty(), "{what}: {log:?}");
+    assert!(read_all(&log).await.unwrap() == all, "{what}: {log:?}");
+}
+
 async fn check_every_byte(has_indexes: bool, flip: u8) {
     let all = three_epochs();
     let source = tempfile::tempdir().unwrap();
@@ -122,23 +128,28 @@ async fn check_every_byte(has_indexes: bool, flip: u8) {
     if !has_indexes {
         remove_indexes(source.path());
     }
-    let batch_bytes = all[0].len();
+    let (batch_bytes, frame_bytes) = (all[0].len(), frame_len(&all[0]));
+    let step = frame_bytes + batch_bytes;
     let mut before = 0;
     for base_offset in segments(source.path()) {
         let bytes = std::fs::read(log_path(source.path(), base_offset)).unwrap();
-        let batches = bytes.len() / batch_bytes;
+        let batches = bytes.len() / step;
         for position in 0..bytes.len() {
-            let at = before + position / batch_bytes;
+            let at = before + position / step;
             let what = format!("segment {base_offset}, byte {position}");
             let folder = tempfile::tempdir().unwrap();
             copy(source.path(), folder.path());
             let mut damaged = bytes.clone();
             damaged[position] ^= flip;
             std::fs::write(log_path(folder.path(), base_offset), damaged).unwrap();
+            if position % step < frame_bytes {
+                check_frame(folder.path(), &all, &what).await;
+                continue;
+            }
             // Without a checkpoint nobody knows which epoch wrote a batch between two epochs, nor
             // whether a batch of its own epoch is the first or the last one of another.
             let is_between = [3, 4, 10, 11].contains(&at);
-            let is_epoch = position % batch_bytes == 15;
+            let is_epoch = position % step == frame_bytes + 15;
             if !has_indexes && is_epoch && [10, 11].contains(&at) {
                 // The last batch of an epoch looks like the first one of the next, or the other way
                 // round, with nobody to contradict it.
@@ -170,8 +181,9 @@ async fn damaged_log(folder: &Path, from: usize, to: usize) -> (Log, Vec<Bytes>)
     write(folder, &all).await;
     let path = log_path(folder, 0);
     let mut bytes = std::fs::read(&path).unwrap();
-    let batch_bytes = all[0].len();
-    bytes[from * batch_bytes + 70..(to + 1) * batch_bytes].fill(7);
+    let end = place(&bytes, &all[to]) + all[to].len();
+    let start = place(&bytes, &all[from]);
+    bytes[start + 70..end].fill(7);
     std::fs::write(&path, bytes).unwrap();
     let (mut log, _) = open_knowing(folder, Known::default()).await;
     let read = read_around(&mut log).await;
@@ -194,7 +206,11 @@ async fn only_what_stood_there_is_put_back() {
         (vec![batch(4, 2, &[value, value])], Misfit::Epoch),
         (vec![batch(4, 1, &[value; 7])], Misfit::Length),
         (
-            vec![batch(4, 1, &["x"; 2]), all[3].clone(), all[4].clone()],
+            vec![
+                all[2].clone(),
+                all[3].clone(),
+                batch(8, 2, &[value, "longer than that was"]),
+            ],
             Misfit::Length,
         ),
         (
@@ -319,13 +335,13 @@ async fn producers_are_the_same_when_everything_is_mended() {
     write(source.path(), &all).await;
     let expected = open(source.path()).await.producers().clone();
     remove_indexes(source.path());
-    let batch_bytes = all[0].len();
     for at in 0..8 {
         let folder = tempfile::tempdir().unwrap();
         copy(source.path(), folder.path());
         let path = log_path(folder.path(), 0);
         let mut bytes = std::fs::read(&path).unwrap();
-        bytes[at * batch_bytes + 70] ^= 1;
+        let start = place(&bytes, &all[at]);
+        bytes[start + 70] ^= 1;
         std::fs::write(&path, bytes).unwrap();
         let (mut log, _) = open_knowing(folder.path(), Known::default()).await;
         assert!(log.lacks_producers(), "batch {at}");
@@ -354,7 +370,8 @@ async fn records_that_look_like_batches_are_not_taken_for_them() {
     remove_indexes(folder.path());
     let path = log_path(folder.path(), 0);
     let mut bytes = std::fs::read(&path).unwrap();
-    bytes[all[0].len() + 62] ^= 1;
+    let start = place(&bytes, &all[1]);
+    bytes[start + 62] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let (mut log, _) = open_knowing(folder.path(), Known::default()).await;
     assert!(damaged(&log).iter().eq([&(1..2)]));
@@ -393,7 +410,11 @@ async fn a_segment_that_vanishes_while_the_log_is_open_is_put_back() {
     assert_eq!(read_around(&mut log).await, all[9..]);
     mend(&mut log, &all).await;
     assert_eq!(read_all(&log).await.unwrap(), all);
-    assert!(std::fs::read(&path).unwrap() == bytes);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), bytes.len() as u64);
+    drop(log);
+    let (log, is_uncertain) = open_knowing(folder.path(), Known::default()).await;
+    assert!(!is_uncertain && log.damaged().is_empty());
+    assert_eq!(read_all(&log).await.unwrap(), all);
 }
 
 #[compio::test]

@@ -12,10 +12,10 @@ pub(super) type Log = PartitionLog<Compio>;
 
 /// Small enough that a few batches fill everything.
 pub(super) const SMALL: Settings = Settings {
-    segment_bytes_max: 1000,
+    segment_bytes_max: 1250,
     tail_bytes_max: 300,
     index_step_bytes: 200,
-    checkpoint_bytes: 400,
+    checkpoint_bytes: 520,
 };
 
 /// A batch of records with these values, each as late as its offset.
@@ -120,6 +120,17 @@ pub(super) async fn lookup<D: Disk>(
         Lookup::Damaged(range) => panic!("{range:?} is damaged in {log:?}"),
     };
     found.map(|found| (found.offset, found.timestamp))
+}
+
+/// Where in the bytes of a segment `batch` stands.
+pub(super) fn place(segment: &[u8], batch: &[u8]) -> usize {
+    let mut places = segment.windows(batch.len());
+    places.position(|bytes| bytes == batch).unwrap()
+}
+
+/// The bytes of the frame before a batch that was flushed alone.
+pub(super) fn frame_len(batch: &[u8]) -> usize {
+    crate::frame::frame_bytes(batch.len() as u64) as usize
 }
 
 pub(super) fn header(batch: &[u8]) -> BatchHeader {

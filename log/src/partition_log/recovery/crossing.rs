@@ -1,17 +1,19 @@
 //! Walking over the segments of a log that is opened, and over what is damaged in them.
 
-use quorate_batch::BatchHeader;
 use quorate_platform::Disk;
 
+use super::super::pending::FLUSH_BYTES_MAX;
+use super::super::reframe::BrokenFrame;
+use super::super::resync;
 use super::super::torn::is_torn;
-use super::super::walk::{self, KnownEpochs, batch_at};
-use super::super::{FLUSH_BYTES_MAX, resync};
+use super::super::walk::{self, FoundBatch, KnownEpochs, batch_at, pass_frames};
 use super::{Before, End, Opening};
 use crate::chain::{Chain, Flaw};
 use crate::damage::DamagedRange;
 use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
 use crate::frontier::{Checkpoint, Frontier};
+use crate::segment::Segment;
 use crate::window::Window;
 
 /// The walk of one segment.
@@ -56,13 +58,14 @@ impl<D: Disk> Opening<D> {
             is_followed: false,
         };
         self.covered = 0;
+        self.frame = None;
         self.enter_checkpoint(base_offset, &mut crossing).await?;
         let from = self.frontier.segment.bytes;
         let end = self.cross(&mut crossing).await?;
         self.recovery.walked_bytes += self.frontier.segment.bytes.saturating_sub(from);
         match (end, next) {
             (Some(end), _) => Ok(Some(end)),
-            (None, Some(next)) => self.close(&crossing, next).await.map(|()| None),
+            (None, Some(next)) => self.close(&mut crossing, next).await.map(|()| None),
             (None, None) => self.end(&mut crossing).await.map(Some),
         }
     }
@@ -129,7 +132,10 @@ impl<D: Disk> Opening<D> {
             let position = self.frontier.segment.bytes;
             let (window, chain) = (&mut crossing.window, self.frontier.chain());
             let outcome = match batch_at(window, position, chain, &self.epochs).await? {
-                Ok(header) => self.follow(&header),
+                Ok(found) if found.is_frame_damaged && self.is_flush_torn(crossing).await? => {
+                    Outcome::Ended(End::Torn)
+                }
+                Ok(found) => self.follow(&found),
                 Err(flaw) => self.pass(crossing, flaw).await?,
             };
             match outcome {
@@ -142,7 +148,8 @@ impl<D: Disk> Opening<D> {
     }
 
     /// Moves over a sound batch.
-    fn follow(&mut self, header: &BatchHeader) -> Outcome {
+    fn follow(&mut self, found: &FoundBatch) -> Outcome {
+        let header = &found.header;
         let latest = self.frontier.epochs.latest();
         if let Some(doubt) = self.doubt.take()
             && header.leader_epoch != latest
@@ -158,7 +165,16 @@ impl<D: Disk> Opening<D> {
         if let Some(rise) = &mut self.rise {
             rise.batches += 1;
         }
-        self.frontier.follow(header, self.settings.index_step_bytes);
+        if found.is_frame_damaged {
+            self.broken_frames.push(BrokenFrame {
+                segment: self.frontier.segment.base_offset,
+                position: self.frontier.segment.bytes,
+                end: found.position,
+            });
+        }
+        self.frame = found.frame.or(self.frame);
+        let step_bytes = self.settings.index_step_bytes;
+        self.frontier.follow(header, found.position, step_bytes);
         Outcome::Passed
     }
 
@@ -181,7 +197,7 @@ impl<D: Disk> Opening<D> {
             self.check_facts(crossing, flaw).await?;
             return Ok(Outcome::Stopped);
         };
-        if self.is_torn(crossing).await? {
+        if self.is_flush_torn(crossing).await? {
             return Ok(Outcome::Ended(End::Torn));
         }
         let end = range.end.expect("something sound begins there");
@@ -207,14 +223,14 @@ impl<D: Disk> Opening<D> {
     }
 
     /// Whether a flush that was interrupted left what begins here, sound batches included.
-    async fn is_torn(&self, crossing: &mut Crossing<D::File>) -> Result<bool, LogError> {
+    async fn is_flush_torn(&self, crossing: &mut Crossing<D::File>) -> Result<bool, LogError> {
         let position = self.frontier.segment.bytes;
         let was_durable = self.frontier.next_offset < self.known.durable_offset;
         let is_in_reach = crossing.window.end() - position <= FLUSH_BYTES_MAX;
         if crossing.next.is_some() || was_durable || !is_in_reach {
             return Ok(false);
         }
-        is_torn(&mut crossing.window, position, self.frontier.chain()).await
+        is_torn(&mut crossing.window, position, self.frame).await
     }
 
     /// The batch here is of a lower epoch than the one before, which was the first one of its
@@ -271,9 +287,9 @@ impl<D: Disk> Opening<D> {
                 }
             };
             match batch {
-                Ok(header) if header.leader_epoch == epoch => {
-                    chain.follow(&header);
-                    position += header.batch_bytes as u64;
+                Ok(found) if found.header.leader_epoch == epoch => {
+                    chain.follow(&found.header);
+                    position = found.end();
                 }
                 Ok(_) | Err(_) => return Ok(false),
             }
@@ -298,9 +314,9 @@ impl<D: Disk> Opening<D> {
         for _ in 0..2 {
             let window = &mut crossing.window;
             match batch_at(window, position, chain, &any_epoch).await? {
-                Ok(header) if header.leader_epoch > self.known.epoch_max => {
-                    chain.follow(&header);
-                    position += header.batch_bytes as u64;
+                Ok(found) if found.header.leader_epoch > self.known.epoch_max => {
+                    chain.follow(&found.header);
+                    position = found.end();
                 }
                 Ok(_) | Err(_) => return Ok(()),
             }
@@ -309,9 +325,15 @@ impl<D: Disk> Opening<D> {
     }
 
     /// The segment is walked over, and the one at `next` follows.
-    async fn close(&mut self, crossing: &Crossing<D::File>, next: u64) -> Result<(), LogError> {
-        let (from, position) = (self.frontier.next_offset, self.frontier.segment.bytes);
-        let segment = self.frontier.segment.base_offset;
+    async fn close(&mut self, crossing: &mut Crossing<D::File>, next: u64) -> Result<(), LogError> {
+        self.pass_marks(crossing).await?;
+        let from = self.frontier.next_offset;
+        let Segment {
+            base_offset: segment,
+            bytes,
+            ..
+        } = self.frontier.segment;
+        let (position, _) = pass_frames(&mut crossing.window, bytes).await?;
         if from > next {
             let (expected, got) = (from, next);
             return Err(self.damaged(crossing.window.path(), Flaw::Gap { expected, got }));
@@ -349,6 +371,7 @@ impl<D: Disk> Opening<D> {
         if let Some(doubt) = self.doubt.take() {
             return Ok(self.end_before(doubt));
         }
+        self.pass_marks(crossing).await?;
         let position = self.frontier.segment.bytes;
         let was_durable = self.frontier.next_offset < self.known.durable_offset;
         // An old log has at least one segment, however little there is in it.
@@ -359,10 +382,21 @@ impl<D: Disk> Opening<D> {
         if position == crossing.window.end() {
             return Ok(End::Clean);
         }
-        let chain = self.frontier.chain();
-        match is_torn(&mut crossing.window, position, chain).await? {
+        match is_torn(&mut crossing.window, position, self.frame).await? {
             true => Ok(End::Torn),
             false => Ok(End::Uncertain),
         }
+    }
+
+    /// Moves past frames at the end of the segment that cover nothing.
+    async fn pass_marks(&mut self, crossing: &mut Crossing<D::File>) -> Result<(), LogError> {
+        let segment = &mut self.frontier.segment;
+        while let Some(frame) = crossing.window.frame_at(segment.bytes).await?
+            && frame.covered_bytes == 0
+        {
+            segment.bytes = frame.start();
+            self.frame = Some(frame);
+        }
+        Ok(())
     }
 }

@@ -8,6 +8,8 @@ use std::rc::Rc;
 
 use quorate_platform::{Disk, File, OpenMode, read_around};
 
+use super::super::pending::Pending;
+use super::super::reframe::reframe;
 use super::super::{Busy, PartitionLog, Written, retire, walk};
 use super::{End, Inspected, Opening};
 use crate::error::LogError;
@@ -27,6 +29,7 @@ pub(super) async fn settle<D: Disk>(inspected: Inspected<D>) -> Result<Partition
         end,
     } = inspected;
     let segment = &opening.frontier.segment;
+    let is_covered = opening.frame.is_some_and(|it| it.end() > segment.bytes);
     let (base_offset, bytes) = (segment.base_offset, segment.bytes);
     let path = batches_path(&opening.folder, base_offset);
     let file = open_last(&opening.disk, &opening.folder, &path).await?;
@@ -56,10 +59,14 @@ pub(super) async fn settle<D: Disk>(inspected: Inspected<D>) -> Result<Partition
             cut.map_err(|source| LogError::io("cut", &path, source))?;
         }
     }
+    if is_covered || end != End::Clean {
+        walk::mark_end(&file, &path, &mut opening.frontier.segment).await?;
+    }
     // A batch that was written before a crash of the process alone may not be durable yet.
     file.sync_data()
         .await
         .map_err(|source| LogError::io("sync", &path, source))?;
+    opening.reframe().await?;
     let first = opening.closed.first().unwrap_or(&opening.frontier.segment);
     expired.extend(
         base_offsets
@@ -116,7 +123,7 @@ fn open<D: Disk>(opening: Opening<D>, file: D::File) -> PartitionLog<D> {
         end: opening.frontier,
         damage: opening.damage,
         written,
-        pending: Vec::new(),
+        pending: Pending::default(),
         tail: Tail::default(),
         busy: Busy::Idle,
         is_retiring: false,
@@ -127,6 +134,19 @@ fn open<D: Disk>(opening: Opening<D>, file: D::File) -> PartitionLog<D> {
 }
 
 impl<D: Disk> Opening<D> {
+    /// Puts sound frames in the place of damaged ones, as far as the log reaches.
+    async fn reframe(&mut self) -> Result<(), LogError> {
+        let segment = &self.frontier.segment;
+        let end = (segment.base_offset, segment.bytes);
+        for broken in std::mem::take(&mut self.broken_frames) {
+            if (broken.segment, broken.end) < end {
+                reframe(&self.disk, &self.folder, broken).await?;
+                self.recovery.frames_damaged += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// Puts aside what may have counted: the end of `file`, which is that of the last segment that
     /// stays, and the segments `behind` it.
     ///
