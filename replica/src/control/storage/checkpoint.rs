@@ -107,6 +107,7 @@ async fn numbers<D: Disk>(disk: &D, folder: &Path) -> Result<Vec<OpNumber>, Node
 #[cfg(test)]
 mod tests {
     use quorate_platform::Compio;
+    use quorate_vsr::NodeId;
     use quorate_vsr::group::{ClientTable, Contents, Head, Membership};
 
     use super::*;
@@ -118,7 +119,7 @@ mod tests {
         };
         Checkpoint::new(&Contents {
             head,
-            membership: Membership::default(),
+            membership: Membership::founded_by(&[NodeId(1)]),
             client_table: ClientTable::default(),
             state: format!("state {op}").into_bytes(),
         })

@@ -1,6 +1,6 @@
 use quorate_platform::Compio;
-use quorate_vsr::ViewNumber;
 use quorate_vsr::group::{ClientTable, Content, Contents, Head, Membership};
+use quorate_vsr::{NodeId, ViewNumber};
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn superblock(sequence: u64, checkpoint: Head) -> Superblock {
 fn checkpoint(head: Head) -> Checkpoint {
     Checkpoint::new(&Contents {
         head,
-        membership: Membership::default(),
+        membership: Membership::founded_by(&[NodeId(1)]),
         client_table: ClientTable::default(),
         state: b"state".to_vec(),
     })
