@@ -106,7 +106,8 @@ async fn open_last<D: Disk>(disk: &D, folder: &Path, path: &Path) -> Result<D::F
     }
 }
 
-fn open<D: Disk>(opening: Opening<D>, file: D::File) -> PartitionLog<D> {
+fn open<D: Disk>(mut opening: Opening<D>, file: D::File) -> PartitionLog<D> {
+    opening.damage.forget_before(opening.known.log_start_offset);
     let written = Written {
         file,
         base_offset: opening.frontier.segment.base_offset,
