@@ -502,8 +502,8 @@ impl Replica {
             "records are durable that are not there"
         );
         assert!(
-            self.facts.log_start <= self.high_watermark,
-            "what is not committed has expired"
+            self.facts.log_start <= self.watermark_on_disk(),
+            "what is not committed, or not on the disk, has expired"
         );
         assert!(
             self.durable_facts.log_start <= self.facts.log_start,

@@ -105,11 +105,12 @@ impl Replica {
         }
     }
 
-    /// Follows the leader's log start, as far as everything below is known to be committed. The own
+    /// Follows the leader's log start, once everything below is known to be committed and is on the
+    /// own disk: one that was the leader before may know of more than it has. The own
     /// log is a prefix of the leader's, so a batch begins there as well.
     pub(super) fn advance_log_start(&mut self, effects: &mut Vec<Effect>) {
         if let Duty::Following(Stage::Matched { leader_start, .. }) = self.duty
-            && leader_start <= self.high_watermark
+            && leader_start <= self.watermark_on_disk()
         {
             self.raise_log_start(leader_start, effects);
         }
@@ -121,8 +122,8 @@ impl Replica {
             return;
         }
         assert!(
-            to <= self.high_watermark,
-            "what is not committed does not expire"
+            to <= self.watermark_on_disk(),
+            "what is not committed, or not on the disk, does not expire"
         );
         let epoch = self.history.epoch_before(to);
         self.facts.log_start = to;

@@ -63,8 +63,17 @@ impl Replica {
             Duty::Following(Stage::Lost { .. }) if adopt.loss == self.facts.losses => {
                 self.enter_cutting(from, adopt, effects);
             }
-            // What would come next has expired.
-            Duty::Following(Stage::Matched { .. }) if self.next_offset < adopt.log_start => {
+            // What would come next has expired. What is to be adopted stays the same all the same:
+            // it may be what the leader had when it was told of a loss, and no less makes good for
+            // that.
+            Duty::Following(Stage::Matched { opening_offset, .. })
+                if self.next_offset < adopt.log_start =>
+            {
+                let opening_offset = adopt.opening_offset.max(opening_offset);
+                let adopt = Adopt {
+                    opening_offset,
+                    ..adopt
+                };
                 self.enter_cutting(from, adopt, effects);
             }
             // The leader has not heard the answer, or it waits for records to arrive that got
@@ -77,6 +86,10 @@ impl Replica {
     }
 
     fn enter_cutting(&mut self, from: NodeId, adopt: Adopt, effects: &mut Vec<Effect>) {
+        // An echo: all of that log has expired since, and the leader has said so.
+        if adopt.opening_offset < self.facts.log_start {
+            return;
+        }
         if self.lacks_commits(adopt.log_start, &adopt.history, adopt.opening_offset) {
             let why = LACKS_COMMITS;
             effects.push(Effect::Distrust { from, why });

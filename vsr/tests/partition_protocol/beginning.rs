@@ -155,6 +155,22 @@ fn a_follower_raises_its_own_as_soon_as_it_knows_that_all_below_is_committed() {
 }
 
 #[test]
+fn a_follower_does_not_raise_its_own_beyond_its_disk() {
+    // It led before, and two others had more of its records on their disks than itself.
+    let mut a = Actor::leader();
+    a.append(8);
+    a.send_records(B, 0, 8);
+    a.hear(B, holds(1, 8));
+    a.hear(C, holds(1, 8));
+    assert_eq!(a.replica.high_watermark(), Offset(8));
+    a.hear(B, expired(4, adopt(2, 8, 8, &[(1, 3)])));
+    a.facts_durable();
+    assert_eq!(a.replica.log_start(), Offset(0));
+    a.log_durable(8);
+    assert_eq!(a.replica.log_start(), Offset(4));
+}
+
+#[test]
 fn it_is_settled_once_a_majority_has_it_durably() {
     let mut a = leader_of_ten();
     expire(&mut a, 4);
@@ -258,6 +274,34 @@ fn an_adopted_follower_that_needs_what_has_expired_begins_anew_as_well() {
         ..ack(1, 20, 20)
     });
     assert_eq!(messages(&effects), [(A, &told)]);
+}
+
+#[test]
+fn an_echo_from_before_a_new_beginning_is_no_reason_for_distrust() {
+    let mut c = Actor::restarted(C, begun(facts(2, 1, 6), 6, 2), 6, &[]);
+    c.assign(2, A);
+    assert_eq!(c.hear(A, adopt(2, 3, 3, &[(1, 0)])), []);
+    let effects = c.hear(A, expired(6, adopt(2, 9, 8, &[(2, 5)])));
+    assert_eq!(messages(&effects).len(), 1, "{effects:?}");
+}
+
+#[test]
+fn a_loss_is_not_made_good_by_a_new_beginning() {
+    // It may have acknowledged whatever the leader had when it was told of the loss.
+    let mut b = Actor::restarted(B, facts(1, 1, 2).with_loss(), 2, &[(1, 0)]);
+    b.assign(1, A);
+    b.hear(A, adopt_after(1, adopt(1, 30, 2, &[(1, 0)])));
+    b.hear(A, expired(20, adopt(1, 20, 24, &[(1, 19)])));
+    b.facts_durable();
+    b.step(Event::BegunAnew { at: Offset(20) });
+    b.facts_durable();
+    assert!(b.replica.facts().is_uncertain());
+    b.records(A, 1, 20, 29, 24);
+    b.log_durable(29);
+    assert!(b.replica.facts().is_uncertain());
+    b.records(A, 1, 29, 30, 24);
+    b.log_durable(30);
+    assert!(!b.replica.facts().is_uncertain());
 }
 
 #[test]

@@ -31,6 +31,8 @@ impl World {
             node.facts_on_disk = node.facts_on_disk.with_loss();
             self.tally.saw(Sometimes::StartLost);
         }
+        // What a crash has left of a removal.
+        node.retire(node.facts_on_disk.log_start);
         node.start();
         self.ledger.check_node(at, &self.nodes[at]);
         let node = &self.nodes[at];

@@ -75,7 +75,7 @@ impl Swarm {
             rot: dice.maybe(&[3, 20]),
             is_reckless: dice.happens(100),
             scrub: dice.pick(&[3, 30]),
-            expire: dice.maybe(&[3, 15]),
+            expire: dice.maybe(&[5, 20, 60]),
         }
     }
 }
