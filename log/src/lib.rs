@@ -30,9 +30,9 @@
 //! Opening walks the last segment from its checkpoint, and checks that each batch is whole,
 //! undamaged and joined to the one before it. Behind the last good batch there may be the remains
 //! of a write that a crash interrupted: sectors are missing that its frame knows of. It was never
-//! acknowledged and is cut off. If none is missing, it may have been acknowledged and damaged since.
-//! Then the end of the log is *uncertain*, and whoever opens it has to remember that before the rest
-//! is put aside.
+//! acknowledged and is cut off. If none is missing, it may have been acknowledged and damaged
+//! since. Then the end of the log is *uncertain*, and whoever opens it has to remember that before
+//! the rest is put aside.
 //!
 //! # Damage
 //!

@@ -14,7 +14,8 @@ pub const BLOCK_BYTES: usize = 4096;
 /// It begins at a multiple of [`BLOCK_BYTES`] in memory, and so does its end: a read into it reads
 /// whole blocks. It becomes [`Bytes`] without a copy.
 ///
-/// There is no pool of them: to fill a new one of 64 KiB or more takes as long as to fill an old one.
+/// There is no pool of them: to fill a new one of 64 KiB or more takes as long as to fill an old
+/// one.
 pub struct AlignedBuffer {
     blocks: Box<[MaybeUninit<Block>]>,
     /// The bytes that are initialized, from the first block's start on.

@@ -143,8 +143,8 @@ pub trait File: Clone + 'static {
     /// that cannot do it is an ordinary one, for which all that is as good.
     ///
     /// A file that is to be written so is best written with zeros in advance, in pieces of 1 MiB,
-    /// one after the other. On ext4 that was 1.5 GiB/s; pieces of 64 KiB were 0.4 GiB/s, and neither
-    /// larger pieces, nor more at once, nor allocating the space before were surely better.
+    /// one after the other. On ext4 that was 1.5 GiB/s; pieces of 64 KiB were 0.4 GiB/s, and
+    /// neither larger pieces, nor more at once, nor allocating the space before were surely better.
     fn is_direct(&self) -> bool;
 
     /// The file's length.

@@ -1,9 +1,10 @@
 //! The way from damage back to sound batches.
 //!
 //! Where a batch or a frame is broken nothing in its bytes can be believed, not even where it ends.
-//! So every position behind it is tried. What stands there is taken for the next sound batch if its checksum
-//! is right, it is ahead of the broken one, and the log goes on behind it. Bytes that merely look
-//! like a batch, because somebody stores batches in records, do not join on to what follows them.
+//! So every position behind it is tried. What stands there is taken for the next sound batch if its
+//! checksum is right, it is ahead of the broken one, and the log goes on behind it. Bytes that
+//! merely look like a batch, because somebody stores batches in records, do not join on to what
+//! follows them.
 
 use std::ops::RangeInclusive;
 

@@ -6,8 +6,8 @@
 //! never acknowledged, and neither was anything behind it. If nothing is missing, the flush was
 //! complete, and what is broken has been damaged since.
 //!
-//! What should be there the flush's [`Frame`] knows. The frame itself begins with bytes that are not
-//! zero. Where it is damaged, or there is none, nothing is taken for torn.
+//! What should be there the flush's [`Frame`] knows. The frame itself begins with bytes that are
+//! not zero. Where it is damaged, or there is none, nothing is taken for torn.
 
 use quorate_platform::File;
 

@@ -92,8 +92,8 @@ impl Replica {
     }
 
     /// What has expired for a follower expires here as well: an older leader had decided it, and
-    /// was not heard by those who promised to this one. The follower cannot show these records any more
-    /// to anybody who needs them, be it for a repair.
+    /// was not heard by those who promised to this one. The follower cannot show these records any
+    /// more to anybody who needs them, be it for a repair.
     pub(super) fn advance_expiry(&mut self, effects: &mut Vec<Effect>) {
         let Some(Phase::Open { followers, .. }) = self.phase() else {
             return;
@@ -106,8 +106,8 @@ impl Replica {
     }
 
     /// Follows the leader's log start, once everything below is known to be committed and is on the
-    /// own disk: one that was the leader before may know of more than it has. The own
-    /// log is a prefix of the leader's, so a batch begins there as well.
+    /// own disk: one that was the leader before may know of more than it has. The own log is a
+    /// prefix of the leader's, so a batch begins there as well.
     pub(super) fn advance_log_start(&mut self, effects: &mut Vec<Effect>) {
         if let Duty::Following(Stage::Matched { leader_start, .. }) = self.duty
             && leader_start <= self.watermark_on_disk()
