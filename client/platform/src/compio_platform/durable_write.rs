@@ -22,7 +22,8 @@
 //! | 32 × 1 MiB | 23 ms, 1.3 GiB | 21 ms, 1.5 GiB | 31 ms, 0.9 GiB | 32 ms, 0.9 GiB |
 //!
 //! A sync that is linked to its write, so that the kernel begins it by itself, was as good as one
-//! that follows, and no better.
+//! that follows, and no better. To split a write into parts that are under way at once was a tenth
+//! to a fifth faster for 4 MiB, and no better for 256 KiB.
 
 use std::cell::Cell;
 use std::io;
