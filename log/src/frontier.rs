@@ -97,7 +97,10 @@ impl Frontier {
         self.segment.bytes = end;
         let inside = |start: u64| range.from <= start && start < range.to;
         for &(epoch, start) in starts.iter().filter(|(_, start)| inside(*start)) {
-            self.epochs.observe(epoch, start);
+            // What an index file says may be nonsense, even if it fits its checksum.
+            if epoch > self.epochs.latest() {
+                self.epochs.observe(epoch, start);
+            }
         }
         self.next_offset = range.to;
     }
@@ -165,12 +168,29 @@ impl Frontier {
             });
         }
         segment.index = SegmentIndex::from_entries(entries)?;
-        Some(Self {
+        let frontier = Self {
             segment,
             next_offset,
             epochs: EpochHistory::from_starts(starts)?,
             producers: ProducerTable::decode(body)?,
-        })
+        };
+        frontier.is_possible().then_some(frontier)
+    }
+
+    /// Whether all that it tells of lies before it.
+    fn is_possible(&self) -> bool {
+        let Segment {
+            base_offset,
+            bytes,
+            index,
+        } = &self.segment;
+        let (first, last) = (index.entries().first(), index.entries().last());
+        let start = self.epochs.starts().last();
+        *base_offset <= self.next_offset
+            && i64::try_from(self.next_offset.max(*bytes)).is_ok()
+            && first.is_none_or(|first| *base_offset <= first.offset)
+            && last.is_none_or(|last| last.offset < self.next_offset && last.position <= *bytes)
+            && start.is_none_or(|(_, start)| *start < self.next_offset)
     }
 }
 
