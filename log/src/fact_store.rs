@@ -45,6 +45,18 @@ pub struct FactStore<D: Disk> {
     poison: Option<String>,
 }
 
+/// What stands in a file of facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FactsSeen {
+    /// The facts by key, as opening the store would find them.
+    pub facts: BTreeMap<u64, Vec<u8>>,
+    /// Whether two sound copies of everything are there, and nothing else. If not, opening the
+    /// store puts a new file in its place and keeps the old one beside it.
+    pub is_whole: bool,
+    /// The size of the file.
+    pub bytes: u64,
+}
+
 /// How far the disk has got.
 struct Written<D: Disk> {
     file: D::File,
@@ -78,6 +90,11 @@ impl<D: Disk> FactStore<D> {
     /// that were on their way then.
     pub async fn open(disk: D, path: &Path) -> Result<Self, LogError> {
         recovery::open(disk, path).await
+    }
+
+    /// Looks at the store in the file at `path`, which is there, and changes nothing.
+    pub async fn look(disk: &D, path: &Path) -> Result<FactsSeen, LogError> {
+        recovery::look(disk, path).await
     }
 
     /// All facts by key, pending changes included.

@@ -42,7 +42,8 @@ pub(crate) struct Frame {
     pub(crate) bytes: u64,
     /// How much it covers.
     pub(crate) covered_bytes: u64,
-    checksums_crc: u32,
+    /// The checksum of what stands between its head and what it covers.
+    pub(crate) checksums_crc: u32,
 }
 
 /// The part of a sector that a frame covers.

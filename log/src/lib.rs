@@ -48,6 +48,9 @@
 //! has made durable where the log begins, and says so when it is opened. Which segments are old is
 //! decided by [`log_start`].
 //!
+//! An [`Inspection`] walks over all that is there, whoever has opened it or not, and says exactly
+//! what is damaged.
+//!
 //! A failed write or sync poisons the log: what is on disk is unknown from then on, nothing more is
 //! written and nothing more is acknowledged.
 //!
@@ -65,6 +68,7 @@ mod error;
 mod fact_store;
 mod frame;
 mod frontier;
+mod onlooker;
 mod partition_log;
 mod producer_table;
 mod retention;
@@ -79,11 +83,12 @@ pub use chain::Flaw;
 pub use damage::DamagedRange;
 pub use epoch_history::EpochHistory;
 pub use error::LogError;
-pub use fact_store::{FactJob, FactStore, FactsFlushed};
+pub use fact_store::{FactJob, FactStore, FactsFlushed, FactsSeen};
 pub use partition_log::{
-    FlushJob, Flushed, Found, Inspected, Known, Lookup, LookupJob, Misfit, PartitionLog, Read,
-    ReadJob, Recovery, Reset, ResetJob, RetireJob, Retired, RewriteJob, Rewritten, Settings,
-    SurveyJob, Surveyed, TruncateJob, Truncated,
+    BatchPiece, DamageKind, DamagedPiece, Ending, Finding, FlushJob, Flushed, Found, FramePiece,
+    IndexState, Inspected, Inspection, Known, Lookup, LookupJob, Misfit, PartitionLog, Piece, Plan,
+    Read, ReadJob, Recovery, Repair, Reset, ResetJob, RetireJob, Retired, RewriteJob, Rewritten,
+    Scope, Settings, SurveyJob, Surveyed, TruncateJob, Truncated, WrongBytes,
 };
 pub use producer_table::{ProducerTable, Verdict};
 pub use retention::{HELD_BACK_BYTES_MAX, Retention, SegmentSpan, is_to_be_closed, log_start};

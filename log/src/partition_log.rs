@@ -1,5 +1,6 @@
 mod anchor;
 mod flush;
+mod inspection;
 mod lookup;
 mod pending;
 mod read;
@@ -35,6 +36,10 @@ use crate::segment::Segment;
 use crate::tail::Tail;
 
 pub use flush::{FlushJob, Flushed};
+pub use inspection::{
+    BatchPiece, DamageKind, DamagedPiece, Ending, Finding, FramePiece, IndexState, Inspection,
+    Piece, Plan, Repair, Scope, WrongBytes,
+};
 pub use lookup::{Found, Lookup, LookupJob};
 pub use read::{Read, ReadJob};
 pub use recovery::{Inspected, Known, Recovery};

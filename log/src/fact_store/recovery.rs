@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quorate_platform::{Disk, File, OpenMode, read_around};
 
 use super::frame::{self, BLOCK_BYTES, Frame, HeadError};
-use super::{FactStore, Written, replace};
+use super::{FactStore, FactsSeen, Written, replace};
 use crate::LogError;
 
 pub(super) async fn open<D: Disk>(disk: D, path: &Path) -> Result<FactStore<D>, LogError> {
@@ -60,6 +60,19 @@ pub(super) async fn open<D: Disk>(disk: D, path: &Path) -> Result<FactStore<D>, 
         changes: 0,
         is_flushing: false,
         poison: None,
+    })
+}
+
+pub(super) async fn look<D: Disk>(disk: &D, path: &Path) -> Result<FactsSeen, LogError> {
+    let opened = disk.open(path, OpenMode::Read).await;
+    let file = opened.map_err(|source| LogError::io("open", path, source))?;
+    let bytes = read_all(&file).await;
+    let bytes = bytes.map_err(|source| LogError::io("read", path, source))?;
+    let content = read(path, &bytes)?;
+    Ok(FactsSeen {
+        facts: content.facts,
+        is_whole: content.is_good,
+        bytes: bytes.len() as u64,
     })
 }
 

@@ -91,7 +91,7 @@ pub struct Inspected<D: Disk> {
 
 /// How the bytes of a log end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// With the last batch.
     Clean,
     /// With the remains of a write that was never acknowledged.
@@ -114,6 +114,15 @@ impl<D: Disk> Inspected<D> {
     /// One past the last offset that the log will have.
     pub fn next_offset(&self) -> u64 {
         self.opening.frontier.next_offset
+    }
+
+    pub(super) fn end(&self) -> End {
+        self.end
+    }
+
+    /// What the log will be up to its end.
+    pub(super) fn frontier(&self) -> &Frontier {
+        &self.opening.frontier
     }
 
     /// Cuts what does not count, puts aside what may have counted, and opens the log.
@@ -206,7 +215,7 @@ async fn find_segments<D: Disk>(disk: &D, folder: &Path) -> Result<Vec<u64>, Log
 }
 
 /// What the newest checkpoint knows of the epochs.
-async fn known_epochs<D: Disk>(
+pub(super) async fn known_epochs<D: Disk>(
     disk: &D,
     folder: &Path,
     base_offsets: &[u64],
