@@ -13,6 +13,7 @@ mod duration;
 mod failure;
 mod latency;
 mod line;
+mod log;
 mod logging;
 mod node;
 mod output;
@@ -39,7 +40,8 @@ Exit codes:
   1  failed: a file, the network, a deadline; certainly not (or not wholly) done
   2  the command line or a configuration is wrong
   3  refused by the cluster: an unknown topic, a name that is taken, ...
-  4  it is not known whether it was done";
+  4  it is not known whether it was done
+  5  damage was found";
 
 /// A replicated, durable, append-only log service.
 #[derive(Debug, Parser)]
@@ -105,6 +107,8 @@ enum Command {
     #[command(subcommand)]
     Cluster(cluster::Cluster),
     #[command(subcommand)]
+    Log(log::Log),
+    #[command(subcommand)]
     Bench(bench::Bench),
 }
 
@@ -142,6 +146,7 @@ impl Command {
             Self::Produce(produce) => produce.run(global),
             Self::Consume(consume) => consume.run(global),
             Self::Cluster(cluster) => cluster.run(global),
+            Self::Log(log) => log.run(global),
             Self::Bench(bench) => bench.run(global),
         }
     }

@@ -16,6 +16,8 @@ use super::output::Output;
 use super::{Failure, Global, block_on, signals};
 use record_line::RecordLine;
 
+pub(in crate::cli) use record_line::text_or_base64;
+
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Print a topic's records.

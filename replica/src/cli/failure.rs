@@ -20,6 +20,7 @@ enum Kind {
     Usage,
     Refused,
     Unknown,
+    Damaged,
 }
 
 impl Failure {
@@ -43,6 +44,14 @@ impl Failure {
     pub(crate) fn refused(message: impl Into<String>) -> Self {
         Self {
             kind: Kind::Refused,
+            message: message.into(),
+        }
+    }
+
+    /// Damage was looked for, and found.
+    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Damaged,
             message: message.into(),
         }
     }
@@ -71,6 +80,7 @@ impl Failure {
             Kind::Usage => 2,
             Kind::Refused => 3,
             Kind::Unknown => 4,
+            Kind::Damaged => 5,
         })
     }
 

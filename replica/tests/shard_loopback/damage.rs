@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use quorate_log::{Finding, Inspection, Known, Piece, Scope, Settings};
+use quorate_platform::Compio;
 use quorate_wire::{Code, PartitionStatus};
 
 use crate::client::{batch, fetch_request, sequenced, wait_until};
@@ -63,23 +65,29 @@ fn rot(rig: &Rig, node: u16, id: u64, values: &[String]) {
     }
 }
 
-/// The batches of a segment without the frames: those tell what a node wrote at once.
+/// The batches of a segment without the frames: those tell what a node wrote at once. `None` while
+/// there is anything else in it.
 fn batches_of(path: &Path) -> Option<Vec<u8>> {
-    let segment = std::fs::read(path).ok()?;
-    let (mut rest, mut batches) = (&segment[..], Vec::new());
-    while !rest.is_empty() {
-        let is_frame = rest.starts_with(b"QFR1");
-        let length = match is_frame {
-            true => u32::from_le_bytes(*rest[4..].first_chunk()?),
-            false => u32::from_be_bytes(*rest.get(8..)?.first_chunk()?).checked_add(12)?,
-        };
-        let (piece, behind) = rest.split_at_checked(length as usize)?;
-        if !is_frame {
-            batches.extend_from_slice(piece);
+    let folder = path.parent().expect("a segment lies in a folder");
+    let runtime = compio::runtime::Runtime::new().expect("a runtime can be made");
+    runtime.block_on(async {
+        let (settings, known) = (Settings::default(), Known::default());
+        let begun = Inspection::begin(Compio, folder, settings, known, Scope::Segment(0)).await;
+        let mut inspection = begun.ok()?;
+        let mut batches = Vec::new();
+        while let Some(finding) = inspection.next().await.ok()? {
+            match finding {
+                Finding::Piece(Piece::Batch(batch)) => {
+                    batches.extend_from_slice(&inspection.read(&batch).await.ok()?);
+                }
+                Finding::Piece(Piece::Damage(_)) => return None,
+                Finding::Piece(Piece::Frame(_) | Piece::Room { .. })
+                | Finding::Segment { .. }
+                | Finding::Index { .. } => {}
+            }
         }
-        rest = behind;
-    }
-    Some(batches)
+        Some(batches)
+    })
 }
 
 /// Waits until the batches of the node's segment are, byte for byte, those of another one.

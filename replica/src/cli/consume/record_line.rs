@@ -43,7 +43,9 @@ impl<'a> RecordLine<'a> {
 }
 
 /// The text (`Some(None)`: null), or else the base64; never both.
-fn text_or_base64(bytes: Option<&[u8]>) -> (Option<Option<&str>>, Option<String>) {
+pub(in crate::cli) fn text_or_base64(
+    bytes: Option<&[u8]>,
+) -> (Option<Option<&str>>, Option<String>) {
     match bytes.map(std::str::from_utf8) {
         None => (Some(None), None),
         Some(Ok(text)) => (Some(Some(text)), None),
