@@ -74,6 +74,7 @@ mod producer_table;
 mod retention;
 mod segment;
 mod segment_index;
+mod spares;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -88,7 +89,9 @@ pub use partition_log::{
     BatchPiece, DamageKind, DamagedPiece, Ending, Finding, FlushJob, Flushed, Found, FramePiece,
     IndexState, Inspected, Inspection, Known, Lookup, LookupJob, Misfit, PartitionLog, Piece, Plan,
     Read, ReadJob, Recovery, Repair, Reset, ResetJob, RetireJob, Retired, RewriteJob, Rewritten,
-    Scope, Settings, SurveyJob, Surveyed, TruncateJob, Truncated, WrongBytes,
+    Scope, ScrubJob, ScrubPlace, Scrubbed, Settings, SurveyJob, Surveyed, TruncateJob, Truncated,
+    WrongBytes,
 };
 pub use producer_table::{ProducerTable, Verdict};
 pub use retention::{HELD_BACK_BYTES_MAX, Retention, SegmentSpan, is_to_be_closed, log_start};
+pub use spares::{FillJob, Filled, Spares};

@@ -10,6 +10,7 @@ mod reset;
 mod resync;
 mod retire;
 mod rewrite;
+mod scrub;
 mod survey;
 mod torn;
 mod truncate;
@@ -24,7 +25,7 @@ use bytes::Bytes;
 use quorate_batch::BatchHeader;
 use quorate_platform::Disk;
 
-use self::pending::Pending;
+use self::pending::{Pending, Roll};
 use self::resync::Place;
 use self::walk::KnownEpochs;
 use crate::damage::{Damage, DamagedRange};
@@ -33,6 +34,7 @@ use crate::error::LogError;
 use crate::frontier::Frontier;
 use crate::producer_table::ProducerTable;
 use crate::segment::Segment;
+use crate::spares::{Spare, Spares};
 use crate::tail::Tail;
 
 pub use flush::{FlushJob, Flushed};
@@ -46,6 +48,7 @@ pub use recovery::{Inspected, Known, Recovery};
 pub use reset::{Reset, ResetJob};
 pub use retire::{RetireJob, Retired};
 pub use rewrite::{Misfit, RewriteJob, Rewritten};
+pub use scrub::{ScrubJob, ScrubPlace, Scrubbed};
 pub use survey::{SurveyJob, Surveyed};
 pub use truncate::{TruncateJob, Truncated};
 
@@ -55,6 +58,8 @@ pub struct Settings {
     /// A segment that would grow beyond this is closed and the next one begun. A batch that is
     /// larger has a segment of its own.
     pub segment_bytes_max: u64,
+    /// A segment that grows is closed at this size already, if a spare can follow it.
+    pub growing_bytes_max: u64,
     /// The newest batches that are kept in memory, in bytes. What is not durable yet is kept
     /// whatever its size: the caller bounds it by not appending.
     pub tail_bytes_max: usize,
@@ -69,6 +74,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             segment_bytes_max: 256 << 20,
+            growing_bytes_max: 8 << 20,
             tail_bytes_max: 4 << 20,
             index_step_bytes: 32 << 10,
             checkpoint_bytes: 16 << 20,
@@ -92,8 +98,12 @@ pub struct PartitionLog<D: Disk> {
     end: Frontier,
     damage: Damage,
     written: Written<D>,
+    /// Where files come from that were written in advance.
+    spares: Option<Spares<D>>,
+    /// The bytes that were written in advance for the last segment; none if it grows.
+    room: Option<u64>,
     /// What is appended and not yet part of a flush.
-    pending: Pending,
+    pending: Pending<D>,
     tail: Tail,
     busy: Busy,
     is_retiring: bool,
@@ -105,11 +115,14 @@ pub struct PartitionLog<D: Disk> {
 
 /// How far the disk has got: all of it is durable.
 struct Written<D: Disk> {
-    /// The file of the segment that is being written.
-    file: D::File,
+    /// The file of the segment that is being written, if it is open.
+    file: Option<D::File>,
+    /// The base offset of that segment.
     base_offset: u64,
-    /// The bytes of that file.
+    /// The bytes of that file that were written.
     bytes: u64,
+    /// Those of them that lie in a block that is not full: it is written again with what follows.
+    last_block: Bytes,
     /// The bytes of that file that its checkpoint covers.
     checkpoint_bytes: u64,
     /// One past the last offset.
@@ -161,6 +174,11 @@ impl<D: Disk> PartitionLog<D> {
         disk.sync_folder(parent)
             .await
             .map_err(|error| LogError::io("sync", parent, error))
+    }
+
+    /// Has segments take their files from `spares` from now on.
+    pub fn use_spares(&mut self, spares: Spares<D>) {
+        self.spares = Some(spares);
     }
 
     /// One past the last offset that was appended.
@@ -220,6 +238,11 @@ impl<D: Disk> PartitionLog<D> {
         self.tail.shrink(bytes_max, self.written.next_offset);
     }
 
+    /// Closes the file that flushes write to. The next one opens it again.
+    pub fn close_file(&mut self) {
+        self.written.file = None;
+    }
+
     /// What opening the log found.
     pub fn recovery(&self) -> Recovery {
         self.recovery
@@ -254,9 +277,9 @@ impl<D: Disk> PartitionLog<D> {
     fn append_checked(&mut self, header: &BatchHeader, batch: Bytes) {
         let segment = &self.end.segment;
         let has_batches = segment.base_offset < header.base_offset;
-        let segment_bytes = segment.bytes + self.pending.group_bytes_with(header);
-        if has_batches && segment_bytes > self.settings.segment_bytes_max {
-            self.begin_segment();
+        let group_bytes = self.pending.group_bytes_with(header);
+        if has_batches && segment.bytes + group_bytes > self.segment_bytes_max() {
+            self.begin_segment(group_bytes);
         } else if self.pending.is_full(header.batch_bytes) {
             self.close_group();
         }
@@ -266,13 +289,37 @@ impl<D: Disk> PartitionLog<D> {
         self.pending.push(header, batch);
     }
 
-    /// Closes the last segment, which is not empty, and begins the next one.
-    fn begin_segment(&mut self) {
+    /// How large the last segment may become. One that grows makes way for a spare, if it has grown
+    /// for a while.
+    fn segment_bytes_max(&self) -> u64 {
+        let Settings {
+            segment_bytes_max,
+            growing_bytes_max,
+            ..
+        } = self.settings;
+        let has_spare = self.spares.as_ref().is_some_and(Spares::is_ready);
+        match self.room {
+            Some(room) => room,
+            None if has_spare => growing_bytes_max.min(segment_bytes_max),
+            None => segment_bytes_max,
+        }
+    }
+
+    /// Closes the last segment, which is not empty, and begins the next one, which shall take so
+    /// many bytes at once.
+    fn begin_segment(&mut self, bytes: u64) {
         self.close_group();
         let checkpoint = (!self.damage.has_missed()).then(|| self.end.encode(true));
         self.closed.push(self.end.roll());
-        let base_offset = self.end.segment.base_offset;
-        self.pending.roll(checkpoint, base_offset);
+        let spares = self.spares.as_ref();
+        let spares = spares.filter(|spares| bytes <= spares.bytes());
+        let spare = spares.and_then(Spares::take);
+        self.room = spare.as_ref().map(Spare::bytes);
+        self.pending.roll(Roll {
+            checkpoint,
+            base_offset: self.end.segment.base_offset,
+            spare,
+        });
     }
 
     fn close_group(&mut self) {
@@ -289,7 +336,13 @@ impl<D: Disk> PartitionLog<D> {
             return Ok(None);
         }
         self.busy = Busy::Flushing;
-        Ok(Some(FlushJob::new(self)))
+        let job = FlushJob::new(self);
+        if let Some(spares) = &self.spares
+            && self.end.segment.bytes >= self.settings.growing_bytes_max / 2
+        {
+            spares.wish();
+        }
+        Ok(Some(job))
     }
 
     /// Takes the outcome of a flush; answers with [`PartitionLog::durable_offset`].
@@ -327,6 +380,22 @@ impl<D: Disk> PartitionLog<D> {
             Some(batches) => Read::Ready(batches),
             None => Read::Job(ReadJob::new(self, from, bytes_max, until)),
         }
+    }
+
+    /// Looks whether the batches from the one at `from` on are still sound on disk, until about
+    /// `bytes_max` bytes are looked at, their segment ends, or something damaged is met. `None` if
+    /// nothing durable is there, or it is known to be damaged.
+    pub fn begin_scrub(&self, from: ScrubPlace, bytes_max: u64) -> Option<ScrubJob<D>> {
+        let start = self.log_start_offset();
+        let from = if from.offset < start {
+            ScrubPlace::at(start)
+        } else {
+            from
+        };
+        let known = self.damage.first_behind(from.offset);
+        let is_known = known.is_some_and(|range| range.from <= from.offset);
+        let is_there = from.offset < self.durable_offset();
+        (is_there && !is_known).then(|| ScrubJob::new(self, from, bytes_max))
     }
 
     /// Looks how far the damage at `offset` reaches, which a read has met.

@@ -11,6 +11,7 @@ mod model;
 mod repair;
 mod rot;
 mod scene;
+mod spares;
 mod torn;
 mod truncation;
 mod watched_disk;

@@ -94,6 +94,16 @@ impl<F: File> Window<F> {
         Ok(Frame::parse(&head, self.segment, position))
     }
 
+    /// The `len` bytes at `position`, and no more for what may come next.
+    pub(crate) async fn peek(&self, position: u64, len: usize) -> Result<Bytes, LogError> {
+        let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
+        let Some(file) = &self.file else {
+            return Ok(Bytes::new());
+        };
+        let read = read_around(file, position, len.min(left)).await;
+        read.map_err(|source| LogError::io("read", &self.path, source))
+    }
+
     fn loaded(&self, position: u64, len: usize) -> Option<Bytes> {
         let start = usize::try_from(position.checked_sub(self.piece_position)?).ok()?;
         let end = start.checked_add(len)?;

@@ -10,14 +10,15 @@
 //! first_core = 0                           # shard i to core first_core + i
 //! segment_bytes = 268435456                # old records are removed in pieces of this size
 //! retention_check_ms = 30000               # how often is looked for old records
+//! scrub_rest_ms = 60000                    # rest between two rounds in search of damage
 //!
 //! [[nodes]]                                # every node of the cluster, this one too
 //! id = 1
 //! control_address = "127.0.0.1:7400"
 //! ```
 //!
-//! Every key but `pin`, `first_core`, `segment_bytes` and `retention_check_ms` must be there and no
-//! other may be. An error names the key, the value that it met and the values that are allowed.
+//! Every key but `pin`, `first_core` and those that end with `_bytes` or `_ms` must be there, and
+//! no other may be. An error names the key, the value that it met and the values that are allowed.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ const CORES_MAX: u16 = 1_024;
 /// Smaller ones would be little but files, larger ones would hardly ever be removed.
 const SEGMENT_BYTES: RangeInclusive<u64> = 64 << 10..=4 << 30;
 const RETENTION_CHECK_MS: RangeInclusive<u64> = 100..=3_600_000;
+const SCRUB_REST_MS: RangeInclusive<u64> = 100..=86_400_000;
 
 /// What a node must know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub struct Storage {
     pub segment_bytes: u64,
     /// How often is looked for records that have expired.
     pub retention_check: Duration,
+    /// The rest between two rounds over everything in search of damage.
+    pub scrub_rest: Duration,
 }
 
 impl Default for Storage {
@@ -77,6 +81,7 @@ impl Default for Storage {
         Self {
             segment_bytes: 256 << 20,
             retention_check: Duration::from_secs(30),
+            scrub_rest: Duration::from_secs(60),
         }
     }
 }
@@ -127,7 +132,7 @@ impl Config {
             nodes: keys.nodes()?,
         };
         let allowed = "cluster_id, node_id, data_dir, control_address, shard_addresses, pin, \
-                       first_core, segment_bytes, retention_check_ms, nodes";
+                       first_core, segment_bytes, retention_check_ms, scrub_rest_ms, nodes";
         keys.end(allowed)?;
         config.check()?;
         Ok(config)
@@ -150,6 +155,7 @@ impl Config {
             first_core: self.first_core,
             segment_bytes: self.storage.segment_bytes,
             retention_check_ms: self.storage.retention_check.as_millis() as u64,
+            scrub_rest_ms: self.storage.scrub_rest.as_millis() as u64,
             nodes: self
                 .nodes
                 .iter()
@@ -206,6 +212,7 @@ struct FileText<'a> {
     first_core: u16,
     segment_bytes: u64,
     retention_check_ms: u64,
+    scrub_rest_ms: u64,
     nodes: Vec<MemberText>,
 }
 
@@ -312,9 +319,12 @@ impl Keys {
             default.retention_check.as_millis() as u64,
         );
         let check_ms = self.number("retention_check_ms", check.0, check.1)?;
+        let rest = default.scrub_rest.as_millis() as u64;
+        let rest_ms = self.number("scrub_rest_ms", SCRUB_REST_MS, rest)?;
         Ok(Storage {
             segment_bytes: self.number("segment_bytes", bytes.0, bytes.1)?,
             retention_check: Duration::from_millis(check_ms),
+            scrub_rest: Duration::from_millis(rest_ms),
         })
     }
 

@@ -133,11 +133,12 @@ fn damaged_records_come_back_from_the_other_nodes() {
     assert_works(&cluster);
 }
 
-/// The batches of a segment without the frames: those tell what a node wrote at once.
-fn batches_of(path: &Path) -> Option<Vec<u8>> {
+/// The batches of a segment without the frames, which tell what a node wrote at once; and where the
+/// last one ends. Behind it there are zeros.
+fn content(path: &Path) -> Option<(Vec<u8>, usize)> {
     let segment = fs::read(path).ok()?;
     let (mut rest, mut batches) = (&segment[..], Vec::new());
-    while !rest.is_empty() {
+    while rest.iter().any(|byte| *byte != 0) {
         let is_frame = rest.starts_with(b"QFR1");
         let length = match is_frame {
             true => u32::from_le_bytes(*rest[4..].first_chunk()?),
@@ -149,7 +150,11 @@ fn batches_of(path: &Path) -> Option<Vec<u8>> {
         }
         rest = behind;
     }
-    Some(batches)
+    Some((batches, segment.len() - rest.len()))
+}
+
+fn batches_of(path: &Path) -> Option<Vec<u8>> {
+    content(path).map(|(batches, _)| batches)
 }
 
 /// The end of a log is judged when it is opened: what has rotted there was not torn, so it counts
@@ -168,8 +173,10 @@ fn damaged_last_records_come_back_from_the_other_nodes() {
     assert_eq!(damaged.len(), PARTITIONS as usize);
     for path in &damaged {
         let mut bytes = fs::read(path).unwrap();
-        let end = bytes.len() - 40;
-        bytes[end..].iter_mut().for_each(|byte| *byte ^= 0x20);
+        let (_, end) = content(path).unwrap();
+        bytes[end - 40..end]
+            .iter_mut()
+            .for_each(|byte| *byte ^= 0x20);
         fs::write(path, bytes).unwrap();
     }
     sure(cluster.restart(victim));

@@ -206,10 +206,12 @@ fn damage_is_named_and_mended_as_far_as_one_node_can() {
     sure(cluster.restart(victim));
     sure(cluster.wait_whole(PATIENCE));
     assert_eq!(consumed(&cluster), LINES);
+    // Room behind the last batch is cut when the log is opened.
+    let end = sound.iter().rposition(|byte| *byte != 0).unwrap();
     sure(wait_until(
         "the batch is back",
         PATIENCE,
-        || match fs::read(&path).is_ok_and(|now| now.starts_with(&sound)) {
+        || match fs::read(&path).is_ok_and(|now| now.starts_with(&sound[..=end])) {
             true => Ok(()),
             false => Err(Failure::new(path.display().to_string())),
         },

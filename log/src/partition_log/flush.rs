@@ -1,31 +1,32 @@
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use quorate_platform::{BufResult, Disk, File, IoBuf, OpenMode};
+use futures_util::future::join_all;
+use quorate_platform::{AlignedBuffer, BLOCK_BYTES, BufResult, Disk, File, OpenMode};
 
-use super::pending::{Group, Step};
+use super::pending::{Group, Roll, Step};
 use super::{PartitionLog, Written, walk};
 use crate::LogError;
 use crate::frame;
 use crate::segment::batches_path;
 
-/// Batches below this size are copied together into larger writes; from this size on the copy
-/// would cost more than the write that it saves.
-const GATHER_BYTES_MAX: usize = 32 << 10;
-/// The size at which a gathered write is sent off.
-const GATHERED_BYTES_MAX: usize = 1 << 20;
+/// A flush that is larger is written in several pieces at once.
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// Makes appended batches durable; see [`PartitionLog::begin_flush`].
 ///
-/// All writes go before one sync: a frame, and the batches that it covers. Where a segment ends, it
-/// is made durable before the next one is created: a segment that has a successor is complete.
+/// It writes whole blocks past the system's cache: a frame and the batches that it covers, and
+/// before them again what stands already in the block that they begin in, and behind them zeros.
+/// Where a segment ends, its file is cut to what it holds, durably, before the next one is created:
+/// a segment that has a successor is complete.
 #[must_use = "nothing is durable before the job has run"]
 pub struct FlushJob<D: Disk> {
     disk: D,
     folder: Rc<Path>,
-    steps: Vec<Step>,
+    steps: Vec<Step<D>>,
     written: Written<D>,
     /// The frontier behind the last batch, if it is time to keep it.
     checkpoint: Option<Vec<u8>>,
@@ -80,28 +81,22 @@ impl<D: Disk> FlushJob<D> {
             disk,
             folder,
             written,
-            gathered: Vec::new(),
         };
         let mut checkpoints = Vec::new();
         for step in steps {
             match step {
-                Step::Write(group) => writer.write_group(group).await?,
-                Step::Roll {
-                    checkpoint,
-                    base_offset,
-                } => {
+                Step::Write(group) => writer.write(group).await?,
+                Step::Roll(roll) => {
                     let base = writer.written.base_offset;
+                    let checkpoint = writer.roll(roll).await?;
                     checkpoints.extend(checkpoint.map(|checkpoint| (base, checkpoint)));
-                    writer.roll(base_offset).await?;
                 }
             }
         }
-        writer.sync().await?;
         let Writer {
             disk,
             folder,
             mut written,
-            ..
         } = writer;
         if let Some(checkpoint) = checkpoint {
             written.checkpoint_bytes = written.bytes;
@@ -115,11 +110,11 @@ impl<D: Disk> FlushJob<D> {
     }
 }
 
-impl Step {
+impl<D: Disk> Step<D> {
     fn bytes(&self) -> u64 {
         match self {
             Self::Write(group) => group.bytes,
-            Self::Roll { .. } => 0,
+            Self::Roll(_) => 0,
         }
     }
 }
@@ -137,6 +132,7 @@ impl<D: Disk> Written<D> {
             file: self.file.clone(),
             base_offset: self.base_offset,
             bytes: self.bytes,
+            last_block: self.last_block.clone(),
             checkpoint_bytes: self.checkpoint_bytes,
             next_offset,
         }
@@ -147,77 +143,139 @@ struct Writer<D: Disk> {
     disk: D,
     folder: Rc<Path>,
     written: Written<D>,
-    gathered: Vec<u8>,
 }
 
 impl<D: Disk> Writer<D> {
-    async fn write_group(&mut self, group: Group) -> Result<(), LogError> {
-        let Group {
-            position, batches, ..
-        } = group;
+    /// Writes a frame and the batches that it covers, durably.
+    async fn write(&mut self, group: Group) -> Result<(), LogError> {
+        let written = &mut self.written;
         assert_eq!(
-            position, self.written.bytes,
+            group.position, written.bytes,
             "the file ends where it should"
         );
-        self.gathered = frame::encode(self.written.base_offset, position, &batches);
-        for batch in batches {
-            self.write(batch).await?;
-        }
-        self.write_gathered().await
+        let image = Image::new(written, &group);
+        let start = written.bytes - written.last_block.len() as u64;
+        written.bytes = image.end;
+        written.last_block = image.last_block;
+        let file = self.file().await?;
+        let result = write_durable(&file, image.buffers, start).await;
+        result.map_err(|(operation, source)| self.error(operation, source))
     }
 
-    async fn write(&mut self, batch: Bytes) -> Result<(), LogError> {
-        if batch.len() >= GATHER_BYTES_MAX {
-            self.write_gathered().await?;
-            return self.write_buffer(batch).await;
-        }
-        self.gathered.extend_from_slice(&batch);
-        if self.gathered.len() >= GATHERED_BYTES_MAX {
-            self.write_gathered().await?;
-        }
-        Ok(())
-    }
-
-    async fn write_gathered(&mut self) -> Result<(), LogError> {
-        if self.gathered.is_empty() {
-            return Ok(());
-        }
-        let gathered = std::mem::take(&mut self.gathered);
-        self.write_buffer(gathered).await
-    }
-
-    async fn write_buffer(&mut self, buffer: impl IoBuf) -> Result<(), LogError> {
-        let len = buffer.buf_len() as u64;
-        let BufResult(result, _) = self
-            .written
-            .file
-            .write_all_at(buffer, self.written.bytes)
-            .await;
-        result.map_err(|source| self.error("write", source))?;
-        self.written.bytes += len;
-        Ok(())
-    }
-
-    async fn sync(&mut self) -> Result<(), LogError> {
-        let result = self.written.file.sync_data().await;
-        result.map_err(|source| self.error("sync", source))
-    }
-
-    async fn roll(&mut self, base_offset: u64) -> Result<(), LogError> {
-        self.sync().await?;
+    /// Ends the segment and begins the next one; gives the checkpoint of the one that has ended.
+    async fn roll(&mut self, roll: Roll<D>) -> Result<Option<Vec<u8>>, LogError> {
+        let Roll {
+            checkpoint,
+            base_offset,
+            spare,
+        } = roll;
+        let file = self.file().await?;
+        let cut = file.set_len(self.written.bytes).await;
+        cut.map_err(|source| self.error("cut", source))?;
+        let synced = file.sync_data().await;
+        synced.map_err(|source| self.error("sync", source))?;
         let path = batches_path(&self.folder, base_offset);
-        let created = self.disk.open(&path, OpenMode::CreateNew).await;
-        self.written.file = created.map_err(|source| LogError::io("create", &path, source))?;
+        let mode = match spare {
+            Some(spare) => {
+                spare.become_segment(&path).await?;
+                OpenMode::Write
+            }
+            None => OpenMode::CreateNew,
+        };
+        let opened = self.disk.open(&path, mode.direct()).await;
+        let file = opened.map_err(|source| LogError::io("open", &path, source))?;
+        self.written.file = Some(file);
         self.written.base_offset = base_offset;
         self.written.bytes = 0;
+        self.written.last_block = Bytes::new();
         self.written.checkpoint_bytes = 0;
-        walk::sync_folder(&self.disk, &self.folder).await
+        walk::sync_folder(&self.disk, &self.folder).await?;
+        Ok(checkpoint)
     }
 
-    fn error(&self, operation: &'static str, source: std::io::Error) -> LogError {
+    async fn file(&mut self) -> Result<D::File, LogError> {
+        if let Some(file) = &self.written.file {
+            return Ok(file.clone());
+        }
+        let path = batches_path(&self.folder, self.written.base_offset);
+        let opened = self.disk.open(&path, OpenMode::Write.direct()).await;
+        let file = opened.map_err(|source| LogError::io("open", &path, source))?;
+        self.written.file = Some(file.clone());
+        Ok(file)
+    }
+
+    fn error(&self, operation: &'static str, source: io::Error) -> LogError {
         let path = batches_path(&self.folder, self.written.base_offset);
         LogError::io(operation, &path, source)
     }
+}
+
+/// What a flush leaves in a file: whole blocks.
+struct Image {
+    /// They follow one another. All but the last have [`BUFFER_BYTES`].
+    buffers: Vec<AlignedBuffer>,
+    /// Where the last batch ends in the file.
+    end: u64,
+    /// The part of the last block that is in use.
+    last_block: Bytes,
+}
+
+impl Image {
+    /// What stands in the block that was begun, then the group's frame and batches, then zeros.
+    fn new<D: Disk>(written: &Written<D>, group: &Group) -> Self {
+        let frame = frame::encode(written.base_offset, group.position, &group.batches);
+        let end = written.bytes + frame.len() as u64 + group.bytes;
+        let mut left = written.last_block.len() + frame.len() + group.bytes as usize;
+        let mut buffers = Vec::with_capacity(left.div_ceil(BUFFER_BYTES));
+        let mut buffer = AlignedBuffer::with_capacity(left.min(BUFFER_BYTES));
+        let parts = [&written.last_block[..], &frame[..]].into_iter();
+        for mut part in parts.chain(group.batches.iter().map(|batch| &batch[..])) {
+            while !part.is_empty() {
+                if buffer.len() == BUFFER_BYTES {
+                    let next = AlignedBuffer::with_capacity(left.min(BUFFER_BYTES));
+                    buffers.push(std::mem::replace(&mut buffer, next));
+                }
+                let room = part.len().min(BUFFER_BYTES - buffer.len());
+                let (now, later) = part.split_at(room);
+                buffer.extend_from_slice(now);
+                left -= now.len();
+                part = later;
+            }
+        }
+        let begun = buffer.len() - buffer.len() % BLOCK_BYTES;
+        let last_block = Bytes::copy_from_slice(&buffer[begun..]);
+        buffer.pad();
+        buffers.push(buffer);
+        Self {
+            buffers,
+            end,
+            last_block,
+        }
+    }
+}
+
+/// Writes `buffers` one behind the other from `position` on, durably. An error comes with what has
+/// failed.
+async fn write_durable<F: File>(
+    file: &F,
+    mut buffers: Vec<AlignedBuffer>,
+    position: u64,
+) -> Result<(), (&'static str, io::Error)> {
+    if buffers.len() == 1
+        && let Some(buffer) = buffers.pop()
+    {
+        let BufResult(result, _) = file.write_durable_at(buffer, position).await;
+        return result.map_err(|source| ("write", source));
+    }
+    let positions = (position..).step_by(BUFFER_BYTES);
+    let writes = buffers
+        .into_iter()
+        .zip(positions)
+        .map(|(buffer, position)| file.write_all_at(buffer, position));
+    for BufResult(result, _) in join_all(writes).await {
+        result.map_err(|source| ("write", source))?;
+    }
+    file.sync_data().await.map_err(|source| ("sync", source))
 }
 
 impl<D: Disk> fmt::Debug for FlushJob<D> {

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use quorate_batch::BatchHeader;
+use quorate_platform::Disk;
 
 use crate::frame;
 use crate::frontier::Frontier;
+use crate::spares::Spare;
 
 /// What one frame covers has no more bytes than this, unless it is a single batch, so that what a
 /// crash leaves of a flush is of a bounded size.
@@ -17,9 +19,9 @@ pub(super) const FLUSH_BYTES_MAX: u64 = 8 << 20;
 /// Where a batch stands in its segment is known once it is known which batches the frame before it
 /// covers. Those are the *group*, which is open until a flush takes it, the segment ends, or it is
 /// large enough.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
-    steps: VecDeque<Step>,
+#[derive(Debug)]
+pub(super) struct Pending<D: Disk> {
+    steps: VecDeque<Step<D>>,
     group: Vec<Bytes>,
     headers: Vec<BatchHeader>,
     group_bytes: u64,
@@ -27,14 +29,21 @@ pub(super) struct Pending {
 
 /// One step of a flush.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum Step<D: Disk> {
     Write(Group),
     /// The segment is complete: checkpoint it, and go on in the one of this base offset.
-    Roll {
-        /// None if something is damaged that it would have to include.
-        checkpoint: Option<Vec<u8>>,
-        base_offset: u64,
-    },
+    Roll(Roll<D>),
+}
+
+/// The end of one segment and the begin of the next.
+#[derive(Debug)]
+pub(super) struct Roll<D: Disk> {
+    /// None if something is damaged that it would have to include.
+    pub(super) checkpoint: Option<Vec<u8>>,
+    /// The base offset of the next one.
+    pub(super) base_offset: u64,
+    /// What becomes the file of the next one; none if that shall grow.
+    pub(super) spare: Option<Spare<D>>,
 }
 
 /// Batches that one frame covers.
@@ -47,7 +56,18 @@ pub(super) struct Group {
     base_offset: u64,
 }
 
-impl Pending {
+impl<D: Disk> Default for Pending<D> {
+    fn default() -> Self {
+        Self {
+            steps: VecDeque::new(),
+            group: Vec::new(),
+            headers: Vec::new(),
+            group_bytes: 0,
+        }
+    }
+}
+
+impl<D: Disk> Pending<D> {
     pub(super) fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.group.is_empty()
     }
@@ -104,19 +124,16 @@ impl Pending {
         self.steps.push_back(Step::Write(group));
     }
 
-    /// The segment ends before `base_offset`; its group is closed.
-    pub(super) fn roll(&mut self, checkpoint: Option<Vec<u8>>, base_offset: u64) {
+    /// The segment ends; its group is closed.
+    pub(super) fn roll(&mut self, roll: Roll<D>) {
         assert!(self.group.is_empty(), "a group lies in one segment");
-        self.steps.push_back(Step::Roll {
-            checkpoint,
-            base_offset,
-        });
+        self.steps.push_back(Step::Roll(roll));
     }
 
     /// Takes as many steps as one flush may have: not two frames in one segment, so that a frame
     /// which is followed by another is known to be durable.
-    pub(super) fn take(&mut self, end: &mut Frontier, index_step_bytes: u64) -> Vec<Step> {
-        let mut taken: Vec<Step> = Vec::new();
+    pub(super) fn take(&mut self, end: &mut Frontier, index_step_bytes: u64) -> Vec<Step<D>> {
+        let mut taken: Vec<Step<D>> = Vec::new();
         let mut bytes = 0;
         loop {
             let has_written = matches!(taken.last(), Some(Step::Write(_)));
@@ -124,7 +141,7 @@ impl Pending {
                 self.close(end, index_step_bytes);
             }
             match self.steps.front() {
-                Some(Step::Roll { .. }) => {}
+                Some(Step::Roll(_)) => {}
                 Some(Step::Write(group)) if !has_written => {
                     bytes += group.bytes;
                     if bytes > FLUSH_BYTES_MAX && bytes > group.bytes {
@@ -141,7 +158,7 @@ impl Pending {
     pub(super) fn base_offset(&self) -> Option<u64> {
         match self.steps.front() {
             Some(Step::Write(group)) => Some(group.base_offset),
-            Some(Step::Roll { base_offset, .. }) => Some(*base_offset),
+            Some(Step::Roll(roll)) => Some(roll.base_offset),
             None => self.group_base_offset(),
         }
     }
@@ -151,7 +168,7 @@ impl Pending {
         let Self { steps, group, .. } = std::mem::take(self);
         let written = steps.into_iter().flat_map(|step| match step {
             Step::Write(group) => group.batches,
-            Step::Roll { .. } => Vec::new(),
+            Step::Roll(_) => Vec::new(),
         });
         written.chain(group).collect()
     }

@@ -75,7 +75,7 @@ impl<D: Disk> ReadJob<D> {
         let step_bytes = usize::try_from(log.settings.index_step_bytes).unwrap_or(usize::MAX);
         Self {
             disk: log.disk.clone(),
-            file: is_open.then(|| log.written.file.clone()),
+            file: log.written.file.clone().filter(|_| is_open),
             path: batches_path(&log.folder, segment.base_offset),
             segment: segment.base_offset,
             end: log.written_bytes(segment),
@@ -108,7 +108,7 @@ impl<D: Disk> ReadJob<D> {
     async fn read(mut self) -> Result<Vec<Bytes>, LogError> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => match self.disk.open(&self.path, OpenMode::Read).await {
+            None => match self.disk.open(&self.path, OpenMode::Read.direct()).await {
                 Ok(file) => file,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Err(self.damaged(Flaw::SegmentMissing));

@@ -92,7 +92,7 @@ pub struct Inspected<D: Disk> {
 /// How the bytes of a log end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// With the last batch.
+    /// With the last batch, or with room behind it that no flush has reached.
     Clean,
     /// With the remains of a write that was never acknowledged.
     Torn,

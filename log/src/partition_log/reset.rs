@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use quorate_platform::{Disk, OpenMode};
 
 use super::{Busy, PartitionLog, Written, anchor, walk};
@@ -55,6 +56,7 @@ impl<D: Disk> PartitionLog<D> {
         self.end = anchor::found(to, epoch);
         self.damage = Damage::default();
         self.tail = Tail::default();
+        self.room = None;
         self.log_start = to;
         Ok(Some(ResetJob {
             disk: self.disk.clone(),
@@ -104,12 +106,13 @@ impl<D: Disk> ResetJob<D> {
         anchor::write(&disk, &folder, &anchor::found(to, epoch)).await?;
         let path = batches_path(&folder, to);
         let created = disk.open(&path, OpenMode::CreateNew).await;
-        let file = created.map_err(|source| LogError::io("create", &path, source))?;
+        created.map_err(|source| LogError::io("create", &path, source))?;
         walk::sync_folder(&disk, &folder).await?;
         Ok(Written {
-            file,
+            file: None,
             base_offset: to,
             bytes: 0,
+            last_block: Bytes::new(),
             checkpoint_bytes: 0,
             next_offset: to,
         })

@@ -13,6 +13,7 @@ use crate::damage::Damage;
 use crate::error::LogError;
 use crate::retention::SegmentSpan;
 use crate::segment::{Segment, batches_path, checkpoint_path, start_path};
+use crate::spares::Spares;
 
 /// Removes the first segments of a log; see [`PartitionLog::begin_retire`].
 #[must_use = "nothing is removed before the job has run"]
@@ -23,6 +24,7 @@ pub struct RetireJob<D: Disk> {
     base_offsets: Vec<u64>,
     epochs: KnownEpochs,
     index_step_bytes: u64,
+    spares: Option<Spares<D>>,
 }
 
 /// The outcome of a [`RetireJob`], for [`PartitionLog::finish_retire`].
@@ -74,6 +76,7 @@ impl<D: Disk> PartitionLog<D> {
             base_offsets,
             epochs: self.known_epochs(),
             index_step_bytes: self.settings.index_step_bytes,
+            spares: self.spares.clone(),
         }))
     }
 
@@ -104,7 +107,7 @@ impl<D: Disk> PartitionLog<D> {
     /// The next flush makes that durable.
     pub fn roll(&mut self) {
         if self.end.segment.base_offset < self.end.next_offset {
-            self.begin_segment();
+            self.begin_segment(0);
         }
     }
 
@@ -136,6 +139,7 @@ impl<D: Disk> RetireJob<D> {
             base_offsets,
             epochs,
             index_step_bytes: step,
+            spares,
         } = self;
         let at = base_offsets.len() - 1;
         // What cannot be read is passed over: it was known, or is no matter any more.
@@ -143,6 +147,11 @@ impl<D: Disk> RetireJob<D> {
         let bases = &base_offsets[..];
         let frontier = walk::frontier_at(&disk, &folder, bases, at, &epochs, step, &mut damage);
         anchor::write(&disk, &folder, &frontier.await?).await?;
+        if let Some(spares) = spares {
+            for base in &base_offsets[..at] {
+                spares.recycle(&batches_path(&folder, *base)).await?;
+            }
+        }
         remove(&disk, &folder, &base_offsets[..at]).await
     }
 }

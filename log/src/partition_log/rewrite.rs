@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quorate_batch::BatchHeader;
 use quorate_platform::{Disk, File, OpenMode};
 
-use super::{Busy, PartitionLog};
+use super::{Busy, PartitionLog, walk};
 use crate::chain::Chain;
 use crate::error::LogError;
 use crate::frame::{self, HEAD_BYTES};
@@ -18,12 +18,14 @@ pub struct RewriteJob<D: Disk> {
     disk: D,
     folder: Rc<Path>,
     pieces: Vec<Piece>,
+    /// The bytes of the segment that flushes write to, and its base offset.
+    written: (u64, u64),
 }
 
 /// The outcome of a [`RewriteJob`], for [`PartitionLog::finish_rewrite`].
 #[derive(Debug)]
 #[must_use = "the log does not know of the outcome before it is given to it"]
-pub struct Rewritten(Result<Vec<Piece>, LogError>);
+pub struct Rewritten(Result<(Vec<Piece>, Bytes), LogError>);
 
 /// The batches do not fit where they should be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,7 @@ pub(super) fn begin<D: Disk>(
         disk: log.disk.clone(),
         folder: log.folder.clone(),
         pieces,
+        written: (log.written.base_offset, log.written.bytes),
     }))
 }
 
@@ -162,6 +165,7 @@ impl<D: Disk> RewriteJob<D> {
             disk,
             folder,
             mut pieces,
+            written: (last, bytes),
         } = self;
         for piece in &mut pieces {
             let path = batches_path(&folder, piece.segment);
@@ -169,7 +173,14 @@ impl<D: Disk> RewriteJob<D> {
                 return Rewritten(Err(LogError::io("rewrite", &path, source)));
             }
         }
-        Rewritten(Ok(pieces))
+        // A piece may lie in the block that the next flush writes again.
+        let path = batches_path(&folder, last);
+        let last_block = async {
+            let opened = disk.open(&path, OpenMode::Read).await;
+            let file = opened.map_err(|source| LogError::io("open", &path, source))?;
+            walk::read_last_block(&file, &path, bytes).await
+        };
+        Rewritten(last_block.await.map(|last_block| (pieces, last_block)))
     }
 }
 
@@ -202,7 +213,9 @@ pub(super) fn finish<D: Disk>(
     log: &mut PartitionLog<D>,
     rewritten: Rewritten,
 ) -> Result<(), LogError> {
-    for piece in rewritten.0? {
+    let (pieces, last_block) = rewritten.0?;
+    log.written.last_block = last_block;
+    for piece in pieces {
         log.damage.mend(piece.from, piece.next_offset, piece.end());
         let closed = log
             .closed

@@ -18,19 +18,43 @@ use crate::window::Window;
 /// Fewer zeros than this in a row may well be what was written.
 const ZEROS_MIN: usize = 4;
 
-/// Whether the flush was torn that the broken place at `position` is part of. `frame` is the last
-/// one before it.
-pub(super) async fn is_torn<F: File>(
+/// What a broken place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// A place that no flush has reached.
+    Empty,
+    /// A part of a flush that was torn.
+    Torn,
+    /// A part of a flush that was complete once.
+    Damaged,
+}
+
+/// What the broken place at `position` is. `frame` is the last one before it.
+pub(super) async fn judge<F: File>(
     window: &mut Window<F>,
     position: u64,
     frame: Option<Frame>,
-) -> Result<bool, LogError> {
+) -> Result<Broken, LogError> {
     // A frame there whose first batch is broken has not been passed yet.
     let (start, last) = super::walk::pass_frames(window, position).await?;
-    match last.or(frame).filter(|frame| frame.covers(start)) {
-        Some(frame) => is_covered_torn(window, frame).await,
-        None => is_frame_missing(window, start).await,
-    }
+    let is_torn = match last.or(frame).filter(|frame| frame.covers(start)) {
+        Some(frame) => is_covered_torn(window, frame).await?,
+        None => {
+            // The first bytes of a frame are not zero, however few there are in their sector.
+            let len = sector_end(start).min(start + HEAD_BYTES) - start;
+            let bytes = window.bytes(start, len as usize).await?;
+            if bytes.iter().all(|byte| *byte == 0) {
+                return Ok(Broken::Empty);
+            }
+            let head = window.frame_head_at(start).await?;
+            let end = head.map_or(start + HEAD_BYTES, |frame| frame.start());
+            has_missing(window, start, end).await?
+        }
+    };
+    Ok(match is_torn {
+        true => Broken::Torn,
+        false => Broken::Damaged,
+    })
 }
 
 /// Whether something is missing of what `frame` covers, or of its checksums.
@@ -49,22 +73,6 @@ async fn is_covered_torn<F: File>(window: &mut Window<F>, frame: Frame) -> Resul
     // What was written afterwards was written because this one was durable.
     let next = window.frame_at(frame.end()).await?;
     Ok(is_torn && next.is_none())
-}
-
-/// Whether the frame that should begin at `position` was not written as a whole.
-async fn is_frame_missing<F: File>(
-    window: &mut Window<F>,
-    position: u64,
-) -> Result<bool, LogError> {
-    let first = sector_end(position).min(position + HEAD_BYTES) - position;
-    let bytes = window.bytes(position, first as usize).await?;
-    // Its first bytes are not zero, however few there are in the sector.
-    if bytes.iter().all(|byte| *byte == 0) {
-        return Ok(true);
-    }
-    let head = window.frame_head_at(position).await?;
-    let end = head.map_or(position + HEAD_BYTES, |frame| frame.start());
-    has_missing(window, position, end).await
 }
 
 /// Whether a part of a sector between `from` and `to` was not written, where that says something.

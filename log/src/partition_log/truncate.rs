@@ -111,6 +111,8 @@ pub(super) fn finish<D: Disk>(
     log.tail.truncate(written.next_offset);
     log.written = written;
     log.end = frontier;
+    // The file was cut, and so it grows.
+    log.room = None;
     for batch in batches {
         log.append_checked(&header_of(&batch), batch);
     }
@@ -187,12 +189,13 @@ impl<D: Disk> Cut<D> {
         };
         let path = batches_path(&self.folder, to);
         let created = self.disk.open(&path, OpenMode::CreateNew).await;
-        let file = created.map_err(|source| LogError::io("create", &path, source))?;
+        created.map_err(|source| LogError::io("create", &path, source))?;
         walk::sync_folder(&self.disk, &self.folder).await?;
         self.written = Written {
-            file,
+            file: None,
             base_offset: to,
             bytes: 0,
+            last_block: Bytes::new(),
             checkpoint_bytes: 0,
             next_offset: to,
         };
@@ -214,16 +217,16 @@ impl<D: Disk> Cut<D> {
             ..
         } = frontier;
         let path = batches_path(folder, segment.base_offset);
-        if segment.base_offset != written.base_offset {
-            // It may be missing.
-            let opened = disk.open(&path, OpenMode::CreateOrWrite).await;
-            written.file = opened.map_err(|source| LogError::io("open", &path, source))?;
-        }
-        let cut = written.file.set_len(segment.bytes).await;
+        // It may be missing.
+        let opened = disk.open(&path, OpenMode::CreateOrWrite).await;
+        let file = opened.map_err(|source| LogError::io("open", &path, source))?;
+        let cut = file.set_len(segment.bytes).await;
         cut.map_err(|source| LogError::io("cut", &path, source))?;
-        walk::mark_end(&written.file, &path, segment).await?;
-        let synced = written.file.sync_data().await;
+        walk::mark_end(&file, &path, segment).await?;
+        let synced = file.sync_data().await;
         synced.map_err(|source| LogError::io("sync", &path, source))?;
+        written.file = None;
+        written.last_block = walk::read_last_block(&file, &path, segment.bytes).await?;
         written.base_offset = segment.base_offset;
         written.bytes = segment.bytes;
         written.checkpoint_bytes = 0;

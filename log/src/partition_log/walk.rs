@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use quorate_batch::{BatchHeader, HEADER_BYTES};
-use quorate_platform::{BufResult, Disk, File, OpenMode, read_around};
+use quorate_platform::{BLOCK_BYTES, BufResult, Disk, File, OpenMode, read_around};
 
 use super::anchor;
 use super::resync::{self, Place};
@@ -348,6 +348,18 @@ pub(super) async fn frontier_at<D: Disk>(
         frontier.roll();
     }
     Ok(frontier)
+}
+
+/// What the first `bytes` bytes of a file hold of a block that is not full.
+pub(super) async fn read_last_block<F: File>(
+    file: &F,
+    path: &Path,
+    bytes: u64,
+) -> Result<Bytes, LogError> {
+    let len = bytes % BLOCK_BYTES as u64;
+    let read = read_around(file, bytes - len, len as usize).await;
+    let block = read.map_err(|source| LogError::io("read", path, source))?;
+    Ok(Bytes::copy_from_slice(&block))
 }
 
 pub(super) async fn sync_folder<D: Disk>(disk: &D, folder: &Path) -> Result<(), LogError> {

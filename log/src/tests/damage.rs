@@ -8,7 +8,7 @@ use quorate_batch::Producer;
 
 use super::scene::*;
 use super::watched_disk::Watched;
-use crate::{Known, LogError, Lookup, Misfit, PartitionLog, Read};
+use crate::{Known, LogError, Lookup, Misfit, PartitionLog, Read, ScrubPlace};
 
 /// Three segments, the last with a checkpoint in its middle, in three epochs that begin in the
 /// middle of segments.
@@ -132,8 +132,10 @@ async fn check_every_byte(has_indexes: bool, flip: u8) {
     let step = frame_bytes + batch_bytes;
     let mut before = 0;
     for base_offset in segments(source.path()) {
-        let bytes = std::fs::read(log_path(source.path(), base_offset)).unwrap();
-        let batches = bytes.len() / step;
+        let mut bytes = std::fs::read(log_path(source.path(), base_offset)).unwrap();
+        let batches = (bytes.len() / step).min(all.len() - before);
+        // Behind the last one there are zeros up to the end of the block.
+        bytes.truncate(batches * step);
         for position in 0..bytes.len() {
             let at = before + position / step;
             let what = format!("segment {base_offset}, byte {position}");
@@ -464,4 +466,39 @@ async fn what_the_disk_cannot_read_is_damage_and_is_put_back() {
     let inspected = inspected.unwrap();
     assert!(inspected.is_uncertain());
     assert_eq!(inspected.settle().await.unwrap().next_offset(), 8);
+}
+
+#[compio::test]
+async fn a_scrub_meets_whatever_is_damaged() {
+    let all = three_epochs();
+    let source = tempfile::tempdir().unwrap();
+    write(source.path(), &all).await;
+    let step = frame_len(&all[0]) + all[0].len();
+    for base_offset in segments(source.path()) {
+        let path = log_path(source.path(), base_offset);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let batches = all.len() - base_offset as usize / 2;
+        bytes.truncate(batches * step);
+        for position in 0..bytes.len() {
+            let (mut log, _) = open_knowing(source.path(), Known::default()).await;
+            let mut flipped = bytes.clone();
+            flipped[position] ^= 0x10;
+            std::fs::write(&path, &flipped).unwrap();
+            let (mut from, mut frames, mut ranges) = (ScrubPlace::default(), 0, 0);
+            while let Some(job) = log.begin_scrub(from, 300) {
+                let scrubbed = job.run().await.unwrap();
+                frames += scrubbed.frames_damaged;
+                from = scrubbed.next;
+                if scrubbed.is_damaged {
+                    let surveyed = log.begin_survey(from.offset).run().await;
+                    let range = log.finish_survey(surveyed).unwrap().unwrap();
+                    from = ScrubPlace::at(range.to);
+                    ranges += 1;
+                }
+            }
+            let what = format!("segment {base_offset}, byte {position}");
+            assert_eq!((from.offset, frames + ranges), (38, 1), "{what}");
+            std::fs::write(&path, &bytes).unwrap();
+        }
+    }
 }

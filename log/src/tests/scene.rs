@@ -13,6 +13,7 @@ pub(super) type Log = PartitionLog<Compio>;
 /// Small enough that a few batches fill everything.
 pub(super) const SMALL: Settings = Settings {
     segment_bytes_max: 1250,
+    growing_bytes_max: 1250,
     tail_bytes_max: 300,
     index_step_bytes: 200,
     checkpoint_bytes: 520,

@@ -10,6 +10,7 @@ use quorate_platform::Compio;
 /// Small enough that a few batches fill everything.
 pub(crate) const SETTINGS: Settings = Settings {
     segment_bytes_max: 1250,
+    growing_bytes_max: 1250,
     tail_bytes_max: 300,
     index_step_bytes: 200,
     checkpoint_bytes: 520,
@@ -96,8 +97,8 @@ impl Files {
                     let end = position + batch.header.batch_bytes;
                     self.batches.push((file, position, end));
                 }
-                Finding::Piece(other) => panic!("{other:?}"),
-                Finding::Index { .. } => {}
+                Finding::Piece(damage @ Piece::Damage(_)) => panic!("{damage:?}"),
+                Finding::Piece(Piece::Room { .. }) | Finding::Index { .. } => {}
             }
         }
         assert_eq!(self.batches.len() as u64, BATCHES);

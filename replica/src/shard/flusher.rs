@@ -9,7 +9,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use quorate_log::{FlushJob, LogError, ResetJob, RewriteJob, TruncateJob};
+use quorate_log::{FlushJob, LogError, ResetJob, RewriteJob, Spares, TruncateJob};
 use quorate_platform::Platform;
 use quorate_vsr::Offset;
 use quorate_vsr::partition::Event;
@@ -192,13 +192,21 @@ impl<P: Platform> State<P> {
         self.written += 1;
         self.signals.written.notify();
         self.signals.dirty.notify();
+        if self.spares.as_ref().is_some_and(Spares::is_short) {
+            self.signals.spares.notify();
+        }
         self.release_condemned(id);
         if !self.retirable.is_empty() {
             self.signals.retirable.notify();
         }
-        let partition = self.partitions.get_mut(&id)?;
-        partition.is_writing = false;
-        Some(&mut partition.log)
+        self.partitions.get_mut(&id)?.is_writing = false;
+        let idle = self.open_files.used(id);
+        if let Some(idle) = idle.and_then(|idle| self.partitions.get_mut(&idle)) {
+            idle.log.close_file();
+        }
+        self.partitions
+            .get_mut(&id)
+            .map(|partition| &mut partition.log)
     }
 
     /// The disk has finished one thing that it did for a partition that was given up.

@@ -15,13 +15,14 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::{StreamExt, TryStreamExt};
-use quorate_log::{FactStore, Inspected, Known, LogError, PartitionLog, Settings};
+use quorate_log::{FactStore, Inspected, Known, LogError, PartitionLog, Settings, Spares};
 use quorate_platform::{OpenMode, Platform};
 use quorate_vsr::partition::{EpochHistory, Facts, Replica};
 use quorate_vsr::{Damaged, Epoch, Offset};
 
 use super::Shard;
 use super::partition::Partition;
+use super::spares;
 use crate::error::NodeError;
 
 /// Partitions that are opened at once.
@@ -34,6 +35,7 @@ const TAIL_BYTES_MIN: usize = 64 << 10;
 /// What was found in the shard's folder besides the partitions that were opened.
 pub(super) struct Found<P: Platform> {
     pub(super) store: FactStore<P>,
+    pub(super) spares: Spares<P>,
     /// Folders without facts.
     pub(super) leftover: BTreeSet<u64>,
 }
@@ -51,6 +53,8 @@ pub(super) async fn recover<P: Platform>(shard: &Rc<Shard<P>>) -> Result<Found<P
         .collect();
 
     let mut store = open_facts(shard, !folders.is_empty()).await?;
+    let spares = spares::open(&shard.platform, &shard.folder).await?;
+    shard.state.borrow_mut().spares = Some(spares.clone());
     let mut facts = BTreeMap::new();
     for (&id, bytes) in store.facts() {
         let decoded = Facts::decode(bytes).map_err(|damaged| match damaged {
@@ -80,6 +84,7 @@ pub(super) async fn recover<P: Platform>(shard: &Rc<Shard<P>>) -> Result<Found<P
     shard.state.borrow_mut().shrink_tails();
     Ok(Found {
         store,
+        spares,
         leftover: folders,
     })
 }

@@ -3,6 +3,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quorate_log::Spares;
 use quorate_platform::Platform;
 use quorate_vsr::NodeId;
 use quorate_vsr::partition::{Effect, Event, Facts, Message, RecordsHead, Timer};
@@ -10,6 +11,7 @@ use quorate_vsr::partition::{Effect, Event, Facts, Message, RecordsHead, Timer};
 use super::ShardStatus;
 use super::deadlines::Deadlines;
 use super::link_queue::LinkQueue;
+use super::open_files::OpenFiles;
 use super::partition::Partition;
 use super::peer_frame::{Heard, Records};
 use super::signal::Signal;
@@ -20,6 +22,9 @@ use crate::metadata::Published;
 /// Messages for partitions that this shard has not opened yet. A new topic's leader may hear of it
 /// a moment before its followers do.
 const EARLY_MAX: usize = 4_096;
+/// Partitions whose logs have a file open to be written. The files of others are opened when they
+/// are written to.
+const OPEN_FILES_MAX: usize = 1_024;
 
 /// Everything that a shard knows. Its methods never wait.
 ///
@@ -58,6 +63,9 @@ pub(super) struct State<P: Platform> {
     pub(super) facts: BTreeMap<u64, Option<Facts>>,
     pub(super) early: VecDeque<(u64, NodeId, Message)>,
     pub(super) space: Space,
+    pub(super) open_files: OpenFiles,
+    /// What new segments are made of, once the shard's folder was opened.
+    pub(super) spares: Option<Spares<P>>,
     pub(super) is_stopping: bool,
     /// Nothing happens any more: the shard has stopped or failed.
     pub(super) is_over: bool,
@@ -92,6 +100,8 @@ pub(super) struct Signals {
     pub(super) facts: Signal,
     /// Segments to be removed.
     pub(super) retirable: Signal,
+    /// Segments to be written in advance.
+    pub(super) spares: Signal,
     /// The disk has finished something; for whoever waits until all is done.
     pub(super) written: Signal,
     /// The same, for whoever waits to remove a partition.
@@ -125,6 +135,8 @@ impl<P: Platform> State<P> {
             facts: BTreeMap::new(),
             early: VecDeque::new(),
             space: Space::new(setup.folder.clone()),
+            open_files: OpenFiles::new(OPEN_FILES_MAX),
+            spares: None,
             is_stopping: false,
             is_over: false,
             tally: Tally::default(),
@@ -133,7 +145,10 @@ impl<P: Platform> State<P> {
     }
 
     /// Takes up a partition that was opened.
-    pub(super) fn insert(&mut self, id: u64, partition: Partition<P>) {
+    pub(super) fn insert(&mut self, id: u64, mut partition: Partition<P>) {
+        if let Some(spares) = &self.spares {
+            partition.log.use_spares(spares.clone());
+        }
         self.tally.add(id, &partition.standing);
         self.partitions.insert(id, partition);
         self.status.publish(self.tally.summary());
@@ -151,6 +166,7 @@ impl<P: Platform> State<P> {
     /// Gives a partition up, with all that refers to it.
     pub(super) fn remove(&mut self, id: u64) -> Option<Partition<P>> {
         let partition = self.partitions.remove(&id)?;
+        self.open_files.closed(id);
         self.tally.remove(id, &partition.standing);
         self.status.publish(self.tally.summary());
         for timer in Timer::ALL {
@@ -309,10 +325,11 @@ impl Signals {
             dirty,
             facts,
             retirable,
+            spares,
             written,
             removed,
         } = self;
-        for signal in [deadlines, dirty, facts, retirable, written, removed] {
+        for signal in [deadlines, dirty, facts, retirable, spares, written, removed] {
             signal.notify();
         }
     }

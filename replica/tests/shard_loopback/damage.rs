@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use quorate_log::{Finding, Inspection, Known, Piece, Scope, Settings};
+use quorate_log::{DamageKind, Finding, Inspection, Known, Piece, Scope, Settings};
 use quorate_platform::Compio;
 use quorate_wire::{Code, PartitionStatus};
 
@@ -40,7 +40,7 @@ fn segment(rig: &Rig, node: u16, id: u64) -> PathBuf {
 }
 
 fn length(path: &Path) -> usize {
-    std::fs::read(path).expect("the file is there").len()
+    content(path).expect("the segment is sound").1
 }
 
 fn damage(path: &Path, position: usize) {
@@ -65,29 +65,41 @@ fn rot(rig: &Rig, node: u16, id: u64, values: &[String]) {
     }
 }
 
-/// The batches of a segment without the frames: those tell what a node wrote at once. `None` while
-/// there is anything else in it.
-fn batches_of(path: &Path) -> Option<Vec<u8>> {
+/// The batches of a segment without the frames, which tell what a node wrote at once; and where the
+/// last one ends. `None` while any of them is damaged.
+fn content(path: &Path) -> Option<(Vec<u8>, usize)> {
     let folder = path.parent().expect("a segment lies in a folder");
     let runtime = compio::runtime::Runtime::new().expect("a runtime can be made");
     runtime.block_on(async {
         let (settings, known) = (Settings::default(), Known::default());
         let begun = Inspection::begin(Compio, folder, settings, known, Scope::Segment(0)).await;
         let mut inspection = begun.ok()?;
-        let mut batches = Vec::new();
+        let (mut batches, mut end) = (Vec::new(), 0);
         while let Some(finding) = inspection.next().await.ok()? {
             match finding {
                 Finding::Piece(Piece::Batch(batch)) => {
-                    batches.extend_from_slice(&inspection.read(&batch).await.ok()?);
+                    let bytes = inspection.read(&batch).await.ok()?;
+                    end = batch.position as usize + bytes.len();
+                    batches.extend_from_slice(&bytes);
                 }
+                // Frames are put back when a log is opened, and their checksums not at all.
+                Finding::Piece(Piece::Damage(damage)) if is_of_frame(damage.kind) => {}
                 Finding::Piece(Piece::Damage(_)) => return None,
                 Finding::Piece(Piece::Frame(_) | Piece::Room { .. })
                 | Finding::Segment { .. }
                 | Finding::Index { .. } => {}
             }
         }
-        Some(batches)
+        Some((batches, end))
     })
+}
+
+fn is_of_frame(kind: DamageKind) -> bool {
+    matches!(kind, DamageKind::Frame | DamageKind::Checksums)
+}
+
+fn batches_of(path: &Path) -> Option<Vec<u8>> {
+    content(path).map(|(batches, _)| batches)
 }
 
 /// Waits until the batches of the node's segment are, byte for byte, those of another one.
@@ -223,7 +235,7 @@ fn damage_that_nobody_can_mend_is_refused_and_the_rest_goes_on() {
     let id = rig.create_partition(&[1]);
     let mut client = rig.client(1);
     client.produce_soon(id, &batch(&["first"]));
-    let first = std::fs::read(segment(&rig, 1, id)).unwrap().len();
+    let first = length(&segment(&rig, 1, id));
     for value in ["second", "third"] {
         client.produce(id, &batch(&[value])).unwrap();
     }
@@ -271,6 +283,21 @@ fn damage_that_is_met_by_a_reader_is_mended_while_the_node_runs() {
         true
     });
     assert!(batches_of(&path) == sound);
+}
+
+#[test]
+fn damage_that_nobody_meets_is_found_and_mended_while_the_node_runs() {
+    let mut rig = Rig::start(3);
+    let (id, _) = filled(&mut rig);
+    let path = segment(&rig, 3, id);
+    let sound = batches_of(&path).unwrap();
+    let length = length(&path);
+    for place in [2, 9, 14] {
+        damage(&path, length * place / 20);
+    }
+    wait_until("what was damaged is mended", || {
+        batches_of(&path).is_some_and(|batches| batches == sound)
+    });
 }
 
 /// What has been shifted does not look like a part of the log any more: it is put aside.

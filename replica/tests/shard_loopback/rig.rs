@@ -28,6 +28,7 @@ pub(crate) const CLUSTER: ClusterId = ClusterId(0x5eed);
 pub(crate) const STORAGE: Storage = Storage {
     segment_bytes: 64 << 10,
     retention_check: Duration::from_millis(100),
+    scrub_rest: Duration::from_millis(200),
 };
 /// The disk that every node has.
 pub(crate) const DISK: u64 = 7;

@@ -5,7 +5,7 @@ use quorate_platform::Disk;
 use super::super::pending::FLUSH_BYTES_MAX;
 use super::super::reframe::BrokenFrame;
 use super::super::resync;
-use super::super::torn::is_torn;
+use super::super::torn::{self, Broken};
 use super::super::walk::{self, FoundBatch, KnownEpochs, batch_at, pass_frames};
 use super::{Before, End, Opening};
 use crate::chain::{Chain, Flaw};
@@ -192,6 +192,9 @@ impl<D: Disk> Opening<D> {
         {
             return self.blame_rise(crossing, rise).await;
         }
+        if self.is_rest_empty(crossing).await? {
+            return Ok(Outcome::Stopped);
+        }
         let (window, frontier) = (&mut crossing.window, &self.frontier);
         let Some((range, epoch)) = resync::damage_at(window, frontier, &self.epochs).await? else {
             self.check_facts(crossing, flaw).await?;
@@ -222,6 +225,32 @@ impl<D: Disk> Opening<D> {
         self.rise = None;
     }
 
+    /// Whether no flush has come as far as here, nor farther than one flush can.
+    ///
+    /// A segment may have much room that was written in advance, so it is only sampled: more than a
+    /// flush of batches does not fit in between.
+    async fn is_rest_empty(&self, crossing: &mut Crossing<D::File>) -> Result<bool, LogError> {
+        const STEP_BYTES: usize = 1 << 20;
+        const SAMPLE_BYTES: usize = 4096;
+        let position = self.frontier.segment.bytes;
+        let window = &mut crossing.window;
+        let was_durable = self.frontier.next_offset < self.known.durable_offset;
+        if crossing.next.is_some() || was_durable {
+            return Ok(false);
+        }
+        if torn::judge(window, position, self.frame).await? != Broken::Empty {
+            return Ok(false);
+        }
+        let from = position + FLUSH_BYTES_MAX;
+        for sample in (from..window.end()).step_by(STEP_BYTES) {
+            let bytes = window.peek(sample, SAMPLE_BYTES).await?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether a flush that was interrupted left what begins here, sound batches included.
     async fn is_flush_torn(&self, crossing: &mut Crossing<D::File>) -> Result<bool, LogError> {
         let position = self.frontier.segment.bytes;
@@ -230,7 +259,8 @@ impl<D: Disk> Opening<D> {
         if crossing.next.is_some() || was_durable || !is_in_reach {
             return Ok(false);
         }
-        is_torn(&mut crossing.window, position, self.frame).await
+        let broken = torn::judge(&mut crossing.window, position, self.frame).await?;
+        Ok(broken != Broken::Damaged)
     }
 
     /// The batch here is of a lower epoch than the one before, which was the first one of its
@@ -382,10 +412,12 @@ impl<D: Disk> Opening<D> {
         if position == crossing.window.end() {
             return Ok(End::Clean);
         }
-        match is_torn(&mut crossing.window, position, self.frame).await? {
-            true => Ok(End::Torn),
-            false => Ok(End::Uncertain),
-        }
+        let broken = torn::judge(&mut crossing.window, position, self.frame).await?;
+        Ok(match broken {
+            Broken::Empty => End::Clean,
+            Broken::Torn => End::Torn,
+            Broken::Damaged => End::Uncertain,
+        })
     }
 
     /// Moves past frames at the end of the segment that cover nothing.

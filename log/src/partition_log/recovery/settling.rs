@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use bytes::Bytes;
 use quorate_platform::{Disk, File, OpenMode, read_around};
 
 use super::super::pending::Pending;
@@ -74,7 +75,9 @@ pub(super) async fn settle<D: Disk>(inspected: Inspected<D>) -> Result<Partition
             .filter(|base| **base < first.base_offset),
     );
     retire::remove(&opening.disk, &opening.folder, &expired).await?;
-    Ok(open(opening, file))
+    let segment_bytes = opening.frontier.segment.bytes;
+    let last_block = walk::read_last_block(&file, &path, segment_bytes).await?;
+    Ok(open(opening, last_block))
 }
 
 /// Fills what is missing of a segment before the place where the log goes on, with bytes that do
@@ -106,12 +109,13 @@ async fn open_last<D: Disk>(disk: &D, folder: &Path, path: &Path) -> Result<D::F
     }
 }
 
-fn open<D: Disk>(mut opening: Opening<D>, file: D::File) -> PartitionLog<D> {
+fn open<D: Disk>(mut opening: Opening<D>, last_block: Bytes) -> PartitionLog<D> {
     opening.damage.forget_before(opening.known.log_start_offset);
     let written = Written {
-        file,
+        file: None,
         base_offset: opening.frontier.segment.base_offset,
         bytes: opening.frontier.segment.bytes,
+        last_block,
         checkpoint_bytes: opening.covered,
         next_offset: opening.frontier.next_offset,
     };
@@ -124,6 +128,8 @@ fn open<D: Disk>(mut opening: Opening<D>, file: D::File) -> PartitionLog<D> {
         end: opening.frontier,
         damage: opening.damage,
         written,
+        spares: None,
+        room: None,
         pending: Pending::default(),
         tail: Tail::default(),
         busy: Busy::Idle,
