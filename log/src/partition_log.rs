@@ -1,4 +1,5 @@
 mod anchor;
+mod buffers;
 mod flush;
 mod inspection;
 mod lookup;
@@ -117,6 +118,8 @@ pub struct PartitionLog<D: Disk> {
 struct Written<D: Disk> {
     /// The file of the segment that is being written, if it is open.
     file: Option<D::File>,
+    /// Whether it was written in advance, so that it pays to pass by the page cache.
+    is_spare: bool,
     /// The base offset of that segment.
     base_offset: u64,
     /// The bytes of that file that were written.

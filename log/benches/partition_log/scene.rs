@@ -8,7 +8,7 @@ use bytes::Bytes;
 use compio::driver::ProactorBuilder;
 use compio::runtime::{Runtime, RuntimeBuilder};
 use quorate_batch::{BatchBuilder, BatchHeader, stamp};
-use quorate_log::{PartitionLog, Read, Settings};
+use quorate_log::{PartitionLog, Read, Settings, Spares};
 use quorate_platform::Compio;
 use rustix::fs::Advice;
 use tempfile::TempDir;
@@ -118,17 +118,46 @@ pub(crate) fn batch_of(len: usize, records: usize, timestamp: i64) -> Bytes {
     }
 }
 
-/// A log, and the batch that is appended to it again and again.
+/// Spares that are kept: enough for what is appended before somebody has the time to make others.
+const SPARES_KEPT: usize = 6;
+const SPARE_BYTES: u64 = 64 << 20;
+
+/// A log whose segments are written in advance, and the batch that is appended to it again and
+/// again.
 pub(crate) struct Writer {
     pub(crate) log: PartitionLog<Compio>,
+    spares: Spares<Compio>,
     template: Bytes,
 }
 
 impl Writer {
     pub(crate) async fn new(folder: &Path, batch_bytes: usize) -> Self {
-        Self {
-            log: open(folder, Settings::default()).await,
-            template: batch(batch_bytes, 0),
+        // The first segment grows, and makes way for a spare as soon as there is one.
+        let settings = Settings {
+            growing_bytes_max: 0,
+            ..Settings::default()
+        };
+        let name = folder.with_extension("spares");
+        let spares = Spares::open(Compio, &name, SPARE_BYTES, SPARES_KEPT).await;
+        let spares = spares.unwrap();
+        let mut log = open(folder, settings).await;
+        log.use_spares(spares.clone());
+        let template = batch(batch_bytes, 0);
+        let mut writer = Self {
+            log,
+            spares,
+            template,
+        };
+        writer.append();
+        writer.flush().await;
+        writer.make_spares().await;
+        writer
+    }
+
+    /// Does what a shard does in the background.
+    async fn make_spares(&mut self) {
+        while let Some(job) = self.spares.begin_fill() {
+            self.spares.finish_fill(job.run().await).unwrap();
         }
     }
 
@@ -148,6 +177,7 @@ impl Writer {
     pub(crate) async fn append_durably(&mut self) -> (usize, Duration) {
         let batch = stamped(&self.template, self.log.next_offset());
         let len = batch.len();
+        self.make_spares().await;
         let begun = Instant::now();
         self.log.append(batch);
         self.flush().await;

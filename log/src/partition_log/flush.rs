@@ -7,19 +7,18 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use quorate_platform::{AlignedBuffer, BLOCK_BYTES, BufResult, Disk, File, OpenMode};
 
+use super::buffers::{self, BUFFER_BYTES};
 use super::pending::{Group, Roll, Step};
 use super::{PartitionLog, Written, walk};
 use crate::LogError;
 use crate::frame;
 use crate::segment::batches_path;
 
-/// A flush that is larger is written in several pieces at once.
-const BUFFER_BYTES: usize = 1 << 20;
-
 /// Makes appended batches durable; see [`PartitionLog::begin_flush`].
 ///
-/// It writes whole blocks past the system's cache: a frame and the batches that it covers, and
-/// before them again what stands already in the block that they begin in, and behind them zeros.
+/// It writes whole blocks: a frame and the batches that it covers, and before them again what stands
+/// already in the block that they begin in, and behind them zeros. Into files that were written in
+/// advance it writes past the page cache; where a file grows that would only slow it down.
 /// Where a segment ends, its file is cut to what it holds, durably, before the next one is created:
 /// a segment that has a successor is complete.
 #[must_use = "nothing is durable before the job has run"]
@@ -130,6 +129,7 @@ impl<D: Disk> Written<D> {
     pub(super) fn after(&self, next_offset: u64) -> Self {
         Self {
             file: self.file.clone(),
+            is_spare: self.is_spare,
             base_offset: self.base_offset,
             bytes: self.bytes,
             last_block: self.last_block.clone(),
@@ -175,14 +175,15 @@ impl<D: Disk> Writer<D> {
         let synced = file.sync_data().await;
         synced.map_err(|source| self.error("sync", source))?;
         let path = batches_path(&self.folder, base_offset);
-        let mode = match spare {
+        self.written.is_spare = spare.is_some();
+        let how = match spare {
             Some(spare) => {
                 spare.become_segment(&path).await?;
-                OpenMode::Write
+                OpenMode::Write.direct()
             }
-            None => OpenMode::CreateNew,
+            None => OpenMode::CreateNew.into(),
         };
-        let opened = self.disk.open(&path, mode.direct()).await;
+        let opened = self.disk.open(&path, how).await;
         let file = opened.map_err(|source| LogError::io("open", &path, source))?;
         self.written.file = Some(file);
         self.written.base_offset = base_offset;
@@ -198,7 +199,11 @@ impl<D: Disk> Writer<D> {
             return Ok(file.clone());
         }
         let path = batches_path(&self.folder, self.written.base_offset);
-        let opened = self.disk.open(&path, OpenMode::Write.direct()).await;
+        let how = match self.written.is_spare {
+            true => OpenMode::Write.direct(),
+            false => OpenMode::Write.into(),
+        };
+        let opened = self.disk.open(&path, how).await;
         let file = opened.map_err(|source| LogError::io("open", &path, source))?;
         self.written.file = Some(file.clone());
         Ok(file)
@@ -212,7 +217,7 @@ impl<D: Disk> Writer<D> {
 
 /// What a flush leaves in a file: whole blocks.
 struct Image {
-    /// They follow one another. All but the last have [`BUFFER_BYTES`].
+    /// They follow one another. All but the last are full, with [`BUFFER_BYTES`].
     buffers: Vec<AlignedBuffer>,
     /// Where the last batch ends in the file.
     end: u64,
@@ -227,12 +232,12 @@ impl Image {
         let end = written.bytes + frame.len() as u64 + group.bytes;
         let mut left = written.last_block.len() + frame.len() + group.bytes as usize;
         let mut buffers = Vec::with_capacity(left.div_ceil(BUFFER_BYTES));
-        let mut buffer = AlignedBuffer::with_capacity(left.min(BUFFER_BYTES));
+        let mut buffer = buffers::take(left);
         let parts = [&written.last_block[..], &frame[..]].into_iter();
         for mut part in parts.chain(group.batches.iter().map(|batch| &batch[..])) {
             while !part.is_empty() {
                 if buffer.len() == BUFFER_BYTES {
-                    let next = AlignedBuffer::with_capacity(left.min(BUFFER_BYTES));
+                    let next = buffers::take(left);
                     buffers.push(std::mem::replace(&mut buffer, next));
                 }
                 let room = part.len().min(BUFFER_BYTES - buffer.len());
@@ -264,7 +269,8 @@ async fn write_durable<F: File>(
     if buffers.len() == 1
         && let Some(buffer) = buffers.pop()
     {
-        let BufResult(result, _) = file.write_durable_at(buffer, position).await;
+        let BufResult(result, buffer) = file.write_durable_at(buffer, position).await;
+        buffers::give_back(buffer);
         return result.map_err(|source| ("write", source));
     }
     let positions = (position..).step_by(BUFFER_BYTES);
@@ -272,7 +278,8 @@ async fn write_durable<F: File>(
         .into_iter()
         .zip(positions)
         .map(|(buffer, position)| file.write_all_at(buffer, position));
-    for BufResult(result, _) in join_all(writes).await {
+    for BufResult(result, buffer) in join_all(writes).await {
+        buffers::give_back(buffer);
         result.map_err(|source| ("write", source))?;
     }
     file.sync_data().await.map_err(|source| ("sync", source))

@@ -110,6 +110,7 @@ impl<D: Disk> ResetJob<D> {
         walk::sync_folder(&disk, &folder).await?;
         Ok(Written {
             file: None,
+            is_spare: false,
             base_offset: to,
             bytes: 0,
             last_block: Bytes::new(),

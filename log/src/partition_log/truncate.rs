@@ -193,6 +193,7 @@ impl<D: Disk> Cut<D> {
         walk::sync_folder(&self.disk, &self.folder).await?;
         self.written = Written {
             file: None,
+            is_spare: false,
             base_offset: to,
             bytes: 0,
             last_block: Bytes::new(),
@@ -226,6 +227,7 @@ impl<D: Disk> Cut<D> {
         let synced = file.sync_data().await;
         synced.map_err(|source| LogError::io("sync", &path, source))?;
         written.file = None;
+        written.is_spare = false;
         written.last_block = walk::read_last_block(&file, &path, segment.bytes).await?;
         written.base_offset = segment.base_offset;
         written.bytes = segment.bytes;

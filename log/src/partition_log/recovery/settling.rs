@@ -113,6 +113,7 @@ fn open<D: Disk>(mut opening: Opening<D>, last_block: Bytes) -> PartitionLog<D> 
     opening.damage.forget_before(opening.known.log_start_offset);
     let written = Written {
         file: None,
+        is_spare: false,
         base_offset: opening.frontier.segment.base_offset,
         bytes: opening.frontier.segment.bytes,
         last_block,
