@@ -16,11 +16,11 @@ use crate::segment::batches_path;
 
 /// Makes appended batches durable; see [`PartitionLog::begin_flush`].
 ///
-/// It writes whole blocks: a frame and the batches that it covers, and before them again what stands
-/// already in the block that they begin in, and behind them zeros. Into files that were written in
-/// advance it writes past the page cache; where a file grows that would only slow it down.
-/// Where a segment ends, its file is cut to what it holds, durably, before the next one is created:
-/// a segment that has a successor is complete.
+/// It writes whole blocks: a frame and the batches that it covers, and before them again what
+/// stands already in the block that they begin in, and behind them zeros. Into files that were
+/// written in advance it writes past the page cache; where a file grows that would only slow it
+/// down. Where a segment ends, its file is cut to what it holds, durably, before the next one is
+/// created: a segment that has a successor is complete.
 #[must_use = "nothing is durable before the job has run"]
 pub struct FlushJob<D: Disk> {
     disk: D,
