@@ -1,7 +1,6 @@
 //! Dropping a whole log, so that it begins anew somewhere else.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -96,12 +95,12 @@ impl<D: Disk> ResetJob<D> {
             epoch,
         } = self;
         for base in base_offsets.iter().rev() {
-            remove(&disk, &checkpoint_path(&folder, *base)).await?;
-            remove(&disk, &batches_path(&folder, *base)).await?;
+            walk::remove_file(&disk, &checkpoint_path(&folder, *base)).await?;
+            walk::remove_file(&disk, &batches_path(&folder, *base)).await?;
             walk::sync_folder(&disk, &folder).await?;
         }
         if let Some(first) = base_offsets.first() {
-            remove(&disk, &start_path(&folder, *first)).await?;
+            walk::remove_file(&disk, &start_path(&folder, *first)).await?;
         }
         anchor::write(&disk, &folder, &anchor::found(to, epoch)).await?;
         let path = batches_path(&folder, to);
@@ -117,14 +116,6 @@ impl<D: Disk> ResetJob<D> {
             checkpoint_bytes: 0,
             next_offset: to,
         })
-    }
-}
-
-async fn remove<D: Disk>(disk: &D, path: &Path) -> Result<(), LogError> {
-    match disk.remove_file(path).await {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(LogError::io("remove", path, source)),
     }
 }
 

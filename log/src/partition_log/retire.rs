@@ -1,7 +1,6 @@
 //! Removing what is before the log start, a segment at a time.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -169,11 +168,7 @@ pub(super) async fn remove<D: Disk>(
             checkpoint_path(folder, base),
             start_path(folder, base),
         ] {
-            match disk.remove_file(&path).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(LogError::io("remove", &path, source)),
-            }
+            walk::remove_file(disk, &path).await?;
         }
     }
     match base_offsets.is_empty() {

@@ -276,24 +276,14 @@ impl<D: Disk> Cut<D> {
     /// from the last to the first, so that no gap can be left.
     async fn remove_behind(&self, at: usize) -> Result<(), LogError> {
         for &base_offset in &self.base_offsets[at..] {
-            self.remove(&checkpoint_path(&self.folder, base_offset))
-                .await?;
+            walk::remove_file(&self.disk, &checkpoint_path(&self.folder, base_offset)).await?;
         }
         walk::sync_folder(&self.disk, &self.folder).await?;
         for &base_offset in self.base_offsets[at + 1..].iter().rev() {
-            self.remove(&batches_path(&self.folder, base_offset))
-                .await?;
+            walk::remove_file(&self.disk, &batches_path(&self.folder, base_offset)).await?;
             walk::sync_folder(&self.disk, &self.folder).await?;
         }
         Ok(())
-    }
-
-    async fn remove(&self, path: &Path) -> Result<(), LogError> {
-        match self.disk.remove_file(path).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(LogError::io("remove", path, source)),
-        }
     }
 }
 

@@ -362,6 +362,15 @@ pub(super) async fn read_last_block<F: File>(
     Ok(Bytes::copy_from_slice(&block))
 }
 
+/// Removes a file. A missing one is fine: a removal may have been interrupted.
+pub(super) async fn remove_file<D: Disk>(disk: &D, path: &Path) -> Result<(), LogError> {
+    match disk.remove_file(path).await {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(LogError::io("remove", path, source)),
+    }
+}
+
 pub(super) async fn sync_folder<D: Disk>(disk: &D, folder: &Path) -> Result<(), LogError> {
     disk.sync_folder(folder)
         .await

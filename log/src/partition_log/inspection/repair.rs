@@ -1,7 +1,6 @@
 //! Changes to the files of a log that nobody has opened.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use quorate_platform::{Disk, File, OpenMode};
@@ -102,7 +101,7 @@ impl Repair {
                 reframe(disk, folder, broken).await
             }
             Self::Index { segment } => {
-                remove(disk, &checkpoint_path(folder, segment)).await?;
+                walk::remove_file(disk, &checkpoint_path(folder, segment)).await?;
                 walk::sync_folder(disk, folder).await
             }
             Self::Torn {
@@ -116,24 +115,16 @@ impl Repair {
             } => {
                 // What vouches for bytes goes before them, and no gap can be left.
                 for base in behind.iter().chain([&segment]) {
-                    remove(disk, &checkpoint_path(folder, *base)).await?;
+                    walk::remove_file(disk, &checkpoint_path(folder, *base)).await?;
                 }
                 walk::sync_folder(disk, folder).await?;
                 for base in behind.iter().rev() {
-                    remove(disk, &batches_path(folder, *base)).await?;
+                    walk::remove_file(disk, &batches_path(folder, *base)).await?;
                     walk::sync_folder(disk, folder).await?;
                 }
                 cut(disk, folder, segment, position).await
             }
         }
-    }
-}
-
-async fn remove<D: Disk>(disk: &D, path: &Path) -> Result<(), LogError> {
-    match disk.remove_file(path).await {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(LogError::io("remove", path, source)),
     }
 }
 

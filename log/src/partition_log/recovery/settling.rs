@@ -164,12 +164,7 @@ impl<D: Disk> Opening<D> {
         let number = self.clear_aside().await?;
         let base_offset = self.frontier.segment.base_offset;
         for base in behind.iter().chain([&base_offset]) {
-            let path = checkpoint_path(&self.folder, *base);
-            match self.disk.remove_file(&path).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(LogError::io("remove", &path, source)),
-            }
+            walk::remove_file(&self.disk, &checkpoint_path(&self.folder, *base)).await?;
         }
         walk::sync_folder(&self.disk, &self.folder).await?;
         for base in behind.iter().rev() {
