@@ -496,6 +496,16 @@ impl<D: Disk> PartitionLog<D> {
         }
     }
 
+    /// Where what is durable of a segment ends.
+    fn durable_end_of(&self, segment: &Segment) -> Place {
+        let mut segments = self.closed.iter().chain([&self.end.segment]);
+        let next = segments.find(|other| other.base_offset > segment.base_offset);
+        Place {
+            offset: next.map_or(self.durable_offset(), |next| next.base_offset),
+            position: self.written_bytes(segment),
+        }
+    }
+
     /// Where to begin to walk over `segment` in search of `offset`: at the last place before it
     /// that is known and has nothing damaged behind it.
     fn start_of_read(&self, segment: &Segment, offset: u64) -> Place {

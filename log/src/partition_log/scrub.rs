@@ -80,20 +80,12 @@ impl<D: Disk> ScrubJob<D> {
             },
             _ => log.start_of_read(segment, from),
         };
-        let next = log
-            .closed
-            .iter()
-            .chain([&log.end.segment])
-            .find(|other| other.base_offset > segment.base_offset);
         // What is known to be damaged is not looked at again.
         let known = log.damage.first_behind(from).map(|range| Place {
             offset: range.from,
             position: range.position,
         });
-        let end = Place {
-            offset: next.map_or(log.durable_offset(), |next| next.base_offset),
-            position: log.written_bytes(segment),
-        };
+        let end = log.durable_end_of(segment);
         Self {
             disk: log.disk.clone(),
             path: batches_path(&log.folder, segment.base_offset),

@@ -43,15 +43,7 @@ impl<D: Disk> SurveyJob<D> {
     pub(super) fn new(log: &PartitionLog<D>, offset: u64) -> Self {
         let segment = log.segment_of(offset);
         let start = log.start_of_read(segment, offset);
-        let next = log
-            .closed
-            .iter()
-            .chain([&log.end.segment])
-            .find(|other| other.base_offset > segment.base_offset);
-        let end = Place {
-            offset: next.map_or(log.durable_offset(), |next| next.base_offset),
-            position: log.written_bytes(segment),
-        };
+        let end = log.durable_end_of(segment);
         let bound = segment.index.entry_behind(start.position).map(Place::from);
         Self {
             disk: log.disk.clone(),
