@@ -81,6 +81,7 @@ use crate::error::NodeError;
 use crate::metadata::Published;
 use crate::stop::Stop;
 
+pub(crate) use opening::known_by;
 pub(crate) use space::RESERVE_BYTES;
 pub use status::{ShardStatus, ShardSummary};
 

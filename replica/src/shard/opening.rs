@@ -143,21 +143,25 @@ async fn inspect_all<P: Platform>(
             // It was to be dropped, and the node was interrupted before that was done.
             remove(shard, id).await?;
         }
-        let known = Known {
-            log_start_offset: facts.log_start.0,
-            log_start_epoch: facts.log_start_epoch.0,
-            durable_offset: match facts.begins_anew {
-                true => 0,
-                false => facts.high_watermark.0,
-            },
-            epoch_max: facts.promised.0,
-            is_old: !facts.begins_anew,
-        };
-        let inspected = inspect(shard, id, known).await?;
+        let inspected = inspect(shard, id, known_by(&facts)).await?;
         Ok((id, facts, inspected))
     });
     let inspected = futures_util::stream::iter(inspected).buffer_unordered(OPENING_MAX);
     inspected.try_collect().await
+}
+
+/// What a node knows of a log that opens it with these facts.
+pub(crate) fn known_by(facts: &Facts) -> Known {
+    Known {
+        log_start_offset: facts.log_start.0,
+        log_start_epoch: facts.log_start_epoch.0,
+        durable_offset: match facts.begins_anew {
+            true => 0,
+            false => facts.high_watermark.0,
+        },
+        epoch_max: facts.promised.0,
+        is_old: !facts.begins_anew,
+    }
 }
 
 /// Makes durable which logs have uncertain ends, before settling them hides it, and which ones do

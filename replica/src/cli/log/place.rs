@@ -11,6 +11,7 @@ use quorate_platform::Disk as _;
 use quorate_vsr::partition::Facts;
 
 use crate::cli::Failure;
+use crate::shard::known_by;
 
 /// The digits of an offset in the name of a segment.
 const NAME_DIGITS: usize = 20;
@@ -174,20 +175,6 @@ impl Place {
             is_missing,
         });
         Ok(fact)
-    }
-}
-
-/// What a node knows of a log that opens it with these facts.
-fn known_by(facts: &Facts) -> Known {
-    Known {
-        log_start_offset: facts.log_start.0,
-        log_start_epoch: facts.log_start_epoch.0,
-        durable_offset: match facts.begins_anew {
-            true => 0,
-            false => facts.high_watermark.0,
-        },
-        epoch_max: facts.promised.0,
-        is_old: !facts.begins_anew,
     }
 }
 
