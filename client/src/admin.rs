@@ -4,8 +4,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use quorate_platform::Platform;
 use quorate_wire::{
-    ClusterMetadata, ControlOperation, ControlReply, Limit, MemberInfo, NodeInfo, NodeStatus,
-    PartitionInfo, PartitionStatus, Request, Response, Retention, TopicInfo,
+    ClusterMetadata, Compaction, ControlOperation, ControlReply, Limit, MemberInfo, NodeInfo,
+    NodeStatus, PartitionInfo, PartitionStatus, Request, Response, Retention, TopicInfo,
 };
 
 use crate::backoff::Backoff;
@@ -19,6 +19,8 @@ pub struct TopicDescription {
     pub name: String,
     /// How much of its records is kept.
     pub retention: Retention,
+    /// Whether it is compacted, and how.
+    pub compaction: Option<Compaction>,
     /// Its partitions, by index.
     pub partitions: Vec<PartitionDescription>,
 }
@@ -73,12 +75,38 @@ impl<P: Platform> Client<P> {
         partitions: u32,
         replication: u16,
     ) -> Result<TopicInfo, Error> {
+        self.create(name, partitions, replication, None).await
+    }
+
+    /// Creates a topic that keeps the last record of every key. Like
+    /// [`create_topic`](Self::create_topic) otherwise.
+    ///
+    /// It takes records with keys only. A record without a value deletes its key.
+    pub async fn create_compacted_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        replication: u16,
+        compaction: Compaction,
+    ) -> Result<TopicInfo, Error> {
+        self.create(name, partitions, replication, Some(compaction))
+            .await
+    }
+
+    async fn create(
+        &self,
+        name: &str,
+        partitions: u32,
+        replication: u16,
+        compaction: Option<Compaction>,
+    ) -> Result<TopicInfo, Error> {
         let what = format!("creating topic \"{}\"", name.escape_debug());
         let name = name.to_owned();
         let operation = ControlOperation::CreateTopic {
             name,
             partitions,
             replication,
+            compaction,
         };
         match self.inner.control(operation, &what).await? {
             ControlReply::TopicCreated(topic) => Ok(topic),
@@ -117,6 +145,18 @@ impl<P: Platform> Client<P> {
         );
         let name = name.to_owned();
         self.wish(ControlOperation::RetainTopic { name, ms, bytes }, &what)
+            .await
+    }
+
+    /// Changes for how long a compacted topic keeps what says that a key is deleted. Refused for
+    /// any other topic: that a topic is compacted is decided when it is created.
+    pub async fn keep_tombstones(&self, name: &str, ms: u64) -> Result<(), Error> {
+        let what = format!(
+            "changing the compaction of topic \"{}\"",
+            name.escape_debug()
+        );
+        let name = name.to_owned();
+        self.wish(ControlOperation::KeepTombstones { name, ms }, &what)
             .await
     }
 
@@ -171,6 +211,7 @@ impl<P: Platform> Client<P> {
         Ok(TopicDescription {
             name: name.to_owned(),
             retention: topic.retention,
+            compaction: topic.compaction,
             partitions,
         })
     }

@@ -64,8 +64,8 @@ pub use error::{Certainty, Error, ProduceError};
 pub use producer::{Ack, Acknowledged, Delivery, Producer, ProducerConfig};
 pub use quorate_platform::{Compio, Platform};
 pub use quorate_wire::{
-    Acks, ClusterId, ClusterMetadata, Code, Limit, MemberInfo, NodeInfo, NodeStatus, Part,
-    PartitionInfo, PartitionStatus, Refusal, ReplicaStatus, Retention, Role, TopicInfo,
+    Acks, ClusterId, ClusterMetadata, Code, Compaction, Limit, MemberInfo, NodeInfo, NodeStatus,
+    Part, PartitionInfo, PartitionStatus, Refusal, ReplicaStatus, Retention, Role, TopicInfo,
 };
 pub use record::{ConsumedRecord, Header, Record};
 

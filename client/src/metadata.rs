@@ -409,6 +409,7 @@ fn merge_topic(known: &TopicInfo, told: &TopicInfo) -> TopicInfo {
     TopicInfo {
         name: told.name.clone(),
         retention: told.retention,
+        compaction: told.compaction,
         partitions,
     }
 }

@@ -34,6 +34,7 @@ pub use cluster::{
 pub use error::Failure;
 pub use history::{Append, History, Moment, Outcome, Payload, Read, Record};
 pub use nemesis::{Fault, FaultEvent};
+pub use ports::free_block;
 pub use trial::{Trial, run};
 pub use value::{Damage, Value};
 pub use verdict::Verdict;

@@ -11,7 +11,7 @@ const TRIES_MAX: u32 = 200;
 /// The first of `count` neighbouring ports that are all free right now.
 ///
 /// Nothing reserves them: whoever starts something on them must be ready to try another block.
-pub(crate) fn free_block(count: u16) -> Result<u16, Failure> {
+pub fn free_block(count: u16) -> Result<u16, Failure> {
     let mut random = rand::rng();
     for _ in 0..TRIES_MAX {
         let base = random.random_range(PORTS.start..PORTS.end - count);

@@ -42,6 +42,11 @@ impl Damage {
         self.ranges[..before].last()
     }
 
+    /// Whether anything in the segment with this base offset is damaged.
+    pub(crate) fn is_in(&self, segment: u64) -> bool {
+        self.ranges.iter().any(|range| range.segment == segment)
+    }
+
     pub(crate) fn has_missed(&self) -> bool {
         self.ranges.iter().any(|range| range.is_missed)
     }
@@ -83,6 +88,13 @@ impl Damage {
             }
             range.from < range.to
         });
+    }
+
+    /// The segment was written anew, with `left` still damaged in it.
+    pub(crate) fn replace_in(&mut self, segment: u64, left: &[DamagedRange]) {
+        self.ranges.retain(|range| range.segment != segment);
+        let at = self.ranges.partition_point(|range| range.segment < segment);
+        self.ranges.splice(at..at, left.iter().copied());
     }
 
     /// Nothing before `log_start` is needed any more. What reaches beyond it stays whole: where its

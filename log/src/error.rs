@@ -20,12 +20,14 @@ pub enum LogError {
         /// The system's answer.
         source: io::Error,
     },
-    /// The file system has no room left.
+    /// The file system has no room left, or the quota is used up.
     DiskFull {
         /// What was being done.
         operation: &'static str,
         /// The file or folder.
         path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
     },
     /// Bytes that were durable are not what was written, or are gone. The rest of the log goes on.
     Damaged {
@@ -77,9 +79,11 @@ impl LogError {
     pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { operation, path }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
+                operation,
+                path,
+                source,
+            },
             _ => Self::Io {
                 operation,
                 path,
@@ -97,9 +101,13 @@ impl fmt::Display for LogError {
                 path,
                 source,
             } => write!(f, "cannot {operation} {}: {source}", path.display()),
-            Self::DiskFull { operation, path } => write!(
+            Self::DiskFull {
+                operation,
+                path,
+                source,
+            } => write!(
                 f,
-                "cannot {operation} {}: the file system is full; free some space on it",
+                "cannot {operation} {}: {source}; free some space there",
                 path.display()
             ),
             Self::Damaged {
@@ -145,10 +153,9 @@ impl fmt::Display for LogError {
 impl std::error::Error for LogError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::DiskFull { source, .. } => Some(source),
             Self::Damaged { flaw, .. } => Some(flaw),
-            Self::DiskFull { .. }
-            | Self::FactsDamaged { .. }
+            Self::FactsDamaged { .. }
             | Self::Version { .. }
             | Self::Poisoned { .. }
             | Self::NotABoundary { .. }

@@ -2,7 +2,7 @@
 //!
 //! A partition is a folder of *segments*. A segment is a file named by the offset of its first
 //! record. It holds batches, byte for byte as producers sent them and leaders stamped them, and
-//! before those that were written together a *frame* with checksums of their sectors. Only the last
+//! before those that were written together a *frame* with checksums of their blocks. Only the last
 //! segment grows. Beside a segment lies its index file, a checkpoint of all
 //! that can be derived from the batches up to some place: where which offset and which time is,
 //! which epoch wrote from where, which producers are at which sequence number. Index files may be
@@ -62,15 +62,19 @@
 #![deny(missing_docs)]
 
 mod chain;
+mod closed_segment;
+mod compaction;
 mod damage;
 mod epoch_history;
 mod error;
 mod fact_store;
 mod frame;
 mod frontier;
+mod index_cache;
 mod onlooker;
 mod partition_log;
 mod producer_table;
+mod readers;
 mod retention;
 mod segment;
 mod segment_index;
@@ -85,13 +89,16 @@ pub use damage::DamagedRange;
 pub use epoch_history::EpochHistory;
 pub use error::LogError;
 pub use fact_store::{FactJob, FactStore, FactsFlushed, FactsSeen};
+pub use index_cache::IndexCache;
 pub use partition_log::{
-    BatchPiece, DamageKind, DamagedPiece, Ending, Finding, FlushJob, Flushed, Found, FramePiece,
+    BatchPiece, BrokenFrames, Cleaning, CompactJob, CompactLimits, CompactStep, Compacted,
+    DamageKind, DamagedPiece, Ending, Finding, FlushJob, Flushed, Found, FramePiece, IndexJob,
     IndexState, Inspected, Inspection, Known, Lookup, LookupJob, Misfit, PartitionLog, Piece, Plan,
-    Read, ReadJob, Recovery, Repair, Reset, ResetJob, RetireJob, Retired, RewriteJob, Rewritten,
-    Scope, ScrubJob, ScrubPlace, Scrubbed, Settings, SurveyJob, Surveyed, TruncateJob, Truncated,
-    WrongBytes,
+    Read, ReadJob, Recovery, ReframeJob, Reframed, Repair, Reset, ResetJob, RetireJob, Retired,
+    RewriteJob, Rewriting, Rewritten, Scope, ScrubJob, ScrubPlace, Scrubbed, Settings, Sighting,
+    SurveyJob, Surveyed, TruncateJob, Truncated, WrongBytes,
 };
 pub use producer_table::{ProducerTable, Verdict};
+pub use readers::Readers;
 pub use retention::{HELD_BACK_BYTES_MAX, Retention, SegmentSpan, is_to_be_closed, log_start};
 pub use spares::{FillJob, Filled, Spares};

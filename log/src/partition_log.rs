@@ -1,12 +1,15 @@
 mod anchor;
-mod buffers;
+mod compact;
+mod extent;
 mod flush;
+mod image;
 mod inspection;
 mod lookup;
 mod pending;
 mod read;
 mod recovery;
 mod reframe;
+mod replacement;
 mod reset;
 mod resync;
 mod retire;
@@ -26,32 +29,41 @@ use bytes::Bytes;
 use quorate_batch::BatchHeader;
 use quorate_platform::Disk;
 
+use self::compact::Compaction;
 use self::pending::{Pending, Roll};
-use self::resync::Place;
 use self::walk::KnownEpochs;
+use crate::closed_segment::ClosedSegment;
 use crate::damage::{Damage, DamagedRange};
 use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
 use crate::frontier::Frontier;
+use crate::index_cache::{IndexCache, LogIndexes};
 use crate::producer_table::ProducerTable;
-use crate::segment::Segment;
+use crate::readers::{LogReaders, Readers};
 use crate::spares::{Spare, Spares};
 use crate::tail::Tail;
 
+pub use compact::{Cleaning, CompactJob, CompactLimits, CompactStep, Compacted};
+pub use extent::IndexJob;
 pub use flush::{FlushJob, Flushed};
 pub use inspection::{
     BatchPiece, DamageKind, DamagedPiece, Ending, Finding, FramePiece, IndexState, Inspection,
     Piece, Plan, Repair, Scope, WrongBytes,
 };
-pub use lookup::{Found, Lookup, LookupJob};
+pub use lookup::{Found, Lookup, LookupJob, Sighting};
 pub use read::{Read, ReadJob};
 pub use recovery::{Inspected, Known, Recovery};
+pub use reframe::{BrokenFrames, ReframeJob, Reframed};
 pub use reset::{Reset, ResetJob};
 pub use retire::{RetireJob, Retired};
-pub use rewrite::{Misfit, RewriteJob, Rewritten};
+pub use rewrite::{Misfit, RewriteJob, Rewriting, Rewritten};
 pub use scrub::{ScrubJob, ScrubPlace, Scrubbed};
 pub use survey::{SurveyJob, Surveyed};
 pub use truncate::{TruncateJob, Truncated};
+
+/// What an idle log keeps in memory of the index of its last segment, in bytes: that of about
+/// 8 MiB.
+const RESTING_INDEX_BYTES_MAX: usize = 8 << 10;
 
 /// The sizes of a [`PartitionLog`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +106,10 @@ pub struct PartitionLog<D: Disk> {
     /// The first offset that can be read; in the first segment, or at its beginning.
     log_start: u64,
     /// All segments but the last, in order.
-    closed: Vec<Segment>,
+    closed: Vec<ClosedSegment>,
+    /// The indexes of those that were used lately.
+    indexes: LogIndexes,
+    readers: Rc<LogReaders<D>>,
     /// The end of the log in memory; holds the last segment.
     end: Frontier,
     damage: Damage,
@@ -108,8 +123,9 @@ pub struct PartitionLog<D: Disk> {
     tail: Tail,
     busy: Busy,
     is_retiring: bool,
+    compaction: Compaction<D>,
     poison: Option<String>,
-    /// Counts what takes batches away. A job that reads compares: the bytes may change under it.
+    /// Counts what changes bytes that were readable. A job that reads compares.
     generation: Rc<Cell<u64>>,
     recovery: Recovery,
 }
@@ -184,6 +200,16 @@ impl<D: Disk> PartitionLog<D> {
         self.spares = Some(spares);
     }
 
+    /// Has the indexes of closed segments kept in `cache` from now on, with those of other logs.
+    pub fn use_indexes(&mut self, cache: &IndexCache) {
+        self.indexes = cache.of_new_log();
+    }
+
+    /// Has those who read old batches noted in `readers` from now on, with those of other logs.
+    pub fn use_readers(&mut self, readers: &Readers<D>) {
+        self.readers = readers.of_new_log();
+    }
+
     /// One past the last offset that was appended.
     pub fn next_offset(&self) -> u64 {
         self.end.next_offset
@@ -244,6 +270,22 @@ impl<D: Disk> PartitionLog<D> {
     /// Closes the file that flushes write to. The next one opens it again.
     pub fn close_file(&mut self) {
         self.written.file = None;
+    }
+
+    /// Gives up what only serves those who write and read the newest records: they are not expected
+    /// any time soon.
+    ///
+    /// A segment that was written in advance, or has a large index, is closed, if nothing waits for
+    /// a flush; the next flush makes that durable.
+    pub fn rest(&mut self) {
+        self.shrink_tail(0);
+        self.close_file();
+        self.readers.clear();
+        let is_costly =
+            self.room.is_some() || self.end.segment.index.bytes() > RESTING_INDEX_BYTES_MAX;
+        if is_costly && self.busy == Busy::Idle && self.pending.is_empty() {
+            self.roll();
+        }
     }
 
     /// What opening the log found.
@@ -311,12 +353,21 @@ impl<D: Disk> PartitionLog<D> {
     /// Closes the last segment, which is not empty, and begins the next one, which shall take so
     /// many bytes at once.
     fn begin_segment(&mut self, bytes: u64) {
-        self.close_group();
-        let checkpoint = (!self.damage.has_missed()).then(|| self.end.encode(true));
-        self.closed.push(self.end.roll());
         let spares = self.spares.as_ref();
         let spares = spares.filter(|spares| bytes <= spares.bytes());
         let spare = spares.and_then(Spares::take);
+        self.begin_segment_in(spare);
+    }
+
+    /// The same, in this file; in one that grows if there is none.
+    fn begin_segment_in(&mut self, spare: Option<Spare<D>>) {
+        self.close_group();
+        let checkpoint = (!self.damage.has_missed()).then(|| self.end.encode(true));
+        let closed = match checkpoint {
+            Some(_) if !self.damage.is_in(self.end.segment.base_offset) => ClosedSegment::unwritten,
+            Some(_) | None => ClosedSegment::in_memory,
+        };
+        self.closed.push(closed(self.end.roll()));
         self.room = spare.as_ref().map(Spare::bytes);
         self.pending.roll(Roll {
             checkpoint,
@@ -355,6 +406,7 @@ impl<D: Disk> PartitionLog<D> {
         assert_eq!(self.busy, Busy::Flushing, "a flush is under way");
         self.busy = Busy::Idle;
         self.written = self.poison_on_error(flushed.into_result())?;
+        self.leave_indexes_to_files();
         self.shrink_tail(self.settings.tail_bytes_max);
         Ok(self.durable_offset())
     }
@@ -414,26 +466,37 @@ impl<D: Disk> PartitionLog<D> {
 
     /// Puts `batches` in the place of damaged ones. The job makes that durable.
     ///
-    /// They begin where a damaged range begins, and are what stood there: the caller has checked
-    /// them. `Err` tells that they do not fit into the bytes that were damaged: then nothing is
-    /// written. `Ok(None)` if another job is under way: its `finish_…` comes first.
+    /// They begin where a damaged range begins, and are what stood there, compacted more or less:
+    /// the caller has checked them. If they do not fit into the bytes that were damaged, the
+    /// segment is written anew. `Err` tells that they do not belong there: then nothing is written.
+    /// `Ok(None)` if another job is under way: its `finish_…` comes first.
     pub fn begin_rewrite(&mut self, batches: &[Bytes]) -> Result<Option<RewriteJob<D>>, Misfit> {
         rewrite::begin(self, batches)
     }
 
-    /// Takes the outcome of a rewrite: what was written can be read again.
+    /// Takes the outcome of a rewrite: what was written can be read again, or there is another job
+    /// that has to run first.
     ///
     /// An error is final: the log is poisoned.
-    pub fn finish_rewrite(&mut self, rewritten: Rewritten) -> Result<(), LogError> {
+    pub fn finish_rewrite(&mut self, rewritten: Rewritten<D>) -> Result<Rewriting<D>, LogError> {
         assert_eq!(self.busy, Busy::Rewriting, "a rewrite is under way");
-        self.busy = Busy::Idle;
+        // Whoever reads meanwhile may have read what was damaged.
+        self.change_generation();
         let result = rewrite::finish(self, rewritten);
-        self.poison_on_error(result)
+        let rewriting = self.poison_on_error(result)?;
+        self.busy = match rewriting {
+            Rewriting::Done(_) => Busy::Idle,
+            Rewriting::Next(_) => Busy::Rewriting,
+        };
+        Ok(rewriting)
     }
 
-    /// Looks for the first record below `until` with a timestamp of `timestamp` or later.
-    pub fn begin_lookup(&self, timestamp: i64, until: u64) -> Lookup<D> {
-        lookup::begin(self, timestamp, until)
+    /// Looks for the first record from `from` up to `until` with a timestamp of `timestamp` or
+    /// later.
+    ///
+    /// `from` is 0, or where an earlier look has ended with [`Sighting::Behind`].
+    pub fn begin_lookup(&self, timestamp: i64, from: u64, until: u64) -> Lookup<D> {
+        lookup::begin(self, timestamp, from, until)
     }
 
     /// Cuts everything at `to` and above; an end that is lower already stays where it is.
@@ -443,7 +506,7 @@ impl<D: Disk> PartitionLog<D> {
     /// `finish_…` comes first.
     pub fn begin_truncate(&mut self, to: u64) -> Result<Option<TruncateJob<D>>, LogError> {
         self.check_poison()?;
-        if self.busy != Busy::Idle || self.is_retiring {
+        if self.busy != Busy::Idle || self.is_retiring || self.is_replacing() {
             return Ok(None);
         }
         self.busy = Busy::Truncating;
@@ -471,6 +534,19 @@ impl<D: Disk> PartitionLog<D> {
         }
     }
 
+    /// The file of a segment, if it is open.
+    fn open_file_of(&self, base_offset: u64) -> Option<D::File> {
+        let written = self.written.file.clone();
+        let written = written.filter(|_| base_offset == self.written.base_offset);
+        written.or_else(|| self.compaction.file_of(base_offset))
+    }
+
+    /// Has jobs that read begin again, since the bytes may have changed under them.
+    fn change_generation(&self) {
+        self.generation.set(self.generation.get() + 1);
+        self.readers.clear();
+    }
+
     fn check_poison(&self) -> Result<(), LogError> {
         match &self.poison {
             Some(first) => Err(LogError::Poisoned {
@@ -487,64 +563,10 @@ impl<D: Disk> PartitionLog<D> {
         result
     }
 
-    /// The bytes of a segment that are on stable storage.
-    fn written_bytes(&self, segment: &Segment) -> u64 {
-        match segment.base_offset.cmp(&self.written.base_offset) {
-            std::cmp::Ordering::Less => segment.bytes,
-            std::cmp::Ordering::Equal => self.written.bytes,
-            std::cmp::Ordering::Greater => 0,
-        }
-    }
-
-    /// Where what is durable of a segment ends.
-    fn durable_end_of(&self, segment: &Segment) -> Place {
-        let mut segments = self.closed.iter().chain([&self.end.segment]);
-        let next = segments.find(|other| other.base_offset > segment.base_offset);
-        Place {
-            offset: next.map_or(self.durable_offset(), |next| next.base_offset),
-            position: self.written_bytes(segment),
-        }
-    }
-
-    /// Where to begin to walk over `segment` in search of `offset`: at the last place before it
-    /// that is known and has nothing damaged behind it.
-    fn start_of_read(&self, segment: &Segment, offset: u64) -> Place {
-        let stretch = segment.index.stretch_of(offset);
-        let stretch = stretch.expect("an offset below the end lies in a stretch of its segment");
-        let damage = self.damage.last_before(offset);
-        let behind = damage
-            .filter(|range| range.segment == segment.base_offset && range.to > stretch.offset)
-            .and_then(|range| {
-                Some(Place {
-                    offset: range.to,
-                    position: range.end?,
-                })
-            });
-        behind.unwrap_or(stretch.into())
-    }
-
-    /// The segment with this base offset, which there is.
-    fn segment(&self, base_offset: u64) -> &Segment {
-        let mut closed = self.closed.iter();
-        let found = closed.find(|segment| segment.base_offset == base_offset);
-        found.unwrap_or(&self.end.segment)
-    }
-
     /// One past the last offset that has a place in a segment.
     fn placed_offset(&self) -> u64 {
         let group = self.pending.group_base_offset();
         group.unwrap_or(self.end.next_offset)
-    }
-
-    /// The segment that holds `offset`, or would.
-    fn segment_of(&self, offset: u64) -> &Segment {
-        let behind = self
-            .closed
-            .partition_point(|segment| segment.base_offset <= offset);
-        match behind.checked_sub(1) {
-            Some(index) if offset < self.end.segment.base_offset => &self.closed[index],
-            _ => &self.end.segment,
-        }
     }
 }
 

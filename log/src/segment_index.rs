@@ -2,14 +2,17 @@
 //!
 //! An entry stands for a stretch of batches: it says where the stretch begins, and the greatest
 //! timestamp in it. The index is derived from the batches and can be rebuilt from them at any time.
+//!
+//! Timestamps need not ascend. What ascends is the greatest one so far, and so a time is found by
+//! halving like an offset: where that reaches it first, there is a record which is late enough.
 
 use quorate_batch::BatchHeader;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SegmentIndex {
     entries: Vec<Entry>,
-    /// The greatest timestamp of all stretches.
-    newest: Option<i64>,
+    /// For every stretch the greatest timestamp up to its end.
+    peaks: Vec<i64>,
 }
 
 /// A stretch of batches that begins at `position` with the batch that begins at `offset`.
@@ -25,21 +28,33 @@ impl SegmentIndex {
         &self.entries
     }
 
+    /// The greatest timestamp; none if nothing could be read.
     pub(crate) fn newest(&self) -> Option<i64> {
-        self.newest
+        self.peaks.last().copied().filter(|peak| *peak > i64::MIN)
+    }
+
+    /// The greatest timestamp of the first stretch.
+    pub(crate) fn oldest(&self) -> Option<i64> {
+        self.entries.first().map(|entry| entry.max_timestamp)
+    }
+
+    /// What it takes in memory, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + self.peaks.capacity() * size_of::<i64>()
     }
 
     /// Notes the batch at `position`, behind all others; a stretch has at least `step_bytes`.
     pub(crate) fn observe(&mut self, header: &BatchHeader, position: u64, step_bytes: u64) {
-        self.newest = self.newest.max(Some(header.max_timestamp));
-        match self.entries.last_mut() {
-            Some(last) if position - last.position < step_bytes => {
-                last.max_timestamp = last.max_timestamp.max(header.max_timestamp);
+        let timestamp = header.max_timestamp;
+        match (self.entries.last_mut(), self.peaks.last_mut()) {
+            (Some(last), Some(peak)) if position - last.position < step_bytes => {
+                last.max_timestamp = last.max_timestamp.max(timestamp);
+                *peak = timestamp.max(*peak);
             }
-            _ => self.entries.push(Entry {
+            _ => self.push(Entry {
                 offset: header.base_offset,
                 position,
-                max_timestamp: header.max_timestamp,
+                max_timestamp: timestamp,
             }),
         }
     }
@@ -47,7 +62,7 @@ impl SegmentIndex {
     /// Notes that what stands at `position` cannot be read.
     pub(crate) fn pass_over(&mut self, offset: u64, position: u64) {
         if self.entries.is_empty() {
-            self.entries.push(Entry {
+            self.push(Entry {
                 offset,
                 position,
                 max_timestamp: i64::MIN,
@@ -55,13 +70,23 @@ impl SegmentIndex {
         }
     }
 
+    fn push(&mut self, entry: Entry) {
+        let peak = self.peaks.last().copied().unwrap_or(i64::MIN);
+        self.peaks.push(peak.max(entry.max_timestamp));
+        self.entries.push(entry);
+    }
+
     /// Takes in a batch that lies in a stretch which was noted without it.
     pub(crate) fn observe_late(&mut self, header: &BatchHeader) {
         let offset = header.base_offset;
         let behind = self.entries.partition_point(|entry| entry.offset <= offset);
-        if let Some(entry) = self.entries[..behind].last_mut() {
-            entry.max_timestamp = entry.max_timestamp.max(header.max_timestamp);
-            self.newest = self.newest.max(Some(header.max_timestamp));
+        if let Some(at) = behind.checked_sub(1) {
+            let timestamp = header.max_timestamp;
+            let entry = &mut self.entries[at];
+            entry.max_timestamp = entry.max_timestamp.max(timestamp);
+            for peak in &mut self.peaks[at..] {
+                *peak = timestamp.max(*peak);
+            }
         }
     }
 
@@ -100,19 +125,65 @@ impl SegmentIndex {
         timestamp: i64,
         from: u64,
     ) -> Option<(Entry, Option<Entry>)> {
-        let behind = |at: usize| self.entries.get(at + 1).copied();
-        let is_old = |at: usize| behind(at).is_some_and(|next| next.offset <= from);
-        let since = |at: &usize| self.entries[*at].max_timestamp >= timestamp && !is_old(*at);
-        let first = (0..self.entries.len()).find(since)?;
-        Some((self.entries[first], behind(first)))
+        let behind = self.entries.partition_point(|entry| entry.offset <= from);
+        let begin = behind.saturating_sub(1);
+        let late = self.peaks.partition_point(|peak| *peak < timestamp);
+        // What is late enough may have expired: then nothing is known of those behind it.
+        let is_late = |at: &usize| self.entries[*at].max_timestamp >= timestamp;
+        let first = match late < begin {
+            true => (begin..self.entries.len()).find(is_late)?,
+            false => late,
+        };
+        let entry = self.entries.get(first)?;
+        Some((*entry, self.entries.get(first + 1).copied()))
     }
 
     /// The index with these entries; `None` if they do not ascend.
     pub(crate) fn from_entries(entries: Vec<Entry>) -> Option<Self> {
         let ascends =
             |pair: &[Entry]| pair[0].offset < pair[1].offset && pair[0].position < pair[1].position;
-        let newest = entries.iter().map(|entry| entry.max_timestamp).max();
-        let index = Self { entries, newest };
-        index.entries.windows(2).all(ascends).then_some(index)
+        if !entries.windows(2).all(ascends) {
+            return None;
+        }
+        let mut peaks = Vec::with_capacity(entries.len());
+        let mut peak = i64::MIN;
+        for entry in &entries {
+            peak = peak.max(entry.max_timestamp);
+            peaks.push(peak);
+        }
+        Some(Self { entries, peaks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(timestamps: &[i64]) -> SegmentIndex {
+        let entries = timestamps.iter().zip(0..).map(|(timestamp, at)| Entry {
+            offset: 10 * at,
+            position: 100 * at,
+            max_timestamp: *timestamp,
+        });
+        SegmentIndex::from_entries(entries.collect()).unwrap()
+    }
+
+    #[test]
+    fn a_time_is_found_where_it_is_reached_first_behind_what_has_expired() {
+        let timestamps = [5, 3, 9, 9, 7, 20, 1];
+        let index = index(&timestamps);
+        assert_eq!((index.oldest(), index.newest()), (Some(5), Some(20)));
+        for timestamp in 0..22 {
+            for from in 0..80 {
+                let begin = (from / 10).min(6) as usize;
+                let late = (begin..7).find(|at| timestamps[*at] >= timestamp);
+                let found = index.stretch_since(timestamp, from);
+                let offset = found.map(|(entry, _)| entry.offset);
+                assert_eq!(offset, late.map(|at| 10 * at as u64), "{timestamp} {from}");
+                let behind = found.and_then(|(_, behind)| behind).map(|it| it.offset);
+                let next = late.map(|at| 10 * (at as u64 + 1));
+                assert_eq!(behind, next.filter(|next| *next < 70));
+            }
+        }
     }
 }

@@ -1,4 +1,6 @@
 mod append;
+mod compaction;
+mod compaction_crash;
 mod crash;
 mod damage;
 mod facts;
@@ -8,7 +10,9 @@ mod index;
 mod inspection;
 mod lookup;
 mod model;
+mod reading;
 mod repair;
+mod restoration;
 mod rot;
 mod scene;
 mod spares;

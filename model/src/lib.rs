@@ -37,6 +37,7 @@ mod scope;
 mod search;
 mod simulation;
 mod story;
+mod thinned;
 mod walk;
 
 pub use group::{Bounds as GroupBounds, Change, GroupModel};

@@ -27,6 +27,7 @@ mod reconfiguration;
 mod storage;
 mod timer;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -103,6 +104,9 @@ struct Control<P: Platform> {
     driver: Driver<P>,
     detector: Detector,
     shards: ShardsWatch,
+    /// The catalog's version, and what the leaders have told, with which no voters of a partition
+    /// were to be changed.
+    at_rest: Option<(u64, BTreeSet<(u64, u32)>)>,
     peers: Peers,
     peering: Peering<P>,
     inputs: flume::Receiver<Input>,
@@ -219,6 +223,7 @@ impl<P: Platform> Control<P> {
             driver,
             detector: Detector::new(now),
             shards: ShardsWatch::new(setup.statuses, now),
+            at_rest: None,
             peers,
             peering,
             inputs,

@@ -3,6 +3,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use quorate_log::LogError;
 use quorate_vsr::NodeId;
 
 /// Why a node did not start, or had to end.
@@ -97,10 +98,34 @@ impl NodeError {
         Self::file("read", path, io::Error::other(problem))
     }
 
+    /// Whether the file system had no room for something, or the quota did not.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::File { error, .. } => is_no_room(error.kind()),
+            Self::Log(error) => error
+                .downcast_ref()
+                .is_some_and(|error| matches!(error, LogError::DiskFull { .. })),
+            Self::Config(_)
+            | Self::Folder { .. }
+            | Self::Listen { .. }
+            | Self::Damaged { .. }
+            | Self::Thread { .. }
+            | Self::Panicked { .. } => false,
+        }
+    }
+
     /// A failure of a partition's log.
     pub fn log(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Log(Box::new(error))
     }
+}
+
+/// Whether something did not take place for want of room, of which nothing else is wrong.
+pub(crate) const fn is_no_room(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 impl fmt::Display for NodeError {
@@ -130,7 +155,11 @@ impl fmt::Display for NodeError {
                 path,
                 error,
             } => {
-                write!(f, "cannot {action} {}: {error}", path.display())
+                write!(f, "cannot {action} {}: {error}", path.display())?;
+                if is_no_room(error.kind()) {
+                    f.write_str("; free some space there")?;
+                }
+                Ok(())
             }
             Self::Damaged { path, problem } => {
                 write!(f, "{} is damaged: {problem}", path.display())

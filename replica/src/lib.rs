@@ -10,5 +10,6 @@ pub mod error;
 pub mod metadata;
 pub mod node;
 pub mod peer;
+pub mod reserve;
 pub mod shard;
 pub mod stop;

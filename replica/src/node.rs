@@ -23,12 +23,15 @@ use crate::config::Config;
 use crate::control;
 use crate::error::NodeError;
 use crate::metadata::{Metadata, Published};
+use crate::reserve::{Reserve, Reserved};
 use crate::shard::{self, ShardStatus};
 use crate::stop::Stop;
 
 pub(crate) use self::folder::IDENTITY;
 pub use self::listen::listen;
 
+/// What is set aside for each shard: as much as it may have accepted and not written.
+const RESERVE_BYTES: u64 = 64 << 20;
 /// Threads of a node that has failed get this long to end before the process ends without them.
 const END_MAX: Duration = Duration::from_secs(5);
 
@@ -76,6 +79,18 @@ fn raise_file_limit() {
     }
 }
 
+/// How many partitions of each shard may have a file open to be written: all shards together leave
+/// half of what the process may open to connections and to those who read.
+fn open_files_max(shards: usize) -> usize {
+    const MAX: usize = 1024;
+    const MIN: usize = 16;
+    let limit = rustix::process::getrlimit(Resource::Nofile).current;
+    let limit = limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    });
+    (limit / 2 / shards).clamp(MIN, MAX)
+}
+
 /// The threads of a node that runs.
 struct Node {
     shards: usize,
@@ -104,6 +119,8 @@ impl Node {
         let signals = Signals::default();
         let me = NodeId(config.node_id);
         let metadata = Metadata::empty(config.cluster_id, me);
+        let reserve_bytes = RESERVE_BYTES * config.shard_addresses.len() as u64;
+        let reserve = Reserve::take(&config.data_dir, reserve_bytes);
         let starting = Starting {
             founds,
             incarnation: Compio.random(),
@@ -116,6 +133,7 @@ impl Node {
             signals: signals.clone(),
             reports: reports_sender,
             bound: bound_sender,
+            platform: Reserved::new(Compio, reserve),
             config,
         };
         let shards = starting.statuses.len();
@@ -189,6 +207,8 @@ struct Starting {
     signals: Signals,
     reports: flume::Sender<Report>,
     bound: flume::Sender<()>,
+    /// What every thread gets, so that each may give back what is set aside.
+    platform: Reserved<Compio>,
 }
 
 impl Starting {
@@ -201,7 +221,7 @@ impl Starting {
         let (config, founds) = (self.config.clone(), self.founds);
         let (incarnation, metadata) = (self.incarnation, Arc::clone(&self.metadata));
         let (statuses, signals) = (self.statuses.clone(), self.signals.clone());
-        let bound = self.bound.clone();
+        let (bound, platform) = (self.bound.clone(), self.platform.clone());
         thread::start(
             CONTROL.to_owned(),
             None,
@@ -227,7 +247,7 @@ impl Starting {
                     handed_over: signals.handed_over,
                     end: signals.end,
                 };
-                control::run(Compio, setup).await
+                control::run(platform, setup).await
             },
         )
     }
@@ -239,9 +259,10 @@ impl Starting {
         let folder = config.data_dir.join(format!("shard-{index}"));
         let storage = config.storage;
         let shards = u32::try_from(self.statuses.len()).expect("the configuration has few shards");
+        let open_files_max = open_files_max(self.statuses.len());
         let (incarnation, metadata) = (self.incarnation, Arc::clone(&self.metadata));
         let (status, signals) = (Arc::clone(&self.statuses[index]), self.signals.clone());
-        let bound = self.bound.clone();
+        let (bound, platform) = (self.bound.clone(), self.platform.clone());
         let (name, core) = (format!("shard-{index}"), config.core_of(index));
         thread::start(name, core, self.reports.clone(), move || async move {
             let purpose = format!("shard {index}");
@@ -256,12 +277,13 @@ impl Starting {
                 incarnation,
                 folder,
                 storage,
+                open_files_max,
                 listener,
                 metadata,
                 status,
                 stop: signals.handed_over,
             };
-            shard::run(Compio, setup).await
+            shard::run(platform, setup).await
         })
     }
 }

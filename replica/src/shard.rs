@@ -23,8 +23,10 @@
 //! records for peers are read from the log only when a link can send them (see `link_queue`), and
 //! the log keeps its newest batches in memory only up to a limit.
 
+mod activity;
 mod assignment;
 mod budget;
+mod compaction;
 mod connection;
 mod damage;
 mod deadlines;
@@ -108,6 +110,9 @@ pub struct Setup<P: Platform> {
     pub folder: PathBuf,
     /// How records are stored.
     pub storage: Storage,
+    /// The most partitions whose logs have a file open to be written. The files of others are
+    /// opened when they are written to.
+    pub open_files_max: usize,
     /// Where clients and peers reach it.
     pub listener: P::Listener,
     /// What the control plane decides.
@@ -163,11 +168,14 @@ async fn serve<P: Platform>(
     tracing::info!(shard = shard.index, replicas, "shard started");
     let platform = &shard.platform;
     platform.spawn(flusher::run(Rc::clone(shard)));
+    platform.spawn(space::run(Rc::clone(shard)));
     platform.spawn(spares::run(Rc::clone(shard), found.spares));
     platform.spawn(fact_writer::run(Rc::clone(shard), found.store));
     platform.spawn(retiring::run(Rc::clone(shard)));
     platform.spawn(retention::run(Rc::clone(shard)));
+    platform.spawn(compaction::run(Rc::clone(shard)));
     platform.spawn(timers::run(Rc::clone(shard)));
+    platform.spawn(activity::run(Rc::clone(shard)));
     platform.spawn(pulse::run(Rc::clone(shard)));
     platform.spawn(scrubber::run(Rc::clone(shard)));
     platform.spawn(assignment::tell_leaders(Rc::clone(shard)));

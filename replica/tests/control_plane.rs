@@ -32,6 +32,7 @@ fn create(name: &str, partitions: u32, replication: u16) -> ControlOperation {
         name: name.to_owned(),
         partitions,
         replication,
+        compaction: None,
     }
 }
 

@@ -10,6 +10,8 @@ mod rig;
 #[path = "shard_loopback/trouble.rs"]
 mod trouble;
 
+#[path = "shard_loopback/compacting.rs"]
+mod compacting;
 #[path = "shard_loopback/damage.rs"]
 mod damage;
 #[path = "shard_loopback/failing_disk.rs"]

@@ -139,7 +139,7 @@ fn content(path: &Path) -> Option<(Vec<u8>, usize)> {
     let segment = fs::read(path).ok()?;
     let (mut rest, mut batches) = (&segment[..], Vec::new());
     while rest.iter().any(|byte| *byte != 0) {
-        let is_frame = rest.starts_with(b"QFR1");
+        let is_frame = rest.starts_with(b"QFR2");
         let length = match is_frame {
             true => u32::from_le_bytes(*rest[4..].first_chunk()?),
             false => u32::from_be_bytes(*rest.get(8..)?.first_chunk()?).checked_add(12)?,

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use quorate_jepsen::{
-    Cluster, CommandLine, Failure, Options, PATIENCE, quorate_binary, wait_until,
+    Cluster, CommandLine, Failure, Options, PATIENCE, free_block, quorate_binary, wait_until,
 };
 use quorate_tests::{TOPIC, assert_clear_error, assert_works, cluster_with_topic, sure, take_turn};
 use serde_json::Value;
@@ -146,10 +146,11 @@ fn dead_node_is_started_again_where_that_is_asked_for() {
 #[test]
 fn busy_port_is_refused_before_anything_starts() {
     let _turn = take_turn();
-    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = busy.local_addr().unwrap().port();
+    let base = sure(free_block(3));
     // The busy one is the second node's.
-    let base = (port - 2).to_string();
+    let port = base + 2;
+    let _busy = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let base = base.to_string();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let data = data.to_str().expect("temporary folders have plain names");

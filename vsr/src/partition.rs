@@ -81,6 +81,9 @@
 //! where the leader's log begins now. A log that begins at an offset counts as one that holds all
 //! that was before it; why that is sound stands in `beginning.rs`.
 //!
+//! Records that later ones have replaced may be taken out of the log as well, by each replica when
+//! it likes; what has to be said of that stands in `compaction.rs`.
+//!
 //! # What may go wrong around it
 //!
 //! Messages may be lost, repeated, delayed and overtake each other; replicas may crash and forget
@@ -127,6 +130,7 @@ use crate::{Epoch, NodeId, Offset};
 mod assignment;
 mod beginning;
 mod choice;
+mod compaction;
 mod damage;
 mod display;
 mod effect;
@@ -145,12 +149,12 @@ mod role;
 mod storage;
 
 pub use choice::Undecided;
-pub use effect::Effect;
+pub use effect::{Effect, RepairWish};
 pub use epoch_history::EpochHistory;
 pub use event::{Event, Timer};
 pub use facts::Facts;
 pub use members::{ChangeProgress, MemberStatus, Standing};
-pub use message::{Ack, Adopt, Message, Promise, RecordsHead};
+pub use message::{Ack, Adopt, Marks, Message, Promise, RecordsHead};
 pub use replication::NotLeader;
 pub use role::Role;
 
@@ -176,6 +180,8 @@ pub struct Replica {
     next_offset: Offset,
     durable_offset: Offset,
     high_watermark: Offset,
+    /// As heard since the start.
+    compacted_everywhere: Offset,
     /// Where a cut in progress will end.
     truncating: Option<Offset>,
     /// Where the log is to be cut because what follows counts as lost.
@@ -296,6 +302,7 @@ impl Replica {
             next_offset,
             durable_offset: next_offset,
             high_watermark: high_watermark.min(next_offset),
+            compacted_everywhere: Offset(0),
             truncating: None,
             losing: None,
             anew: Anew::No,
@@ -343,13 +350,17 @@ impl Replica {
             Event::Truncated { next_offset } => self.on_truncated(next_offset),
             Event::Expire { before } => self.on_expire(before, effects),
             Event::BegunAnew { at } => self.on_begun_anew(at, effects),
+            Event::Compacted { to } => self.on_compacted(to, effects),
             Event::Damaged { from, to } => self.on_damaged(from, to),
             Event::Repair {
                 base_offset,
                 next_offset,
                 epochs,
+                compacted,
             } => {
-                self.on_repair(base_offset, next_offset, &epochs, effects);
+                if self.keeps_claim(base_offset, compacted) {
+                    self.on_repair(base_offset, next_offset, &epochs, effects);
+                }
             }
             Event::Repaired { from, to } => self.on_repaired(from, to),
             Event::RecordsSent {
@@ -377,8 +388,14 @@ impl Replica {
     }
 
     fn on_message(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
-        if let Message::RequestRepair { from: base, to, .. } = message {
-            return self.on_request_repair(from, base, to, effects);
+        if let Message::RequestRepair {
+            from: base,
+            to,
+            compacted,
+            ..
+        } = message
+        {
+            return self.on_request_repair(from, (base, to), compacted, effects);
         }
         // Fencing: what was said in an older epoch was not said. What is said in a newer one counts
         // only if it comes from its leader and stands at its beginning.
@@ -393,13 +410,8 @@ impl Replica {
             Message::Pull { from: base, .. } if is_current => self.on_pull(from, base, effects),
             Message::Lost { loss, .. } if is_current => self.on_lost(from, loss, effects),
             Message::Ack(ack) if is_current => self.on_ack(from, &ack),
-            Message::Commit {
-                sent,
-                high_watermark,
-                log_start,
-                ..
-            } if is_current => {
-                self.on_commit(from, (sent, high_watermark, log_start), effects);
+            Message::Commit { sent, marks, .. } if is_current => {
+                self.on_commit(from, sent, marks, effects);
             }
             Message::Promise(_)
             | Message::Pull { .. }
@@ -504,6 +516,10 @@ impl Replica {
         assert!(
             self.facts.log_start <= self.watermark_on_disk(),
             "what is not committed, or not on the disk, has expired"
+        );
+        assert!(
+            self.facts.compacted <= self.high_watermark,
+            "what is not committed was compacted"
         );
         assert!(
             self.durable_facts.log_start <= self.facts.log_start,

@@ -44,11 +44,15 @@ pub enum Sabotage {
     ReconfiguredWithoutOldMajority,
     /// Records that have expired are removed before that is on stable storage.
     ExpiredBeforeDurable,
+    /// Damaged records are repaired from a replica that has compacted its log less.
+    RepairedUncompacted,
+    /// The log counts as compacted everywhere once it is at a majority.
+    CompactedAtMajority,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::CommitWithoutQuorum,
         Self::PrepareOkBeforeDurable,
         Self::ViewNotDurable,
@@ -62,6 +66,8 @@ impl Sabotage {
         Self::LeaseTooLong,
         Self::ReconfiguredWithoutOldMajority,
         Self::ExpiredBeforeDurable,
+        Self::RepairedUncompacted,
+        Self::CompactedAtMajority,
     ];
 }
 

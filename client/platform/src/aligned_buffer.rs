@@ -1,10 +1,12 @@
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::slice;
 
 use bytes::Bytes;
 use compio_buf::{IoBuf, IoBufMut, ReserveError, SetLen};
+
+use crate::kept_memory::{self, Blocks};
 
 /// Positions, lengths and memory of direct I/O are multiples of this. Also, a disk loses no less.
 pub const BLOCK_BYTES: usize = 4096;
@@ -14,23 +16,27 @@ pub const BLOCK_BYTES: usize = 4096;
 /// It begins at a multiple of [`BLOCK_BYTES`] in memory, and so does its end: a read into it reads
 /// whole blocks. It becomes [`Bytes`] without a copy.
 ///
-/// There is no pool of them: to fill a new one of 64 KiB or more takes as long as to fill an old
-/// one.
+/// The memory of a large one is kept by the thread that drops it, for the next one.
 pub struct AlignedBuffer {
-    blocks: Box<[MaybeUninit<Block>]>,
+    /// At least as many as there is room for.
+    blocks: Blocks,
+    /// The bytes that there is room for: whole blocks.
+    room: usize,
     /// The bytes that are initialized, from the first block's start on.
     len: usize,
 }
 
 /// Lends the buffer its alignment. Blocks lie next to each other without a gap.
 #[repr(C, align(4096))]
-struct Block([u8; BLOCK_BYTES]);
+pub(crate) struct Block([u8; BLOCK_BYTES]);
 
 impl AlignedBuffer {
     /// An empty buffer with room for `capacity` bytes, rounded up to whole blocks.
     pub fn with_capacity(capacity: usize) -> Self {
+        let blocks = capacity.div_ceil(BLOCK_BYTES);
         Self {
-            blocks: Box::new_uninit_slice(capacity.div_ceil(BLOCK_BYTES)),
+            blocks: kept_memory::take(blocks),
+            room: blocks * BLOCK_BYTES,
             len: 0,
         }
     }
@@ -45,10 +51,19 @@ impl AlignedBuffer {
         self.len = 0;
     }
 
+    /// Appends so many zeros.
+    pub fn extend_zeros(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            let now = left.min(BLOCK_BYTES);
+            self.extend_from_slice(&[0; BLOCK_BYTES][..now]);
+            left -= now;
+        }
+    }
+
     /// Appends zeros up to the end of the last block that was begun.
     pub fn pad(&mut self) {
-        let missing = self.len.next_multiple_of(BLOCK_BYTES) - self.len;
-        self.extend_from_slice(&[0; BLOCK_BYTES][..missing]);
+        self.extend_zeros(self.len.next_multiple_of(BLOCK_BYTES) - self.len);
     }
 }
 
@@ -61,9 +76,8 @@ impl IoBuf for AlignedBuffer {
 
 impl IoBufMut for AlignedBuffer {
     fn as_uninit(&mut self) -> &mut [MaybeUninit<u8>] {
-        let capacity = self.blocks.len() * size_of::<Block>();
-        // SAFETY: these are the bytes of the blocks, and nobody else has them meanwhile.
-        unsafe { slice::from_raw_parts_mut(self.blocks.as_mut_ptr().cast(), capacity) }
+        // SAFETY: these are bytes of the blocks, and nobody else has them meanwhile.
+        unsafe { slice::from_raw_parts_mut(self.blocks.as_mut_ptr().cast(), self.room) }
     }
 
     fn reserve(&mut self, additional: usize) -> Result<(), ReserveError> {
@@ -85,11 +99,24 @@ impl SetLen for AlignedBuffer {
     }
 }
 
+impl Drop for AlignedBuffer {
+    fn drop(&mut self) {
+        kept_memory::give_back(std::mem::take(&mut self.blocks));
+    }
+}
+
 impl Deref for AlignedBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         self.as_init()
+    }
+}
+
+impl DerefMut for AlignedBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the first `len` bytes of the blocks are initialized, and nobody else has them.
+        unsafe { slice::from_raw_parts_mut(self.blocks.as_mut_ptr().cast(), self.len) }
     }
 }
 
@@ -109,7 +136,7 @@ impl fmt::Debug for AlignedBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AlignedBuffer")
             .field("len", &self.len)
-            .field("blocks", &self.blocks.len())
+            .field("room", &self.room)
             .finish()
     }
 }
@@ -150,6 +177,16 @@ mod tests {
             assert!(buffer[..len].iter().all(|byte| *byte == 7));
             assert!(buffer[len..].iter().all(|byte| *byte == 0));
         }
+    }
+
+    #[test]
+    fn what_is_in_it_can_be_changed_and_zeros_appended() {
+        let mut buffer = AlignedBuffer::with_capacity(1);
+        buffer.extend_from_slice(b"abc");
+        buffer.extend_zeros(9000);
+        buffer[1..3].copy_from_slice(b"xy");
+        assert_eq!((&buffer[..3], buffer.len()), (&b"axy"[..], 9003));
+        assert!(buffer[3..].iter().all(|byte| *byte == 0));
     }
 
     #[test]

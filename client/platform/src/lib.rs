@@ -19,6 +19,7 @@ mod aligned_buffer;
 mod compio_platform;
 mod disk;
 mod instant;
+mod kept_memory;
 mod network;
 mod tasks;
 mod unreadable;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
+use quorate_batch::{BatchHeader, RecordView, Sifted, sift};
 use quorate_client::{
     Client, ClientConfig, Code, Compio, ConsumedRecord, Consumer, ConsumerConfig, Error,
     ProducerConfig, Record, Refusal, Start, Until,
@@ -90,6 +91,44 @@ async fn small_fetches_give_the_same_as_large_ones() {
     let mut consumer = client.consumer("orders", config).await.unwrap();
     assert_eq!(read_all(&mut consumer).await.len(), 100);
     assert_eq!(cluster.count(is_fetch), 10);
+}
+
+/// What compaction leaves of a partition: batches with fewer records, and some without any.
+#[compio::test]
+async fn batches_that_lost_records_are_read_and_passed() {
+    let (cluster, client) = hundred().await;
+    let is_kept = |offset: u64| offset % 7 == 3 && !(20..50).contains(&offset) && offset < 90;
+    for batch in &mut cluster.world().partition("orders", 0).batches {
+        let header = BatchHeader::parse(batch).unwrap();
+        let is_kept =
+            |view: &RecordView<'_>| is_kept(header.base_offset + u64::from(view.offset_delta));
+        match sift(&header, batch, is_kept).unwrap() {
+            Sifted::Whole => panic!("each batch loses some"),
+            Sifted::Part(bytes) => *batch = bytes.into(),
+        }
+    }
+    let expected: Vec<u64> = (0..100).filter(|offset| is_kept(*offset)).collect();
+    for (fetch_bytes_max, fetches) in [(1 << 20, 1), (1, 10)] {
+        let before = cluster.count(is_fetch);
+        let config = ConsumerConfig {
+            fetch_bytes_max,
+            ..to_the_end()
+        };
+        let mut consumer = client.consumer("orders", config).await.unwrap();
+        assert_eq!(read_all(&mut consumer).await, expected);
+        assert_eq!(cluster.count(is_fetch) - before, fetches);
+    }
+    // One that begins in the middle of a batch without records, and waits behind the last one.
+    let config = ConsumerConfig {
+        start: Start::Offset(25),
+        ..ConsumerConfig::default()
+    };
+    let mut consumer = client.consumer("orders", config).await.unwrap();
+    for expected in expected.iter().filter(|offset| **offset >= 25) {
+        assert_eq!(number(&consumer.next().await.unwrap().unwrap()), *expected);
+    }
+    write(&client, 100..101).await;
+    assert_eq!(number(&consumer.next().await.unwrap().unwrap()), 100);
 }
 
 #[compio::test]

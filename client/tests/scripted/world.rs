@@ -148,6 +148,7 @@ impl World {
         let topic = |(name, partitions): (&String, &Vec<Partition>)| TopicInfo {
             name: name.clone(),
             retention: Retention::default(),
+            compaction: None,
             partitions: partitions.iter().map(|it| it.info.clone()).collect(),
         };
         let topics = self.topics.iter().filter(|(name, _)| is_asked(name));
@@ -245,6 +246,7 @@ impl World {
             }
             ControlOperation::AlterTopic { .. }
             | ControlOperation::RetainTopic { .. }
+            | ControlOperation::KeepTombstones { .. }
             | ControlOperation::AddNode { .. }
             | ControlOperation::RemoveNode { .. }
             | ControlOperation::RecoverNode { .. } => {

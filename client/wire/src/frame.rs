@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// The length of the fixed header, in bytes.
 pub const HEADER_BYTES: usize = 48;
 /// The version of everything in this crate; nodes and clients must agree on it.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// The longest body: metadata of some ten thousand partitions, or a piece of a snapshot.
 pub const BODY_BYTES_MAX: u32 = 8 << 20;
 /// The longest payload: several of the largest batches.

@@ -24,7 +24,7 @@ pub use frame::{
 };
 pub use frame_reader::{FrameReader, ReadError};
 pub use metadata::{
-    ClusterMetadata, MemberInfo, NodeInfo, Part, PartitionInfo, Retention, TopicInfo,
+    ClusterMetadata, Compaction, MemberInfo, NodeInfo, Part, PartitionInfo, Retention, TopicInfo,
 };
 pub use refusal::{Code, Refusal, shown};
 pub use request::{

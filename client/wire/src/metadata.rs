@@ -103,8 +103,34 @@ pub struct TopicInfo {
     pub name: String,
     /// How much of its records is kept.
     pub retention: Retention,
+    /// Whether it is compacted, and how.
+    pub compaction: Option<Compaction>,
     /// Its partitions, by index.
     pub partitions: Vec<PartitionInfo>,
+}
+
+/// A compacted topic keeps the last record of every key; the ones before it go, at leisure.
+///
+/// So every record of it has a key, and none is compressed by its producer.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Compaction {
+    /// A record without a value says that its key is deleted. It goes itself at the earliest so
+    /// many milliseconds after what was before it, so that readers come by it.
+    pub tombstone_ms: u64,
+}
+
+impl Compaction {
+    /// The longest that deletions can be kept: ten years.
+    pub const TOMBSTONE_MS_MAX: u64 = 10 * 365 * 86_400_000;
+}
+
+impl Default for Compaction {
+    /// Deletions are kept for a day.
+    fn default() -> Self {
+        Self {
+            tombstone_ms: 86_400_000,
+        }
+    }
 }
 
 /// How much of a topic's records is kept; what goes first is what is oldest. Without any limit

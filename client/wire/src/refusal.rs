@@ -51,6 +51,8 @@ pub enum Code {
     InvalidNode,
     /// These nodes cannot hold the partition.
     InvalidReplicas,
+    /// The topic cannot be compacted like this, or is not compacted at all.
+    InvalidCompaction,
     /// The session is unknown: never registered, or evicted since.
     UnknownSession,
     /// The request number is older than one already answered.

@@ -1,5 +1,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::Compaction;
+
 /// The longest name of a topic, in bytes.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
@@ -155,6 +157,8 @@ pub enum ControlOperation {
         partitions: u32,
         /// On how many nodes each is held, from 1.
         replication: u16,
+        /// Whether it is compacted, and how.
+        compaction: Option<Compaction>,
     },
     /// Deletes a topic and its records.
     DeleteTopic {
@@ -179,6 +183,13 @@ pub enum ControlOperation {
         ms: Limit,
         /// How many bytes of each partition.
         bytes: Limit,
+    },
+    /// Changes for how long a compacted topic keeps what says that a key is deleted.
+    KeepTombstones {
+        /// Its name.
+        name: String,
+        /// For how many milliseconds, up to [`Compaction::TOMBSTONE_MS_MAX`].
+        ms: u64,
     },
     /// Has a node belong to the cluster, and stay if it was to leave.
     AddNode {

@@ -6,8 +6,8 @@ pub const HEADER_BYTES: usize = 61;
 /// The bytes before the part that the length field counts.
 const UNCOUNTED_BYTES: usize = 12;
 const MAGIC: i8 = 2;
-/// Where the part under the CRC begins.
-const CRC_FROM: usize = 21;
+/// Where the part of a batch begins that its checksum covers.
+pub const CRC_FROM: usize = 21;
 
 /// Seven varints of one byte each: the smallest record.
 const RECORD_BYTES_MIN: usize = 7;
@@ -53,7 +53,7 @@ pub struct BatchHeader {
     pub max_timestamp: i64,
     /// The idempotent producer, if there is one.
     pub producer: Option<Producer>,
-    /// The number of records.
+    /// The number of records; fewer than the offsets that the batch spans if some were taken out.
     pub records_count: u32,
 }
 
@@ -101,6 +101,8 @@ impl BatchHeader {
     }
 
     /// Checks that `bytes` are exactly one undamaged batch.
+    ///
+    /// It may hold fewer records than it spans offsets, or none: compaction takes records out.
     pub fn validate(bytes: &[u8]) -> Result<Self, BatchError> {
         let header = Self::parse(bytes)?;
         let expected = header.batch_bytes;
@@ -116,8 +118,20 @@ impl BatchHeader {
                 got: bytes.len(),
             });
         }
-        header.check_crc(bytes)?;
+        header.check_crc(crc32c::crc32c(&bytes[CRC_FROM..]))?;
         Ok(header)
+    }
+
+    /// Checks that `got`, the CRC-32C of the batch from [`CRC_FROM`] on, is what the header says:
+    /// for whoever does not want all of a batch in memory whose length may be wrong.
+    pub fn check_crc(&self, got: u32) -> Result<(), BatchError> {
+        match got == self.crc {
+            true => Ok(()),
+            false => Err(BatchError::Crc {
+                expected: self.crc,
+                got,
+            }),
+        }
     }
 
     /// Checks that `bytes` are exactly one batch that a producer may append, of at most
@@ -183,17 +197,6 @@ impl BatchHeader {
         self.attributes & CONTROL_BIT != 0
     }
 
-    fn check_crc(&self, bytes: &[u8]) -> Result<(), BatchError> {
-        let got = crc32c::crc32c(&bytes[CRC_FROM..]);
-        if got != self.crc {
-            return Err(BatchError::Crc {
-                expected: self.crc,
-                got,
-            });
-        }
-        Ok(())
-    }
-
     /// Writes the header of a batch that no leader has stamped yet over the first
     /// [`HEADER_BYTES`] of `batch`, with the checksum of the records that follow.
     pub(crate) fn encode_into(&self, batch: &mut [u8]) {
@@ -222,9 +225,22 @@ impl BatchHeader {
         batch[51..53].copy_from_slice(&producer.epoch.to_be_bytes());
         batch[53..57].copy_from_slice(&producer.base_sequence.to_be_bytes());
         batch[57..61].copy_from_slice(&self.records_count.to_be_bytes());
-        let crc = crc32c::crc32c(&batch[CRC_FROM..]);
-        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+        seal(batch);
     }
+}
+
+/// Writes the length and the number of records of a batch that has lost some of them.
+pub(crate) fn encode_counts(batch: &mut [u8], records_count: u32) {
+    let length = i32::try_from(batch.len() - UNCOUNTED_BYTES)
+        .expect("it is no larger than the batch that it was made of");
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
+    batch[57..61].copy_from_slice(&records_count.to_be_bytes());
+}
+
+/// Writes the checksum of a batch.
+pub(crate) fn seal(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
 /// Writes the base offset and the leader's epoch into a batch, as its leader does once.

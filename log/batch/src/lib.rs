@@ -3,7 +3,8 @@
 //! A batch is 61 bytes of header, big-endian, and then the records. A producer encodes it once
 //! ([`BatchBuilder`]) and nobody encodes it again: the leader of a partition writes only the base
 //! offset and its epoch into the header ([`stamp`]), which the batch's CRC-32C does not cover, and
-//! the same bytes go to disk, to the followers and to consumers.
+//! the same bytes go to disk, to the followers and to consumers. Compaction takes records out of a
+//! batch ([`sift`]); where it begins and ends stays as it was.
 //!
 //! ```text
 //! byte  0  base offset, i64         not under the CRC; set by the leader
@@ -18,7 +19,7 @@
 //!      43  producer id, i64         -1: none
 //!      51  producer epoch, i16      -1: none
 //!      53  base sequence, i32       -1: none
-//!      57  number of records, i32
+//!      57  number of records, i32   less than the offsets if compaction has taken some out
 //!      61  the records, as one compressed block if the codec is not 0
 //! ```
 //!
@@ -34,10 +35,14 @@ mod builder;
 mod error;
 mod header;
 mod record;
+mod sieve;
 mod varint;
+mod view;
 
 pub use batches::Batches;
 pub use builder::{BatchBuilder, BatchFull};
 pub use error::BatchError;
-pub use header::{BatchHeader, HEADER_BYTES, Producer, stamp};
+pub use header::{BatchHeader, CRC_FROM, HEADER_BYTES, Producer, stamp};
 pub use record::{Record, RecordHeader, Records, records};
+pub use sieve::{Sifted, sift};
+pub use view::{RecordView, Views, views};

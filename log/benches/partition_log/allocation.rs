@@ -1,4 +1,8 @@
 //! Heap allocations, counted.
+//!
+//! None is made for a record. An append that is made durable alone makes about 9, and 16 together
+//! make about 10: that is for the flush. A read from memory makes 1, one from the disk about 20,
+//! however many batches it gives; the memory of large pieces is used again.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::ring::{self, Lane, Ring, Sync};
-use crate::scene::{Scene, Writer};
+use crate::scene::{Scene, SpareFiles, Writer};
 use crate::series::{Round, Series};
 use crate::table;
 
@@ -14,6 +14,8 @@ const FILE_BYTES: u64 = 64 << 20;
 /// The batches that a flush takes, as many as arrive while the one before it runs, and their bytes.
 const GROUP: usize = 16;
 const GROUP_BYTES_MAX: usize = 4 << 20;
+/// How long a log is written to before it counts: until it has all the memory that it uses again.
+const WARM_UP: Duration = Duration::from_millis(300);
 const BLOCK_BYTES: usize = quorate_platform::BLOCK_BYTES;
 
 /// Raw writes of one size, and the same through a file that grows.
@@ -73,8 +75,9 @@ pub(crate) async fn one_by_one(scene: &Scene) {
     for len in SIZES {
         let folder = scene.clear();
         let mut floor = Floor::new(folder, len);
-        let mut writer = Writer::new(&folder.join("log"), len).await;
+        let mut writer = Writer::new(&folder.join("log"), len, SpareFiles::MANY).await;
         let mut log = Series::default();
+        append_durably(&mut writer, WARM_UP).await;
         for _ in 0..scene.rounds() {
             floor.turn(scene.turn());
             log.push(append_durably(&mut writer, scene.turn()).await);
@@ -122,8 +125,9 @@ pub(crate) async fn in_groups(scene: &Scene) {
         let folder = scene.clear();
         let group = GROUP.min(GROUP_BYTES_MAX / len);
         let mut floor = Floor::new(folder, group * len);
-        let mut writer = Writer::new(&folder.join("log"), len).await;
+        let mut writer = Writer::new(&folder.join("log"), len, SpareFiles::MANY).await;
         let mut log = Series::default();
+        append_in_groups(&mut writer, group, WARM_UP).await;
         for _ in 0..scene.rounds() {
             floor.turn(scene.turn());
             log.push(append_in_groups(&mut writer, group, scene.turn()).await);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use crate::ring::{self, Lane, Ring, Sync};
-use crate::scene::{Scene, Writer};
+use crate::scene::{Scene, SpareFiles, Writer};
 use crate::series::{Round, Series};
 use crate::table;
 
@@ -13,6 +13,11 @@ const PARTITIONS: usize = 64;
 /// As many as a shard makes durable at once.
 const AT_ONCE: usize = 32;
 const FILE_BYTES: u64 = 1 << 20;
+/// Each partition writes little of it.
+const SPARE_FILES: SpareFiles = SpareFiles {
+    count: 1,
+    bytes: 32 << 20,
+};
 
 pub(crate) async fn run(scene: &Scene) {
     let mut rows = Vec::new();
@@ -39,7 +44,8 @@ async fn rows_of(scene: &Scene, len: usize) -> Vec<[String; 5]> {
         let path = folder.join(format!("written-{partition}"));
         let file = ring::prewritten(&mut ring, &path, FILE_BYTES);
         lanes.push(Lane::new(file, len, Some(FILE_BYTES)));
-        writers.push(Writer::new(&folder.join(format!("log-{partition}")), len).await);
+        let log = folder.join(format!("log-{partition}"));
+        writers.push(Writer::new(&log, len, SPARE_FILES).await);
     }
     // One partition, all in turn, all together.
     let mut log = [(); 3].map(|()| Series::default());

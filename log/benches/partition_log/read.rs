@@ -10,7 +10,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use crate::ring::{self, Ring};
-use crate::scene::{self, Scene, Writer};
+use crate::scene::{self, Scene, SpareFiles, Writer};
 use crate::series::{Round, Series};
 use crate::table;
 
@@ -19,7 +19,7 @@ const FETCHES: [usize; 3] = [64 << 10, 256 << 10, 1 << 20];
 const BATCH_BYTES: usize = 16 << 10;
 
 pub(crate) async fn tail(scene: &Scene) {
-    let mut writer = Writer::new(&scene.clear().join("log"), BATCH_BYTES).await;
+    let mut writer = Writer::new(&scene.clear().join("log"), BATCH_BYTES, SpareFiles::MANY).await;
     for _ in 0..(2 << 20) / BATCH_BYTES {
         writer.append();
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use quorate_log::{Lookup, PartitionLog, Settings};
+use quorate_log::{Lookup, PartitionLog, Settings, Sighting};
 use quorate_platform::Compio;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -117,14 +117,17 @@ async fn look_up(scene: &Scene, folders: &[PathBuf]) {
             by_offset.bytes += scene::bytes_of(&batches) as u64;
             // Each batch is one record, a millisecond later than the one before.
             let begun = Instant::now();
-            let found = match log.begin_lookup(offset as i64, u64::MAX) {
-                Lookup::Ready(found) => found,
-                Lookup::Job(job) => job.run().await.unwrap(),
-                Lookup::Damaged(_) => panic!("nothing is damaged"),
+            let found = loop {
+                match log.begin_lookup(offset as i64, 0, u64::MAX) {
+                    Lookup::Ready(found) => break found,
+                    Lookup::Job(job) => break job.run().await.unwrap(),
+                    Lookup::Index(job) => job.run().await.unwrap(),
+                    Lookup::Damaged(_) => panic!("nothing is damaged"),
+                }
             };
             by_time.latencies.push(begun.elapsed());
             by_time.bytes += BATCH_BYTES as u64;
-            assert_eq!(found.map(|found| found.offset), Some(offset));
+            assert!(matches!(found, Sighting::Found(found) if found.offset == offset));
             let count = files[at].metadata().unwrap().len() / BATCH_BYTES as u64;
             let piece = random.random_range(0..count);
             pieces.push((at, piece * BATCH_BYTES as u64));

@@ -118,9 +118,20 @@ pub(crate) fn batch_of(len: usize, records: usize, timestamp: i64) -> Bytes {
     }
 }
 
-/// Spares that are kept: enough for what is appended before somebody has the time to make others.
-const SPARES_KEPT: usize = 6;
-const SPARE_BYTES: u64 = 64 << 20;
+/// Files that are written in advance: how many are kept, and of what size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpareFiles {
+    pub(crate) count: usize,
+    pub(crate) bytes: u64,
+}
+
+impl SpareFiles {
+    /// Enough for what one partition appends before somebody has the time to make others.
+    pub(crate) const MANY: Self = Self {
+        count: 6,
+        bytes: 64 << 20,
+    };
+}
 
 /// A log whose segments are written in advance, and the batch that is appended to it again and
 /// again.
@@ -131,14 +142,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) async fn new(folder: &Path, batch_bytes: usize) -> Self {
+    pub(crate) async fn new(folder: &Path, batch_bytes: usize, files: SpareFiles) -> Self {
         // The first segment grows, and makes way for a spare as soon as there is one.
         let settings = Settings {
             growing_bytes_max: 0,
             ..Settings::default()
         };
         let name = folder.with_extension("spares");
-        let spares = Spares::open(Compio, &name, SPARE_BYTES, SPARES_KEPT).await;
+        let spares = Spares::open(Compio, &name, files.bytes, files.count).await;
         let spares = spares.unwrap();
         let mut log = open(folder, settings).await;
         log.use_spares(spares.clone());
@@ -151,6 +162,9 @@ impl Writer {
         writer.append();
         writer.flush().await;
         writer.make_spares().await;
+        // From here on it goes on in a spare.
+        writer.append();
+        writer.flush().await;
         writer
     }
 

@@ -1,17 +1,19 @@
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
-use quorate_platform::{AlignedBuffer, BLOCK_BYTES, BufResult, Disk, File, OpenMode};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use quorate_platform::{AlignedBuffer, BufResult, Disk, File, OpenMode};
 
-use super::buffers::{self, BUFFER_BYTES};
+use super::image::Image;
 use super::pending::{Group, Roll, Step};
 use super::{PartitionLog, Written, walk};
 use crate::LogError;
-use crate::frame;
 use crate::segment::batches_path;
 
 /// Makes appended batches durable; see [`PartitionLog::begin_flush`].
@@ -148,18 +150,18 @@ struct Writer<D: Disk> {
 impl<D: Disk> Writer<D> {
     /// Writes a frame and the batches that it covers, durably.
     async fn write(&mut self, group: Group) -> Result<(), LogError> {
-        let written = &mut self.written;
+        let written = &self.written;
         assert_eq!(
             group.position, written.bytes,
             "the file ends where it should"
         );
-        let image = Image::new(written, &group);
         let start = written.bytes - written.last_block.len() as u64;
-        written.bytes = image.end;
-        written.last_block = image.last_block;
+        let image = Image::new(written.base_offset, written.last_block.clone(), group);
         let file = self.file().await?;
-        let result = write_durable(&file, image.buffers, start).await;
-        result.map_err(|(operation, source)| self.error(operation, source))
+        let result = write_durable(&file, start, image).await;
+        let written = result.map_err(|(operation, source)| self.error(operation, source))?;
+        (self.written.bytes, self.written.last_block) = written;
+        Ok(())
     }
 
     /// Ends the segment and begins the next one; gives the checkpoint of the one that has ended.
@@ -215,74 +217,61 @@ impl<D: Disk> Writer<D> {
     }
 }
 
-/// What a flush leaves in a file: whole blocks.
-struct Image {
-    /// They follow one another. All but the last are full, with [`BUFFER_BYTES`].
-    buffers: Vec<AlignedBuffer>,
-    /// Where the last batch ends in the file.
-    end: u64,
-    /// The part of the last block that is in use.
-    last_block: Bytes,
-}
-
-impl Image {
-    /// What stands in the block that was begun, then the group's frame and batches, then zeros.
-    fn new<D: Disk>(written: &Written<D>, group: &Group) -> Self {
-        let frame = frame::encode(written.base_offset, group.position, &group.batches);
-        let end = written.bytes + frame.len() as u64 + group.bytes;
-        let mut left = written.last_block.len() + frame.len() + group.bytes as usize;
-        let mut buffers = Vec::with_capacity(left.div_ceil(BUFFER_BYTES));
-        let mut buffer = buffers::take(left);
-        let parts = [&written.last_block[..], &frame[..]].into_iter();
-        for mut part in parts.chain(group.batches.iter().map(|batch| &batch[..])) {
-            while !part.is_empty() {
-                if buffer.len() == BUFFER_BYTES {
-                    let next = buffers::take(left);
-                    buffers.push(std::mem::replace(&mut buffer, next));
-                }
-                let room = part.len().min(BUFFER_BYTES - buffer.len());
-                let (now, later) = part.split_at(room);
-                buffer.extend_from_slice(now);
-                left -= now.len();
-                part = later;
-            }
-        }
-        let begun = buffer.len() - buffer.len() % BLOCK_BYTES;
-        let last_block = Bytes::copy_from_slice(&buffer[begun..]);
-        buffer.pad();
-        buffers.push(buffer);
-        Self {
-            buffers,
-            end,
-            last_block,
-        }
-    }
-}
-
-/// Writes `buffers` one behind the other from `position` on, durably. An error comes with what has
-/// failed.
+/// Writes `image` durably. An error comes with what has failed.
+///
+/// While a piece is copied, those before it are on their way to the disk.
 async fn write_durable<F: File>(
     file: &F,
-    mut buffers: Vec<AlignedBuffer>,
-    position: u64,
-) -> Result<(), (&'static str, io::Error)> {
-    if buffers.len() == 1
-        && let Some(buffer) = buffers.pop()
-    {
-        let BufResult(result, buffer) = file.write_durable_at(buffer, position).await;
-        buffers::give_back(buffer);
-        return result.map_err(|source| ("write", source));
+    start: u64,
+    mut image: Image,
+) -> Result<(u64, Bytes), (&'static str, io::Error)> {
+    if image.is_complete() {
+        let (piece, end) = image.finish();
+        let BufResult(result, _) = file.write_durable_at(piece.buffer, start).await;
+        result.map_err(|source| ("write", source))?;
+        return Ok((end, piece.last_block));
     }
-    let positions = (position..).step_by(BUFFER_BYTES);
-    let writes = buffers
-        .into_iter()
-        .zip(positions)
-        .map(|(buffer, position)| file.write_all_at(buffer, position));
-    for BufResult(result, buffer) in join_all(writes).await {
-        buffers::give_back(buffer);
+    let mut writes = FuturesUnordered::new();
+    let mut last_block = Bytes::new();
+    while let Some((position, piece)) = image.next_piece() {
+        last_block = piece.last_block;
+        writes.push(write(file, position, piece.buffer));
+        begin(&mut writes)
+            .await
+            .map_err(|source| ("write", source))?;
+    }
+    let (piece, end) = image.finish();
+    writes.push(write(file, start, piece.buffer));
+    while let Some(result) = writes.next().await {
         result.map_err(|source| ("write", source))?;
     }
-    file.sync_data().await.map_err(|source| ("sync", source))
+    let synced = file.sync_data().await;
+    synced.map_err(|source| ("sync", source))?;
+    Ok((end, last_block))
+}
+
+async fn write<F: File>(file: &F, position: u64, buffer: AlignedBuffer) -> io::Result<()> {
+    let BufResult(result, _) = file.write_all_at(buffer, position).await;
+    result
+}
+
+/// Has what was added to `writes` begin, and gives the system the time to see it.
+async fn begin<W>(writes: &mut FuturesUnordered<W>) -> io::Result<()>
+where
+    W: Future<Output = io::Result<()>>,
+{
+    let mut has_begun = false;
+    poll_fn(|context| {
+        while let Poll::Ready(Some(result)) = writes.poll_next_unpin(context) {
+            result?;
+        }
+        if std::mem::replace(&mut has_begun, true) {
+            return Poll::Ready(Ok(()));
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }
 
 impl<D: Disk> fmt::Debug for FlushJob<D> {

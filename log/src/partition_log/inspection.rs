@@ -29,7 +29,7 @@ use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
 use crate::frontier::Frontier;
 use crate::onlooker::{Onlooker, Seen};
-use crate::segment::{Name, batches_path, checkpoint_path};
+use crate::segment::{Name, batches_path, checkpoint_path, start_path};
 
 pub use self::piece::{
     BatchPiece, DamageKind, DamagedPiece, FramePiece, IndexState, Piece, WrongBytes,
@@ -76,6 +76,14 @@ pub enum Finding {
     },
     /// Something stands in it.
     Piece(Piece),
+    /// What the file says that tells of the log before its first segment, if there is one or
+    /// should be. It follows that segment's [`Finding::Segment`].
+    Start {
+        /// The file.
+        path: PathBuf,
+        /// What is known of it.
+        state: IndexState,
+    },
     /// What its index file is, when all of it has been walked over.
     Index {
         /// The file.
@@ -99,6 +107,8 @@ pub struct Inspection<D: Disk> {
     judged: Option<Judged>,
     frontier: Frontier,
     is_complete: bool,
+    /// What is told of next.
+    start: Option<Finding>,
     passage: Option<Passage<Seen<D::File>>>,
     /// Everything in the passage has been told of.
     is_told: bool,
@@ -125,7 +135,8 @@ impl<D: Disk> Inspection<D> {
         known: Known,
         scope: Scope,
     ) -> Result<Self, LogError> {
-        let disk = Onlooker(disk);
+        let onlooker = Onlooker::of_log(disk, folder).await;
+        let disk = onlooker.map_err(|source| LogError::io("list", folder, source))?;
         let base_offsets = list_segments(&disk, folder, known.log_start_offset).await?;
         let (epochs, ending, judged) = judge(&disk, folder, settings, known, &base_offsets).await?;
         let (at, until) = match scope {
@@ -153,6 +164,7 @@ impl<D: Disk> Inspection<D> {
             judged,
             frontier: Frontier::new(first),
             is_complete: first == 0,
+            start: None,
             passage: None,
             is_told: false,
             passed_bytes: 0,
@@ -172,6 +184,9 @@ impl<D: Disk> Inspection<D> {
 
     /// The next thing that is found; `None` if everything has been looked at.
     pub async fn next(&mut self) -> Result<Option<Finding>, LogError> {
+        if let Some(start) = self.start.take() {
+            return Ok(Some(start));
+        }
         if let Some(passage) = self.passage.as_mut().filter(|_| !self.is_told) {
             if let Some(piece) = passage.next().await? {
                 return Ok(Some(Finding::Piece(piece)));
@@ -219,6 +234,9 @@ impl<D: Disk> Inspection<D> {
             (None, None) => (Border::Unknown, Tail::Room),
         };
         let (check, index) = self.read_index(base_offset).await?;
+        if self.at == 0 {
+            self.start = self.read_start(base_offset).await?;
+        }
         let window = walk::open_window(&self.disk, &self.folder, base_offset).await?;
         let bytes = (!window.is_missing()).then(|| window.end());
         let mut frontier = std::mem::replace(&mut self.frontier, Frontier::new(base_offset));
@@ -255,14 +273,49 @@ impl<D: Disk> Inspection<D> {
         }
     }
 
+    /// What the file of the log's beginning is; `None` if there is none where none is needed.
+    async fn read_start(&self, base_offset: u64) -> Result<Option<Finding>, LogError> {
+        let is_there = self.is_there(Name::Start(base_offset)).await?;
+        let Some(before) = base_offset.checked_sub(1).or(is_there.then_some(0)) else {
+            return Ok(None);
+        };
+        let path = start_path(&self.folder, base_offset);
+        let epoch = self.epochs.history.epoch_at(before);
+        let is_other = |frontier: &Frontier| {
+            let told = frontier.epochs.epoch_at(before);
+            told.is_some() && epoch.is_some() && told != epoch
+        };
+        let found = walk::read_checkpoint_at(&self.disk, path.clone(), base_offset).await;
+        let state = match found.map(|found| found.map(|checkpoint| checkpoint.frontier)) {
+            _ if !is_there => IndexState::Missing,
+            Ok(None) => IndexState::Damaged,
+            Ok(Some(frontier)) if frontier.next_offset != base_offset => IndexState::Wrong {
+                what: "it does not end where the segment begins",
+            },
+            Ok(Some(frontier)) if is_other(&frontier) => IndexState::Wrong {
+                what: "it names another epoch for the record before the log",
+            },
+            Ok(Some(frontier)) => IndexState::Sound {
+                next_offset: frontier.next_offset,
+                bytes: 0,
+            },
+            Err(LogError::Version { got, .. }) => IndexState::Newer { version: got },
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Finding::Start { path, state }))
+    }
+
+    async fn is_there(&self, name: Name) -> Result<bool, LogError> {
+        let listed = self.disk.list(&self.folder).await;
+        let listed = listed.map_err(|source| LogError::io("list", &self.folder, source))?;
+        Ok(listed.iter().any(|entry| Name::parse(&entry.name) == name))
+    }
+
     async fn read_index(
         &self,
         base_offset: u64,
     ) -> Result<(Option<IndexCheck>, IndexState), LogError> {
-        let listed = self.disk.list(&self.folder).await;
-        let listed = listed.map_err(|source| LogError::io("list", &self.folder, source))?;
-        let is_it = |name: &str| Name::parse(name) == Name::Checkpoint(base_offset);
-        if !listed.iter().any(|entry| is_it(&entry.name)) {
+        if !self.is_there(Name::Checkpoint(base_offset)).await? {
             return Ok((None, IndexState::Missing));
         }
         match walk::read_checkpoint(&self.disk, &self.folder, base_offset).await {
@@ -287,8 +340,10 @@ async fn list_segments<D: Disk>(
     let named = entries
         .iter()
         .filter_map(|entry| match Name::parse(&entry.name) {
-            Name::Batches(base_offset) | Name::Checkpoint(base_offset) => Some(base_offset),
-            Name::Start(_) | Name::Other => None,
+            Name::Batches(base_offset)
+            | Name::Checkpoint(base_offset)
+            | Name::Start(base_offset) => Some(base_offset),
+            Name::Compacting(..) | Name::Compacted(..) | Name::Other => None,
         });
     let mut base_offsets: Vec<_> = named.collect();
     base_offsets.sort_unstable();

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use quorate_batch::{BatchHeader, records};
 use quorate_platform::Disk;
 
-use super::{PartitionLog, Read, ReadJob};
+use super::{IndexJob, PartitionLog, Read, ReadJob};
 use crate::LogError;
+use crate::closed_segment::ClosedSegment;
 use crate::damage::DamagedRange;
-use crate::segment::Segment;
+use crate::segment_index::SegmentIndex;
 
 /// A record that was looked for by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +19,27 @@ pub struct Found {
     pub timestamp: i64,
 }
 
+/// What a look into some batches has given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// The record.
+    Found(Found),
+    /// It is not before this offset: ask again from there on. Compaction has taken out what was
+    /// late enough.
+    Behind(u64),
+    /// There is none.
+    Nothing,
+}
+
 /// The answer to [`PartitionLog::begin_lookup`].
 #[derive(Debug)]
 pub enum Lookup<D: Disk> {
-    /// The record, or that there is none.
-    Ready(Option<Found>),
+    /// What is known already.
+    Ready(Sighting),
     /// It takes a look at the disk: run the job.
     Job(LookupJob<D>),
+    /// It takes an index that is on disk: run the job, and ask again.
+    Index(IndexJob<D>),
     /// The record may be among those that are damaged, as is known.
     Damaged(DamagedRange),
 }
@@ -36,6 +51,16 @@ pub struct LookupJob<D: Disk> {
     /// Batches of the same stretch that are still in memory only.
     rest: Vec<Bytes>,
     timestamp: i64,
+    /// Where the stretch ends, or what may be found.
+    end: End,
+}
+
+/// Up to where a look goes.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    offset: u64,
+    /// Whether nothing behind it may be found.
+    is_last: bool,
 }
 
 /// A run of batches that one stretch of an index stands for.
@@ -45,13 +70,27 @@ struct Stretch {
     bytes: u64,
 }
 
-pub(super) fn begin<D: Disk>(log: &PartitionLog<D>, timestamp: i64, until: u64) -> Lookup<D> {
-    let Some(stretch) = stretch_since(log, timestamp) else {
-        // Batches that have no place yet are in no index.
-        let found = find(log.pending.group(), timestamp);
-        return Lookup::Ready(found.filter(|found| found.offset < until));
+pub(super) fn begin<D: Disk>(
+    log: &PartitionLog<D>,
+    timestamp: i64,
+    from: u64,
+    until: u64,
+) -> Lookup<D> {
+    let stretch = match stretch_since(log, timestamp, from.max(log.log_start)) {
+        Ok(Some(stretch)) => stretch,
+        Ok(None) => {
+            // Batches that have no place yet are in no index.
+            let found = find(log.pending.group(), timestamp);
+            let found = found.filter(|found| found.offset < until);
+            return Lookup::Ready(found.map_or(Sighting::Nothing, Sighting::Found));
+        }
+        Err(index) => return Lookup::Index(index),
     };
-    let until = stretch.next_offset.min(until);
+    let end = End {
+        offset: stretch.next_offset.min(until),
+        is_last: until <= stretch.next_offset,
+    };
+    let until = end.offset;
     if let Some(range) = log.damage.first_behind(stretch.offset)
         && range.from < until
     {
@@ -59,7 +98,7 @@ pub(super) fn begin<D: Disk>(log: &PartitionLog<D>, timestamp: i64, until: u64) 
     }
     let bytes_max = usize::try_from(stretch.bytes).unwrap_or(usize::MAX);
     match log.begin_read(stretch.offset, bytes_max, until) {
-        Read::Ready(batches) => Lookup::Ready(find(&batches, timestamp)),
+        Read::Ready(batches) => Lookup::Ready(end.sighting(find(&batches, timestamp))),
         Read::Job(read) => {
             let durable = log.durable_offset();
             let rest = if durable < until {
@@ -72,38 +111,52 @@ pub(super) fn begin<D: Disk>(log: &PartitionLog<D>, timestamp: i64, until: u64) 
                 read,
                 rest,
                 timestamp,
+                end,
             })
         }
         Read::Damaged(range) => Lookup::Damaged(range),
-        Read::OutOfRange => Lookup::Ready(None),
+        Read::OutOfRange => Lookup::Ready(Sighting::Nothing),
     }
 }
 
-fn stretch_since<D: Disk>(log: &PartitionLog<D>, timestamp: i64) -> Option<Stretch> {
-    let mut segments = log.closed.iter().chain([&log.end.segment]).peekable();
-    while let Some(segment) = segments.next() {
-        let is_expired = |next: &&Segment| next.base_offset <= log.log_start;
-        if segments
-            .peek()
-            .copied()
-            .is_some_and(|next| is_expired(&next))
-        {
+/// The first stretch that reaches beyond `from` with a record of `timestamp` or later; what has to
+/// be read to find it is the error.
+fn stretch_since<D: Disk>(
+    log: &PartitionLog<D>,
+    timestamp: i64,
+    from: u64,
+) -> Result<Option<Stretch>, IndexJob<D>> {
+    let mut segments = log.base_offsets().zip(0..).peekable();
+    while let Some((base_offset, at)) = segments.next() {
+        let next = segments.peek().map(|(next, _)| *next);
+        if next.is_some_and(|next| next <= from) {
             continue;
         }
-        let Some((first, behind)) = segment.index.stretch_since(timestamp, log.log_start) else {
+        let closed = log.closed.get(at).map(ClosedSegment::span);
+        let span = closed.unwrap_or_else(|| log.end.segment.span());
+        if span.newest.is_none_or(|newest| newest < timestamp) {
+            continue;
+        }
+        let since = |index: &SegmentIndex| index.stretch_since(timestamp, from);
+        let Some(found) = log.with_index(base_offset, since) else {
+            return Err(log.index_job(log.extent_of_closed(at)));
+        };
+        let Some((first, behind)) = found else {
             continue;
         };
-        let segment_end = segments
-            .peek()
-            .map_or(log.placed_offset(), |next| next.base_offset);
-        let end = behind.map_or(segment.bytes, |behind| behind.position);
-        return Some(Stretch {
-            offset: first.offset.max(log.log_start),
-            next_offset: behind.map_or(segment_end, |behind| behind.offset),
+        let segment_end = next.unwrap_or(log.placed_offset());
+        let next_offset = behind.map_or(segment_end, |behind| behind.offset);
+        if next_offset <= from {
+            continue;
+        }
+        let end = behind.map_or(span.bytes, |behind| behind.position);
+        return Ok(Some(Stretch {
+            offset: first.offset.max(from),
+            next_offset,
             bytes: end - first.position,
-        });
+        }));
     }
-    None
+    Ok(None)
 }
 
 /// The first record of `timestamp` or later in `batches`.
@@ -115,31 +168,44 @@ fn find(batches: &[Bytes], timestamp: i64) -> Option<Found> {
         }
         let mut records = records(batch).into_iter().flatten().map_while(Result::ok);
         let record = records.find(|record| record.timestamp >= timestamp);
-        // Records that cannot be looked into stand for themselves as a batch.
-        Some(record.map_or(
-            Found {
-                offset: header.base_offset,
-                timestamp: header.max_timestamp,
-            },
-            |record| Found {
+        let is_whole = header.records_count > header.last_offset_delta;
+        match record {
+            Some(record) => Some(Found {
                 offset: record.offset,
                 timestamp: record.timestamp,
-            },
-        ))
+            }),
+            // Records that cannot be looked into stand for themselves as a batch.
+            None if is_whole => Some(Found {
+                offset: header.base_offset,
+                timestamp: header.max_timestamp,
+            }),
+            None => None,
+        }
     })
+}
+
+impl End {
+    fn sighting(self, found: Option<Found>) -> Sighting {
+        match found {
+            Some(found) => Sighting::Found(found),
+            None if self.is_last => Sighting::Nothing,
+            None => Sighting::Behind(self.offset),
+        }
+    }
 }
 
 impl<D: Disk> LookupJob<D> {
     /// Looks, on disk first. [`LogError::Superseded`] if the log was cut meanwhile.
-    pub async fn run(self) -> Result<Option<Found>, LogError> {
+    pub async fn run(self) -> Result<Sighting, LogError> {
         let Self {
             read,
             rest,
             timestamp,
+            end,
         } = self;
         let mut batches = read.run().await?;
         batches.extend(rest);
-        Ok(find(&batches, timestamp))
+        Ok(end.sighting(find(&batches, timestamp)))
     }
 }
 

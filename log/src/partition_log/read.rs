@@ -8,12 +8,14 @@ use quorate_batch::{BatchHeader, HEADER_BYTES};
 use quorate_platform::{Disk, OpenMode};
 
 use super::PartitionLog;
+use super::extent::Start;
 use super::resync::{self, Place};
-use super::walk::{KnownEpochs, pass_frames};
+use super::walk::{self, KnownEpochs, pass_frames};
 use crate::chain::{Chain, Flaw};
 use crate::damage::DamagedRange;
 use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
+use crate::readers::WeakReaders;
 use crate::segment::batches_path;
 use crate::window::Window;
 
@@ -45,13 +47,18 @@ pub struct ReadJob<D: Disk> {
     segment: u64,
     /// The bytes of the file that may be read.
     end: u64,
-    /// Where to begin: at or before `from`.
+    /// Where to begin: at or before `from`; none once it has begun.
+    start: Option<Start<D>>,
     position: u64,
     chain: Chain,
     from: u64,
     bytes_max: usize,
     until: u64,
     piece_bytes: usize,
+    /// Whether it goes on where another one has ended, and the window of that.
+    goes_on: bool,
+    window: Option<Box<Window<D::File>>>,
+    readers: WeakReaders<D>,
     epochs: EpochHistory,
     generation: Rc<Cell<u64>>,
     generation_at_begin: u64,
@@ -70,27 +77,53 @@ enum Next {
 impl<D: Disk> ReadJob<D> {
     pub(super) fn new(log: &PartitionLog<D>, from: u64, bytes_max: usize, until: u64) -> Self {
         let segment = log.segment_of(from);
-        let start = log.start_of_read(segment, from);
-        let is_open = segment.base_offset == log.written.base_offset;
+        let generation_at_begin = log.generation.get();
+        let paused = log.readers.take(from);
+        let paused = paused.filter(|paused| paused.generation == generation_at_begin);
+        let goes_on = paused.is_some();
+        let window = paused.and_then(|paused| paused.window);
+        let window = window.filter(|(window, _)| window.segment() == segment.base_offset);
+        let (window, start) = match window {
+            Some((mut window, position)) => {
+                window.extend(segment.end.position);
+                let offset = from;
+                (
+                    Some(Box::new(window)),
+                    Start::Known(Place { offset, position }),
+                )
+            }
+            None => match log.start_of_read(segment, from) {
+                // Whoever comes from the segment before needs no index for this one.
+                Start::Sought(_) if from == segment.base_offset => {
+                    let (offset, position) = (from, 0);
+                    (None, Start::Known(Place { offset, position }))
+                }
+                start => (None, start),
+            },
+        };
         let step_bytes = usize::try_from(log.settings.index_step_bytes).unwrap_or(usize::MAX);
         Self {
             disk: log.disk.clone(),
-            file: log.written.file.clone().filter(|_| is_open),
+            file: log.open_file_of(segment.base_offset),
             path: batches_path(&log.folder, segment.base_offset),
             segment: segment.base_offset,
-            end: log.written_bytes(segment),
-            position: start.position,
+            end: segment.end.position,
+            start: Some(start),
+            position: 0,
             chain: Chain {
-                next_offset: start.offset,
+                next_offset: segment.base_offset,
                 epoch: 0,
             },
             from,
             bytes_max,
             until: until.min(log.durable_offset()),
             piece_bytes: bytes_max.saturating_add(step_bytes).min(PIECE_BYTES_MAX),
+            goes_on,
+            window,
+            readers: Rc::downgrade(&log.readers),
             epochs: log.end.epochs.clone(),
             generation: log.generation.clone(),
-            generation_at_begin: log.generation.get(),
+            generation_at_begin,
         }
     }
 
@@ -106,23 +139,15 @@ impl<D: Disk> ReadJob<D> {
     }
 
     async fn read(mut self) -> Result<Vec<Bytes>, LogError> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => match self.disk.open(&self.path, OpenMode::Read.direct()).await {
-                Ok(file) => file,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(self.damaged(Flaw::SegmentMissing));
-                }
-                Err(source) => return Err(LogError::io("open", &self.path, source)),
-            },
-        };
-        let mut window = Window::new(
-            file,
-            self.path.clone(),
-            self.segment,
-            self.end,
-            self.piece_bytes,
-        );
+        if let Some(start) = self.start.take() {
+            let (Place { offset, position }, stretch_end) = start.find_stretch().await?;
+            (self.chain.next_offset, self.position) = (offset, position);
+            // What is sought is in there, whole.
+            let stretch_bytes = stretch_end.map_or(0, |end| end.saturating_sub(position));
+            let stretch_bytes = usize::try_from(stretch_bytes).unwrap_or(usize::MAX);
+            self.piece_bytes = self.piece_bytes.max(stretch_bytes).min(PIECE_BYTES_MAX);
+        }
+        let mut window = self.open_window().await?;
         let mut batches: Vec<Bytes> = Vec::new();
         let mut bytes_left = self.bytes_max;
         while self.position < self.end && self.chain.next_offset < self.until {
@@ -141,7 +166,44 @@ impl<D: Disk> ReadJob<D> {
                 Err(error) => return Err(error),
             }
         }
+        if !batches.is_empty() {
+            self.pause(window);
+        }
         Ok(batches)
+    }
+
+    async fn open_window(&mut self) -> Result<Window<D::File>, LogError> {
+        if let Some(mut window) = self.window.take() {
+            window.read_ahead();
+            return Ok(*window);
+        }
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => match self.disk.open(&self.path, OpenMode::Read.direct()).await {
+                Ok(file) => file,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(self.damaged(Flaw::SegmentMissing));
+                }
+                Err(source) => return Err(LogError::io("open", &self.path, source)),
+            },
+        };
+        let (path, piece_bytes) = (self.path.clone(), self.piece_bytes);
+        let mut window = Window::new(file, path, self.segment, self.end, piece_bytes);
+        if self.goes_on {
+            window.read_ahead();
+        }
+        Ok(window)
+    }
+
+    /// Keeps the window for whoever reads on from here.
+    fn pause(&self, window: Window<D::File>) {
+        if let Some(readers) = self.readers.upgrade()
+            && self.generation.get() == self.generation_at_begin
+        {
+            let is_at_end = self.position >= self.end;
+            let window = (!is_at_end).then_some((window, self.position));
+            readers.put(self.chain.next_offset, self.generation_at_begin, window);
+        }
     }
 
     /// Checks the batch where the job stands, and moves past it unless it lies beyond the limits.
@@ -156,6 +218,10 @@ impl<D: Disk> ReadJob<D> {
         if header.next_offset() > self.from {
             if header.batch_bytes > bytes_left && !is_first {
                 return Ok(Next::Beyond);
+            }
+            if header.batch_bytes > PIECE_BYTES_MAX {
+                let is_sound = walk::check_crc(window, self.position, &header).await?;
+                is_sound.map_err(|flaw| self.damaged(flaw))?;
             }
             let batch = window.bytes(self.position, header.batch_bytes).await?;
             BatchHeader::validate(&batch).map_err(|error| self.damaged(Flaw::Batch(error)))?;

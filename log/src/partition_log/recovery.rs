@@ -12,7 +12,11 @@
 //!
 //! Which epochs wrote a damaged range must be known, since the log is told from others by its
 //! epochs. A later checkpoint knows, and the batches on both sides do if they are of the same
-//! epoch. Otherwise the log ends before the range, and its end is uncertain.
+//! epoch. Otherwise the log ends before the range, and its end is uncertain. What a damaged header
+//! says of its epoch is no help: the checksum leaves it out, and the range may be of several
+//! epochs. A guess would be worse than an uncertain end, for which the others make up: a log that
+//! names the wrong epoch for an offset looks like another one that has other records there, and
+//! may be chosen in the place of the right one.
 
 use std::fmt;
 use std::path::Path;
@@ -22,14 +26,15 @@ use quorate_platform::Disk;
 
 use super::reframe::BrokenFrame;
 use super::walk::{self, KnownEpochs};
-use super::{PartitionLog, Settings, anchor};
+use super::{PartitionLog, Settings, anchor, replacement};
 use crate::chain::Flaw;
+use crate::closed_segment::ClosedSegment;
 use crate::damage::Damage;
 use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
 use crate::frame::Frame;
 use crate::frontier::Frontier;
-use crate::segment::{Name, Segment};
+use crate::segment::Name;
 
 use self::crossing::Rise;
 
@@ -194,24 +199,32 @@ pub(super) async fn inspect<D: Disk>(
 async fn find_segments<D: Disk>(disk: &D, folder: &Path) -> Result<Vec<u64>, LogError> {
     let created = disk.create_folder(folder).await;
     created.map_err(|source| LogError::io("create", folder, source))?;
-    let entries = disk.list(folder).await;
-    let entries = entries.map_err(|source| LogError::io("list", folder, source))?;
+    let mut names = list_names(disk, folder).await?;
+    if replacement::recover(disk, folder, &names).await? {
+        names = list_names(disk, folder).await?;
+    }
     let mut base_offsets = Vec::new();
-    // An index file goes before its segment and comes after it.
-    let mut told = Vec::new();
-    for entry in entries {
-        match Name::parse(&entry.name) {
-            Name::Batches(base_offset) => base_offsets.push(base_offset),
-            Name::Checkpoint(base_offset) | Name::Start(base_offset) => told.push(base_offset),
-            Name::Other => {}
+    for name in names {
+        match name {
+            // An index file goes before its segment and comes after it.
+            Name::Batches(base) | Name::Checkpoint(base) | Name::Start(base) => {
+                base_offsets.push(base);
+            }
+            Name::Compacting(..) | Name::Compacted(..) | Name::Other => {}
         }
     }
-    base_offsets.extend(told);
     base_offsets.sort_unstable();
     base_offsets.dedup();
     // The crash may have come before the names were durable.
     walk::sync_folder(disk, folder).await?;
     Ok(base_offsets)
+}
+
+pub(super) async fn list_names<D: Disk>(disk: &D, folder: &Path) -> Result<Vec<Name>, LogError> {
+    let entries = disk.list(folder).await;
+    let entries = entries.map_err(|source| LogError::io("list", folder, source))?;
+    let names = entries.iter().map(|entry| Name::parse(&entry.name));
+    Ok(names.collect())
 }
 
 /// What the newest checkpoint knows of the epochs.
@@ -243,7 +256,7 @@ struct Opening<D: Disk> {
     settings: Settings,
     known: Known,
     epochs: KnownEpochs,
-    closed: Vec<Segment>,
+    closed: Vec<ClosedSegment>,
     /// The end of what was walked so far.
     frontier: Frontier,
     damage: Damage,

@@ -43,15 +43,16 @@ impl<D: Disk> PartitionLog<D> {
     /// If something waits for a flush.
     pub fn begin_reset(&mut self, to: u64, epoch: u32) -> Result<Option<ResetJob<D>>, LogError> {
         self.check_poison()?;
-        if self.busy != Busy::Idle || self.is_retiring {
+        if self.busy != Busy::Idle || self.is_retiring || self.is_replacing() {
             return Ok(None);
         }
         assert!(self.pending.is_empty(), "a log is dropped between flushes");
         self.busy = Busy::Resetting;
-        self.generation.set(self.generation.get() + 1);
-        let segments = self.closed.iter().chain([&self.end.segment]);
-        let base_offsets = segments.map(|segment| segment.base_offset).collect();
+        self.compaction.disturb(0);
+        self.change_generation();
+        let base_offsets = self.base_offsets().collect();
         self.closed.clear();
+        self.indexes.forget_from(0);
         self.end = anchor::found(to, epoch);
         self.damage = Damage::default();
         self.tail = Tail::default();
@@ -72,6 +73,7 @@ impl<D: Disk> PartitionLog<D> {
         assert_eq!(self.busy, Busy::Resetting, "a reset is under way");
         self.busy = Busy::Idle;
         self.written = self.poison_on_error(reset.result)?;
+        self.change_generation();
         Ok(self.next_offset())
     }
 }

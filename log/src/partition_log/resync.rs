@@ -63,7 +63,8 @@ pub(super) async fn damage_at<F: File>(
         offset: frontier.next_offset,
         position: pass_frames(window, frontier.segment.bytes).await?.0,
     };
-    let found = find(window, from, frontier.epochs.latest(), epochs).await?;
+    let until = window.end();
+    let found = find(window, from, until, frontier.epochs.latest(), epochs).await?;
     let damage = found.map(|found| {
         let range = DamagedRange {
             from: from.offset,
@@ -78,15 +79,17 @@ pub(super) async fn damage_at<F: File>(
     Ok(damage)
 }
 
-/// The first sound batch behind the broken one that should begin at `from`.
+/// The first sound batch behind the broken one that should begin at `from`, if its header stands
+/// before `until`.
 pub(super) async fn find<F: File>(
     window: &mut Window<F>,
     from: Place,
+    until: u64,
     epoch: u32,
     epochs: &KnownEpochs,
 ) -> Result<Option<Resumption>, LogError> {
     let ahead = from.offset + 1..=from.offset.saturating_add(u32::MAX.into());
-    search(window, from.position, window.end(), ahead, epoch, epochs).await
+    search(window, from.position, until, ahead, epoch, epochs).await
 }
 
 /// The sound batch that should begin at `from` and begins a bit later: what is broken is the frame

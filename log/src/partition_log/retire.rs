@@ -8,10 +8,11 @@ use quorate_platform::Disk;
 
 use super::walk::{self, KnownEpochs};
 use super::{Busy, PartitionLog, anchor};
+use crate::closed_segment::ClosedSegment;
 use crate::damage::Damage;
 use crate::error::LogError;
 use crate::retention::SegmentSpan;
-use crate::segment::{Segment, batches_path, checkpoint_path, start_path};
+use crate::segment::{batches_path, checkpoint_path, start_path};
 use crate::spares::Spares;
 
 /// Removes the first segments of a log; see [`PartitionLog::begin_retire`].
@@ -56,7 +57,7 @@ impl<D: Disk> PartitionLog<D> {
     pub fn begin_retire(&mut self) -> Result<Option<RetireJob<D>>, LogError> {
         self.check_poison()?;
         let is_free = match self.busy {
-            Busy::Idle | Busy::Flushing => !self.is_retiring,
+            Busy::Idle | Busy::Flushing => !self.is_retiring && !self.is_replacing(),
             Busy::Truncating | Busy::Rewriting | Busy::Resetting => false,
         };
         let count = self.retirable();
@@ -65,10 +66,10 @@ impl<D: Disk> PartitionLog<D> {
         }
         self.is_retiring = true;
         // Whoever reads there is told that it is gone, and not that it is damaged.
-        self.generation.set(self.generation.get() + 1);
+        self.change_generation();
         let retired = self.closed.drain(..count).map(|it| it.base_offset);
         let mut base_offsets: Vec<_> = retired.collect();
-        base_offsets.push(self.first_segment().base_offset);
+        base_offsets.extend(self.base_offsets().next());
         Ok(Some(RetireJob {
             disk: self.disk.clone(),
             folder: self.folder.clone(),
@@ -98,30 +99,23 @@ impl<D: Disk> PartitionLog<D> {
 
     /// What retention has to know of the segments, in order.
     pub fn spans(&self) -> Vec<SegmentSpan> {
-        let segments = self.closed.iter().chain([&self.end.segment]);
-        segments.map(Segment::span).collect()
+        let closed = self.closed.iter().map(ClosedSegment::span);
+        closed.chain([self.end.segment.span()]).collect()
     }
 
-    /// Closes the last segment, unless it is empty: what is appended next goes into another one.
-    /// The next flush makes that durable.
+    /// Closes the last segment, unless it is empty: what is appended next goes into another one,
+    /// which grows. The next flush makes that durable.
     pub fn roll(&mut self) {
         if self.end.segment.base_offset < self.end.next_offset {
-            self.begin_segment(0);
+            self.begin_segment_in(None);
         }
-    }
-
-    pub(super) fn first_segment(&self) -> &Segment {
-        self.closed.first().unwrap_or(&self.end.segment)
     }
 
     /// How many segments can go. One that is still being written cannot, and neither can one whose
     /// checkpoint may be: that comes right after the next segment was begun.
     fn retirable(&self) -> usize {
-        let nexts = self.closed.iter().skip(1).chain([&self.end.segment]);
-        let is_old = |(_, next): &(&Segment, &Segment)| {
-            next.base_offset <= self.log_start && next.base_offset <= self.written.base_offset
-        };
-        self.closed.iter().zip(nexts).take_while(is_old).count()
+        let is_old = |next: &u64| *next <= self.log_start && *next <= self.written.base_offset;
+        self.base_offsets().skip(1).take_while(is_old).count()
     }
 }
 

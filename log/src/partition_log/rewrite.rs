@@ -1,3 +1,5 @@
+mod restoration;
+
 use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
@@ -6,6 +8,8 @@ use bytes::Bytes;
 use quorate_batch::BatchHeader;
 use quorate_platform::{Disk, File, OpenMode};
 
+use self::restoration::{Restoration, Restored};
+use super::replacement::Replacement;
 use super::{Busy, PartitionLog, walk};
 use crate::chain::Chain;
 use crate::error::LogError;
@@ -14,7 +18,18 @@ use crate::segment::batches_path;
 
 /// Writes batches over damaged ones; see [`PartitionLog::begin_rewrite`].
 #[must_use = "nothing is written before the job has run"]
-pub struct RewriteJob<D: Disk> {
+pub struct RewriteJob<D: Disk>(Work<D>);
+
+enum Work<D: Disk> {
+    /// Over the damaged bytes, which are as many.
+    Over(Overwriting<D>),
+    /// Into a new file.
+    Anew(Restoration<D>),
+    /// The new file takes its place. Then the batches are good up to this offset.
+    Place(D, Rc<Path>, Replacement<D>, u64),
+}
+
+struct Overwriting<D: Disk> {
     disk: D,
     folder: Rc<Path>,
     pieces: Vec<Piece>,
@@ -23,9 +38,25 @@ pub struct RewriteJob<D: Disk> {
 }
 
 /// The outcome of a [`RewriteJob`], for [`PartitionLog::finish_rewrite`].
-#[derive(Debug)]
 #[must_use = "the log does not know of the outcome before it is given to it"]
-pub struct Rewritten(Result<(Vec<Piece>, Bytes), LogError>);
+pub struct Rewritten<D: Disk>(Result<Outcome<D>, LogError>);
+
+enum Outcome<D: Disk> {
+    Over(Vec<Piece>, Bytes),
+    /// None if nothing could be put back.
+    Anew(Option<Restored<D>>),
+    /// With or without an index file, and up to which offset the batches are good.
+    Placed(bool, u64),
+}
+
+/// How far a rewrite has come.
+#[derive(Debug)]
+pub enum Rewriting<D: Disk> {
+    /// The batches can be read again up to this offset; none of them if they begin there.
+    Done(u64),
+    /// This has to run as well.
+    Next(RewriteJob<D>),
+}
 
 /// The batches do not fit where they should be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +67,11 @@ pub enum Misfit {
     Elsewhere,
     /// They are of another epoch than what stood there.
     Epoch,
-    /// They take more or fewer bytes than what stood there.
+    /// They take more or fewer bytes than what stood there, and do not end where that did.
     Length,
+    /// The same, and the segment is the last one, which cannot be written anew:
+    /// [`PartitionLog::roll`] and a flush come first.
+    Open,
 }
 
 /// What is written into one damaged range.
@@ -80,17 +114,21 @@ pub(super) fn begin<D: Disk>(
     log: &mut PartitionLog<D>,
     batches: &[Bytes],
 ) -> Result<Option<RewriteJob<D>>, Misfit> {
-    let pieces = cut_to_ranges(log, batches)?;
-    if log.busy != Busy::Idle || log.poison.is_some() {
+    let work = match cut_to_ranges(log, batches) {
+        Ok(pieces) => Work::Over(Overwriting {
+            disk: log.disk.clone(),
+            folder: log.folder.clone(),
+            pieces,
+            written: (log.written.base_offset, log.written.bytes),
+        }),
+        Err(Misfit::Length) => Work::Anew(Restoration::of(log, batches)?),
+        Err(misfit) => return Err(misfit),
+    };
+    if log.busy != Busy::Idle || log.is_replacing() || log.poison.is_some() {
         return Ok(None);
     }
     log.busy = Busy::Rewriting;
-    Ok(Some(RewriteJob {
-        disk: log.disk.clone(),
-        folder: log.folder.clone(),
-        pieces,
-        written: (log.written.base_offset, log.written.bytes),
-    }))
+    Ok(Some(RewriteJob(work)))
 }
 
 fn cut_to_ranges<D: Disk>(log: &PartitionLog<D>, batches: &[Bytes]) -> Result<Vec<Piece>, Misfit> {
@@ -132,7 +170,8 @@ fn cut_to_ranges<D: Disk>(log: &PartitionLog<D>, batches: &[Bytes]) -> Result<Ve
             });
         }
         let piece = pieces.last_mut().expect("it was there or was just added");
-        let index = &log.segment(range.segment).index;
+        let index = log.index_in_memory(range.segment);
+        let index = index.expect("the index of a segment with damage is in memory");
         if let Some(position) = index.position_of(offset) {
             piece.fill_up_to(position)?;
         }
@@ -160,7 +199,26 @@ fn cut_to_ranges<D: Disk>(log: &PartitionLog<D>, batches: &[Bytes]) -> Result<Ve
 
 impl<D: Disk> RewriteJob<D> {
     /// Writes and syncs. Once begun it has to run to its end, whoever waits for it.
-    pub async fn run(self) -> Rewritten {
+    pub async fn run(self) -> Rewritten<D> {
+        Rewritten(match self.0 {
+            Work::Over(overwriting) => overwriting.run().await,
+            Work::Anew(restoration) => match restoration.write().await {
+                // Nothing of the log has changed.
+                Err(LogError::DiskFull { .. }) => Ok(Outcome::Anew(None)),
+                result => result.map(Outcome::Anew),
+            },
+            Work::Place(disk, folder, replacement, to) => {
+                let has_index = replacement.checkpoint.is_some();
+                // What is damaged is not used again.
+                let placed = replacement.take_place(&disk, &folder, None).await;
+                placed.map(|()| Outcome::Placed(has_index, to))
+            }
+        })
+    }
+}
+
+impl<D: Disk> Overwriting<D> {
+    async fn run(self) -> Result<Outcome<D>, LogError> {
         let Self {
             disk,
             folder,
@@ -170,17 +228,12 @@ impl<D: Disk> RewriteJob<D> {
         for piece in &mut pieces {
             let path = batches_path(&folder, piece.segment);
             if let Err(source) = write(&disk, &folder, &path, piece).await {
-                return Rewritten(Err(LogError::io("rewrite", &path, source)));
+                return Err(LogError::io("rewrite", &path, source));
             }
         }
         // A piece may lie in the block that the next flush writes again.
-        let path = batches_path(&folder, last);
-        let last_block = async {
-            let opened = disk.open(&path, OpenMode::Read).await;
-            let file = opened.map_err(|source| LogError::io("open", &path, source))?;
-            walk::read_last_block(&file, &path, bytes).await
-        };
-        Rewritten(last_block.await.map(|last_block| (pieces, last_block)))
+        let last_block = walk::open_last_block(&disk, &folder, last, bytes);
+        Ok(Outcome::Over(pieces, last_block.await?))
     }
 }
 
@@ -211,11 +264,51 @@ async fn write<D: Disk>(
 
 pub(super) fn finish<D: Disk>(
     log: &mut PartitionLog<D>,
-    rewritten: Rewritten,
-) -> Result<(), LogError> {
-    let (pieces, last_block) = rewritten.0?;
+    rewritten: Rewritten<D>,
+) -> Result<Rewriting<D>, LogError> {
+    match rewritten.0? {
+        Outcome::Over(pieces, last_block) => Ok(finish_over(log, pieces, last_block)),
+        Outcome::Anew(None) => Ok(Rewriting::Done(0)),
+        Outcome::Anew(Some(restored)) => Ok(switch(log, restored)),
+        Outcome::Placed(has_index, to) => {
+            log.end_switch(has_index);
+            Ok(Rewriting::Done(to))
+        }
+    }
+}
+
+/// From here on what is read of the segment is read in its new file.
+fn switch<D: Disk>(log: &mut PartitionLog<D>, restored: Restored<D>) -> Rewriting<D> {
+    let Restored {
+        replacement,
+        damaged,
+        headers,
+        is_missed,
+    } = restored;
+    let from = headers.first().map_or(0, |header| header.base_offset);
+    let to = headers.last().map_or(0, BatchHeader::next_offset);
+    // Another replica may have compacted them less.
+    log.compaction.disturb(from);
+    log.damage
+        .replace_in(replacement.segment.base_offset, &damaged);
+    log.switch_to(&replacement);
+    for header in &headers {
+        log.end.follow_late(header, is_missed);
+    }
+    let (disk, folder) = (log.disk.clone(), log.folder.clone());
+    Rewriting::Next(RewriteJob(Work::Place(disk, folder, replacement, to)))
+}
+
+fn finish_over<D: Disk>(
+    log: &mut PartitionLog<D>,
+    pieces: Vec<Piece>,
+    last_block: Bytes,
+) -> Rewriting<D> {
+    let to = pieces.last().map_or(0, |piece| piece.next_offset);
     log.written.last_block = last_block;
     for piece in pieces {
+        // Another replica may have compacted them less.
+        log.compaction.disturb(piece.from);
         log.damage.mend(piece.from, piece.next_offset, piece.end());
         let closed = log
             .closed
@@ -223,7 +316,7 @@ pub(super) fn finish<D: Disk>(
             .find(|segment| segment.base_offset == piece.segment);
         if let Some(segment) = closed {
             for header in &piece.headers {
-                segment.index.observe_late(header);
+                segment.observe_late(header);
             }
             if piece.is_end {
                 segment.bytes = piece.end();
@@ -233,7 +326,7 @@ pub(super) fn finish<D: Disk>(
             log.end.follow_late(header, piece.is_missed);
         }
     }
-    Ok(())
+    Rewriting::Done(to)
 }
 
 impl fmt::Display for Misfit {
@@ -243,6 +336,7 @@ impl fmt::Display for Misfit {
             Self::Elsewhere => "nothing is damaged where they begin",
             Self::Epoch => "they are of another epoch than what stood there",
             Self::Length => "they take more or fewer bytes than what stood there",
+            Self::Open => "they take more or fewer bytes than what stood in the last segment",
         })
     }
 }
@@ -251,12 +345,18 @@ impl std::error::Error for Misfit {}
 
 impl<D: Disk> fmt::Debug for RewriteJob<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let offsets = self
-            .pieces
-            .iter()
-            .map(|piece| piece.from..piece.next_offset);
-        f.debug_struct("RewriteJob")
-            .field("offsets", &offsets.collect::<Vec<_>>())
-            .finish_non_exhaustive()
+        let work = match &self.0 {
+            Work::Over(_) => "over what is damaged",
+            Work::Anew(_) => "the segment anew",
+            Work::Place(..) => "the new file in its place",
+        };
+        f.debug_tuple("RewriteJob").field(&work).finish()
+    }
+}
+
+impl<D: Disk> fmt::Debug for Rewritten<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = self.0.as_ref().err();
+        f.debug_tuple("Rewritten").field(&error).finish()
     }
 }

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use quorate_platform::{Disk, File, OpenMode};
 
 use super::PartitionLog;
+use super::extent::Start;
+use super::reframe::{BrokenFrame, BrokenFrames};
 use super::resync::Place;
 use super::walk::{FoundBatch, KnownEpochs, batch_at};
 use crate::chain::Chain;
@@ -20,10 +22,14 @@ use crate::window::Window;
 #[must_use = "nothing is looked at before the job has run"]
 pub struct ScrubJob<D: Disk> {
     disk: D,
+    /// The file, if it is one that has no name to rely on.
+    file: Option<D::File>,
     path: PathBuf,
     segment: u64,
-    /// Where to begin: at or before the first batch to look at.
-    start: Place,
+    /// The first batch to look at.
+    from: u64,
+    /// Where to begin: at or before it.
+    start: Start<D>,
     /// Where what is durable in the segment ends.
     end: Place,
     bytes_max: u64,
@@ -50,7 +56,7 @@ impl ScrubPlace {
 }
 
 /// What a [`ScrubJob`] has found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scrubbed {
     /// Where to go on: behind the last sound batch. Not ahead of where it began if the log was cut
     /// meanwhile.
@@ -58,7 +64,7 @@ pub struct Scrubbed {
     /// The bytes that were looked at.
     pub bytes: u64,
     /// Frames that are damaged, though no batch is.
-    pub frames_damaged: u32,
+    pub broken_frames: BrokenFrames,
     /// Whether the batch at `next` is damaged.
     pub is_damaged: bool,
 }
@@ -70,14 +76,16 @@ impl<D: Disk> ScrubJob<D> {
         let here = (segment.base_offset, log.generation.get());
         // The index knows where batches are, and passes over the frames before them.
         let start = match place.known {
-            Some((base_offset, position, cut)) if (base_offset, cut) == here => Place {
-                offset: from,
-                position,
-            },
-            _ if segment.base_offset == from => Place {
+            Some((base_offset, position, cut)) if (base_offset, cut) == here => {
+                Start::Known(Place {
+                    offset: from,
+                    position,
+                })
+            }
+            _ if segment.base_offset == from => Start::Known(Place {
                 offset: from,
                 position: 0,
-            },
+            }),
             _ => log.start_of_read(segment, from),
         };
         // What is known to be damaged is not looked at again.
@@ -85,11 +93,13 @@ impl<D: Disk> ScrubJob<D> {
             offset: range.from,
             position: range.position,
         });
-        let end = log.durable_end_of(segment);
+        let end = segment.end;
         Self {
             disk: log.disk.clone(),
+            file: log.compaction.file_of(segment.base_offset),
             path: batches_path(&log.folder, segment.base_offset),
             segment: segment.base_offset,
+            from,
             start,
             end: known
                 .filter(|known| known.offset < end.offset)
@@ -106,7 +116,7 @@ impl<D: Disk> ScrubJob<D> {
         let generation = self.generation.clone();
         let generation_at_begin = self.generation_at_begin;
         let unchanged = Scrubbed {
-            next: ScrubPlace::at(self.start.offset),
+            next: ScrubPlace::at(self.from),
             ..Scrubbed::default()
         };
         let result = self.scrub().await;
@@ -116,12 +126,21 @@ impl<D: Disk> ScrubJob<D> {
         }
     }
 
-    async fn scrub(self) -> Result<Scrubbed, LogError> {
+    async fn scrub(mut self) -> Result<Scrubbed, LogError> {
+        let start = self.start.find().await?;
         let mut scrubbed = Scrubbed {
-            next: ScrubPlace::at(self.start.offset),
+            next: ScrubPlace::at(start.offset),
+            broken_frames: BrokenFrames {
+                frames: Vec::new(),
+                generation: self.generation_at_begin,
+            },
             ..Scrubbed::default()
         };
-        let file = match self.disk.open(&self.path, OpenMode::Read.direct()).await {
+        let opened = match self.file.take() {
+            Some(file) => Ok(file),
+            None => self.disk.open(&self.path, OpenMode::Read.direct()).await,
+        };
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 scrubbed.is_damaged = true;
@@ -133,21 +152,21 @@ impl<D: Disk> ScrubJob<D> {
         let path = self.path.clone();
         let mut window = Window::new(file, path, self.segment, self.end.position, piece_bytes);
         let mut chain = Chain {
-            next_offset: self.start.offset,
+            next_offset: start.offset,
             epoch: 0,
         };
-        let mut position = self.start.position;
+        let mut position = start.position;
         while chain.next_offset < self.end.offset && scrubbed.bytes < self.bytes_max {
             let Ok(found) = batch_at(&mut window, position, chain, &self.epochs).await? else {
                 scrubbed.is_damaged = true;
                 break;
             };
-            if found.is_frame_damaged || !is_frame_sound(&mut window, &found).await? {
-                scrubbed.frames_damaged += 1;
+            if let Some(broken) = broken_frame(&mut window, position, &found).await? {
+                scrubbed.broken_frames.frames.push(broken);
             }
             chain.follow(&found.header);
             position = found.end();
-            scrubbed.bytes = position - self.start.position;
+            scrubbed.bytes = position - start.position;
             scrubbed.next = ScrubPlace {
                 offset: chain.next_offset,
                 known: Some((self.segment, position, self.generation_at_begin)),
@@ -157,24 +176,39 @@ impl<D: Disk> ScrubJob<D> {
     }
 }
 
-/// Whether the checksums of the frame before a batch, if one was passed, are what they were.
-async fn is_frame_sound<F: File>(
+/// The frame between `position` and the batch behind it, if it is not what it was.
+async fn broken_frame<F: File>(
     window: &mut Window<F>,
+    position: u64,
     found: &FoundBatch,
-) -> Result<bool, LogError> {
+) -> Result<Option<BrokenFrame>, LogError> {
+    if found.is_frame_damaged {
+        return Ok(Some(BrokenFrame {
+            segment: window.segment(),
+            position,
+            end: found.position,
+            covered_bytes: None,
+        }));
+    }
     let Some(frame) = found.frame else {
-        return Ok(true);
+        return Ok(None);
     };
     let position = frame.position + HEAD_BYTES;
     let checksums = window.peek(position, (frame.bytes - HEAD_BYTES) as usize);
-    Ok(frame.sectors(&checksums.await?).is_some())
+    let is_broken = frame.blocks(&checksums.await?).is_none();
+    Ok(is_broken.then_some(BrokenFrame {
+        segment: window.segment(),
+        position: frame.position,
+        end: frame.start(),
+        covered_bytes: Some(frame.covered_bytes),
+    }))
 }
 
 impl<D: Disk> fmt::Debug for ScrubJob<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ScrubJob")
             .field("path", &self.path)
-            .field("start", &self.start)
+            .field("from", &self.from)
             .field("end", &self.end)
             .finish_non_exhaustive()
     }

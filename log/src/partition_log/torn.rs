@@ -62,13 +62,13 @@ async fn is_covered_torn<F: File>(window: &mut Window<F>, frame: Frame) -> Resul
     let position = frame.position + HEAD_BYTES;
     let bytes = window.bytes(position, (frame.bytes - HEAD_BYTES) as usize);
     let checksums = bytes.await?;
-    let Some(sectors) = frame.sectors(&checksums) else {
+    let Some(blocks) = frame.blocks(&checksums) else {
         return has_missing(window, position, frame.start()).await;
     };
     let mut is_torn = false;
-    for sector in sectors {
-        let bytes = window.bytes(sector.position, sector.bytes).await?;
-        is_torn |= sector.is_missing(&bytes);
+    for block in blocks {
+        let bytes = window.bytes(block.position, block.bytes).await?;
+        is_torn |= block.is_missing(&bytes);
     }
     // What was written afterwards was written because this one was durable.
     let next = window.frame_at(frame.end()).await?;

@@ -6,12 +6,16 @@ use bytes::Bytes;
 use quorate_batch::BatchHeader;
 use quorate_platform::{Disk, File, OpenMode};
 
+use super::extent::read_index;
+use super::resync::Place;
 use super::walk::{self, KnownEpochs};
 use super::{PartitionLog, Written};
+use crate::closed_segment::ClosedSegment;
 use crate::damage::{Damage, DamagedRange};
 use crate::error::LogError;
 use crate::frontier::Frontier;
-use crate::segment::{Segment, batches_path, checkpoint_path};
+use crate::segment::{batches_path, checkpoint_path};
+use crate::segment_index::SegmentIndex;
 
 /// Cuts the end of a log off durably; see [`PartitionLog::begin_truncate`].
 #[must_use = "nothing is cut on disk before the job has run"]
@@ -34,7 +38,9 @@ struct Kept<D: Disk> {
     /// The end of what is on disk.
     frontier: Frontier,
     /// The segment before the last one, if it is a new one that begins at the cut.
-    closed: Option<Segment>,
+    closed: Option<ClosedSegment>,
+    /// The indexes of the segments before that, in which damage was found.
+    indexes: Vec<(u64, Rc<SegmentIndex>)>,
     /// The batches behind it that are in memory only.
     batches: Vec<Bytes>,
     /// What was found to be damaged on the way, and is missed in the frontier.
@@ -51,14 +57,14 @@ impl<D: Disk> TruncateJob<D> {
             };
         }
         let epochs = log.known_epochs();
-        log.generation.set(log.generation.get() + 1);
+        log.change_generation();
+        log.compaction.disturb(to);
         log.tail.truncate(to);
         log.end.next_offset = to;
         log.end.epochs.truncate(to);
         let batches = log.pending.drain().into_iter();
         let last_written = log.written.base_offset;
-        let segments = log.closed.iter().chain([&log.end.segment]);
-        let base_offsets = segments.map(|segment| segment.base_offset);
+        let base_offsets = log.base_offsets();
         let cut = Cut {
             disk: log.disk.clone(),
             folder: log.folder.clone(),
@@ -94,15 +100,23 @@ pub(super) fn finish<D: Disk>(
         written,
         frontier,
         closed,
+        indexes,
         batches,
         damage,
     }) = result?
     else {
         return Ok(());
     };
-    let last_old = closed.as_ref().unwrap_or(&frontier.segment).base_offset;
+    // What was begun meanwhile may have read what is gone now.
+    log.change_generation();
+    let last = frontier.segment.base_offset;
+    let last_old = closed.as_ref().map_or(last, |closed| closed.base_offset);
     log.closed.retain(|segment| segment.base_offset < last_old);
     log.closed.extend(closed);
+    log.indexes.forget_from(last_old);
+    for (base_offset, index) in indexes {
+        log.keep_index(base_offset, index);
+    }
     log.damage.truncate(to);
     damage
         .ranges()
@@ -160,13 +174,38 @@ impl<D: Disk> Cut<D> {
             true => Some(self.close(&mut frontier, to, &mut damage).await?),
             false => None,
         };
+        let indexes = self.indexes_of_damaged(behind - 1, &damage).await?;
         Ok(Kept {
             written: self.written,
             frontier,
             closed,
+            indexes,
             batches: self.batches,
             damage,
         })
+    }
+
+    /// The indexes of the segments before `base_offsets[at]` in which something is damaged.
+    async fn indexes_of_damaged(
+        &self,
+        at: usize,
+        damage: &Damage,
+    ) -> Result<Vec<(u64, Rc<SegmentIndex>)>, LogError> {
+        let mut indexes = Vec::new();
+        for pair in self.base_offsets[..=at].windows(2) {
+            let (base_offset, next) = (pair[0], pair[1]);
+            if damage.is_in(base_offset) {
+                let end = Place {
+                    offset: next,
+                    position: u64::MAX,
+                };
+                let (disk, folder, epochs) = (&self.disk, &self.folder, &self.epochs);
+                let step = self.index_step_bytes;
+                let index = read_index(disk, folder, base_offset, end, epochs, step).await?;
+                indexes.push((base_offset, index));
+            }
+        }
+        Ok(indexes)
     }
 
     /// Ends the last segment with damage that reaches up to the cut, and begins another one there:
@@ -176,7 +215,7 @@ impl<D: Disk> Cut<D> {
         frontier: &mut Frontier,
         to: u64,
         damage: &mut Damage,
-    ) -> Result<Segment, LogError> {
+    ) -> Result<ClosedSegment, LogError> {
         let segment = &frontier.segment;
         let end = segment.bytes;
         let range = DamagedRange {
@@ -202,7 +241,7 @@ impl<D: Disk> Cut<D> {
         };
         frontier.pass_over(&range, end, self.epochs.history.starts());
         damage.insert(range);
-        Ok(frontier.roll())
+        Ok(ClosedSegment::in_memory(frontier.roll()))
     }
 
     async fn cut_file(&mut self, frontier: &mut Frontier) -> Result<(), LogError> {

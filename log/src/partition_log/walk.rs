@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use quorate_batch::{BatchHeader, HEADER_BYTES};
+use quorate_batch::{BatchError, BatchHeader, CRC_FROM, HEADER_BYTES};
 use quorate_platform::{BLOCK_BYTES, BufResult, Disk, File, OpenMode, read_around};
 
 use super::anchor;
@@ -186,9 +186,26 @@ pub(super) async fn sound_batch_at<F: File>(
         Ok(header) => header,
         Err(flaw) => return Ok(Err(flaw)),
     };
-    let batch = window.bytes(position, header.batch_bytes).await?;
-    let is_sound = BatchHeader::validate(&batch).map_err(Flaw::Batch);
-    Ok(is_sound.and_then(|header| epochs.check(&header).map(|()| header)))
+    let is_sound = check_crc(window, position, &header).await?;
+    Ok(is_sound.and_then(|()| epochs.check(&header).map(|()| header)))
+}
+
+/// Whether the batch at `position` has the checksum that its header says. All of it is read, but
+/// never at once: before the check its length is worth nothing.
+pub(super) async fn check_crc<F: File>(
+    window: &mut Window<F>,
+    position: u64,
+    header: &BatchHeader,
+) -> Result<Result<(), Flaw>, LogError> {
+    let end = position + header.batch_bytes as u64;
+    let crc = window.crc(position + CRC_FROM as u64, end).await?;
+    Ok(match crc {
+        Some(crc) => header.check_crc(crc).map_err(Flaw::Batch),
+        None => Err(Flaw::Batch(BatchError::Truncated {
+            expected: header.batch_bytes,
+            got: usize::try_from(window.end().saturating_sub(position)).unwrap_or(usize::MAX),
+        })),
+    })
 }
 
 /// The error of a flaw where `frontier` stands.
@@ -360,6 +377,19 @@ pub(super) async fn read_last_block<F: File>(
     let read = read_around(file, bytes - len, len as usize).await;
     let block = read.map_err(|source| LogError::io("read", path, source))?;
     Ok(Bytes::copy_from_slice(&block))
+}
+
+/// The same of the segment's file.
+pub(super) async fn open_last_block<D: Disk>(
+    disk: &D,
+    folder: &Path,
+    base_offset: u64,
+    bytes: u64,
+) -> Result<Bytes, LogError> {
+    let path = batches_path(folder, base_offset);
+    let opened = disk.open(&path, OpenMode::Read).await;
+    let file = opened.map_err(|source| LogError::io("open", &path, source))?;
+    read_last_block(&file, &path, bytes).await
 }
 
 /// Removes a file. A missing one is fine: a removal may have been interrupted.

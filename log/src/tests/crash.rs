@@ -17,26 +17,31 @@ use crate::{Known, PartitionLog};
 
 /// What a log that is opened after a crash has to hold.
 #[derive(Clone, Default)]
-struct Expected {
+pub(super) struct Expected {
     /// Everything below this was acknowledged and not cut since.
-    floor: u64,
+    pub(super) floor: u64,
     /// Everything that may be found, from offset 0 on.
-    batches: Vec<Bytes>,
+    pub(super) batches: Vec<Bytes>,
+    /// Below this offset what is shadowed may be gone.
+    pub(super) committed: u64,
+    /// Below this offset tombstones may be gone.
+    pub(super) tombstones_below: u64,
 }
 
-struct Copies {
-    folder: PathBuf,
-    copies: PathBuf,
-    expected: Rc<RefCell<Expected>>,
-    random: ChaCha8Rng,
-    taken: Rc<RefCell<Vec<(PathBuf, Expected)>>>,
+pub(super) struct Copies {
+    pub(super) folder: PathBuf,
+    pub(super) copies: PathBuf,
+    pub(super) expected: Rc<RefCell<Expected>>,
+    pub(super) random: ChaCha8Rng,
+    /// The part of the moments that is tried: opening a copy costs a few syncs.
+    pub(super) chance: f64,
+    pub(super) taken: Rc<RefCell<Vec<(PathBuf, Expected)>>>,
 }
 
 impl Copies {
     /// What a crash of the process leaves, and what a loss of power might.
-    fn take(&mut self, durable: &Durable) {
-        // Opening a copy costs a few syncs, so only some moments are tried with each seed.
-        if !self.random.random_bool(0.15) {
+    pub(super) fn take(&mut self, durable: &Durable) {
+        if !self.random.random_bool(self.chance) {
             return;
         }
         let copied = self.copy();
@@ -59,7 +64,29 @@ impl Copies {
             file.set_len(len).unwrap();
             self.lose_blocks(&file, kept..len);
         }
+        self.lose_names(durable, &copy_folder);
         self.taken.borrow_mut().push((copy_folder, expected));
+    }
+
+    /// Some of the last changes of names that were not durable have never been; or some files, out
+    /// of order, that were removed are there again.
+    fn lose_names(&mut self, durable: &Durable, copy: &Path) {
+        let changes = durable
+            .renamed
+            .iter()
+            .filter(|it| it.path.starts_with(&self.folder));
+        let changes: Vec<_> = changes.collect();
+        if self.random.random_bool(0.5) {
+            let left = self.random.random_range(0..=changes.len());
+            changes[left..].iter().rev().for_each(|it| it.undo(copy));
+            return;
+        }
+        for change in changes.iter().rev().filter(|it| it.from.is_none()) {
+            let name = change.path.file_name().unwrap();
+            if self.random.random_bool(0.5) && !copy.join(name).exists() {
+                change.undo(copy);
+            }
+        }
     }
 
     /// Some blocks of what was not durable are as if they had never been written.
@@ -142,9 +169,11 @@ async fn a_crash_after_any_change_loses_nothing_that_was_acknowledged() {
             copies: scratch.path().join("copies"),
             expected: expected.clone(),
             random: ChaCha8Rng::seed_from_u64(seed),
+            chance: 0.15,
             taken: taken.clone(),
         };
         let disk = Watched::default();
+        disk.keep(&scratch.path().join("kept"));
         disk.watch(move |durable| copies.take(durable));
         live(seed, disk, &folder, expected).await;
         assert!(taken.borrow().len() > 10);

@@ -8,7 +8,9 @@ use quorate_batch::Producer;
 
 use super::scene::*;
 use super::watched_disk::Watched;
-use crate::{Known, LogError, Lookup, Misfit, PartitionLog, Read, ScrubPlace};
+use crate::{
+    Inspection, Known, LogError, Lookup, Misfit, PartitionLog, Read, Scope, ScrubPlace, Settings,
+};
 
 /// Three segments, the last with a checkpoint in its middle, in three epochs that begin in the
 /// middle of segments.
@@ -200,6 +202,7 @@ async fn only_what_stood_there_is_put_back() {
     let before = std::fs::read(log_path(folder.path(), 0)).unwrap();
     assert!(damaged(&log).iter().eq([&(4..10)]));
     let value = "value 0000000004";
+    let longer = batch(4, 1, &["x".repeat(400).as_str(); 2]);
     let misfits = [
         (vec![all[3].clone()], Misfit::Elsewhere),
         (vec![all[6].clone()], Misfit::Elsewhere),
@@ -207,18 +210,8 @@ async fn only_what_stood_there_is_put_back() {
         (vec![all[2].slice(..70)], Misfit::Unsound),
         (vec![batch(4, 2, &[value, value])], Misfit::Epoch),
         (vec![batch(4, 1, &[value; 7])], Misfit::Length),
-        (
-            vec![
-                all[2].clone(),
-                all[3].clone(),
-                batch(8, 2, &[value, "longer than that was"]),
-            ],
-            Misfit::Length,
-        ),
-        (
-            vec![batch(4, 1, &["x".repeat(400).as_str(); 2])],
-            Misfit::Length,
-        ),
+        (vec![longer.clone(), all[4].clone()], Misfit::Unsound),
+        (vec![longer, batch(6, 2, &[value, value])], Misfit::Epoch),
     ];
     for (batches, expected) in misfits {
         let misfit = log.begin_rewrite(&batches).unwrap_err();
@@ -241,7 +234,7 @@ async fn a_time_whose_record_may_be_damaged_is_not_answered() {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, all) = damaged_log(folder.path(), 2, 2).await;
     assert_eq!(lookup(&log, 20, u64::MAX).await, Some((20, 20)));
-    let Lookup::Damaged(range) = log.begin_lookup(4, u64::MAX) else {
+    let Lookup::Damaged(range) = log.begin_lookup(4, 0, u64::MAX) else {
         panic!("a time within what is damaged")
     };
     assert_eq!((range.from, range.to), (4, 6));
@@ -469,7 +462,7 @@ async fn what_the_disk_cannot_read_is_damage_and_is_put_back() {
 }
 
 #[compio::test]
-async fn a_scrub_meets_whatever_is_damaged() {
+async fn a_scrub_meets_whatever_is_damaged_and_frames_are_put_back() {
     let all = three_epochs();
     let source = tempfile::tempdir().unwrap();
     write(source.path(), &all).await;
@@ -487,8 +480,11 @@ async fn a_scrub_meets_whatever_is_damaged() {
             let (mut from, mut frames, mut ranges) = (ScrubPlace::default(), 0, 0);
             while let Some(job) = log.begin_scrub(from, 300) {
                 let scrubbed = job.run().await.unwrap();
-                frames += scrubbed.frames_damaged;
                 from = scrubbed.next;
+                if let Some(job) = log.begin_reframe(scrubbed.broken_frames) {
+                    frames += log.finish_reframe(job.run().await).unwrap();
+                    assert!(std::fs::read(&path).unwrap() == bytes, "byte {position}");
+                }
                 if scrubbed.is_damaged {
                     let surveyed = log.begin_survey(from.offset).run().await;
                     let range = log.finish_survey(surveyed).unwrap().unwrap();
@@ -501,4 +497,74 @@ async fn a_scrub_meets_whatever_is_damaged() {
             std::fs::write(&path, &bytes).unwrap();
         }
     }
+}
+
+/// Otherwise the checksums would be those of the damage.
+#[compio::test]
+async fn a_frame_is_not_put_back_before_the_batches_that_it_covers() {
+    let all = three_epochs();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = open_knowing(folder.path(), Known::default()).await;
+    all[..4].iter().for_each(|batch| log.append(batch.clone()));
+    flush(&mut log).await;
+    let path = log_path(folder.path(), 0);
+    let sound = std::fs::read(&path).unwrap();
+    let end = log.bytes() as usize;
+    // One of its checksums, and the last batch.
+    let mut damaged = sound.clone();
+    damaged[22] ^= 1;
+    damaged[end - 1] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    let scrub = |log: &Log| log.begin_scrub(ScrubPlace::default(), 1 << 20);
+    let scrubbed = scrub(&log).unwrap().run().await.unwrap();
+    assert_eq!(scrubbed.broken_frames.count(), 1);
+    let job = log.begin_reframe(scrubbed.broken_frames).unwrap();
+    assert_eq!(log.finish_reframe(job.run().await).unwrap(), 0);
+    assert!(std::fs::read(&path).unwrap() == damaged);
+
+    let offset = header(&all[3]).base_offset;
+    let surveyed = log.begin_survey(offset).run().await;
+    log.finish_survey(surveyed).unwrap().unwrap();
+    mend(&mut log, &all[..4]).await;
+    let scrubbed = scrub(&log).unwrap().run().await.unwrap();
+    let job = log.begin_reframe(scrubbed.broken_frames.clone()).unwrap();
+    assert_eq!(log.finish_reframe(job.run().await).unwrap(), 1);
+    assert!(std::fs::read(&path).unwrap() == sound);
+    // After a cut something else may stand there.
+    truncate(&mut log, 2).await;
+    assert!(log.begin_reframe(scrubbed.broken_frames).is_none());
+}
+
+/// Before the checksum is compared, a length is worth nothing.
+#[compio::test]
+async fn a_length_that_has_rotted_takes_no_memory() {
+    const LARGE: usize = 64 << 10;
+    let (folder, disk) = (tempfile::tempdir().unwrap(), Watched::default());
+    let opened = PartitionLog::open(disk.clone(), folder.path(), Settings::default());
+    let mut log = opened.await.unwrap();
+    for offset in 0..100 {
+        log.append(batch(offset, 1, &[&"v".repeat(LARGE)]));
+        flush(&mut log).await;
+    }
+    let path = log_path(folder.path(), 0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let position = frame_len(&batch(0, 1, &[&"v".repeat(LARGE)]));
+    let length = (bytes.len() - position - 100) as u32;
+    bytes[position + 8..position + 12].copy_from_slice(&length.to_be_bytes());
+    std::fs::write(&path, bytes).unwrap();
+
+    let scrubbed = log.begin_scrub(ScrubPlace::default(), 1 << 20).unwrap();
+    assert!(scrubbed.run().await.unwrap().is_damaged);
+    let surveyed = log.begin_survey(0).run().await;
+    let range = log.finish_survey(surveyed).unwrap().unwrap();
+    assert_eq!((range.from, range.to), (0, 1));
+    drop(log);
+    let known = Known::default();
+    let settings = Settings::default();
+    let begun = Inspection::begin(disk.clone(), folder.path(), settings, known, Scope::All);
+    let mut inspection = begun.await.unwrap();
+    while inspection.next().await.unwrap().is_some() {}
+    // A piece, and the block that it begins in.
+    let largest = disk.largest_read();
+    assert!(largest <= (1 << 20) + 2 * 4096, "{largest}");
 }

@@ -28,6 +28,14 @@ async fn script(disk: Watched, folder: &Path, all: &[Bytes]) -> (u64, Result<(),
     (log.durable_offset(), Ok(()))
 }
 
+/// The device fails, is mounted read-only, is full, or the quota is used up.
+const FAILURES: [io::ErrorKind; 4] = [
+    io::ErrorKind::Other,
+    io::ErrorKind::ReadOnlyFilesystem,
+    io::ErrorKind::StorageFull,
+    io::ErrorKind::QuotaExceeded,
+];
+
 #[compio::test]
 async fn whichever_change_fails_the_acknowledged_batches_survive() {
     let all = batches(12);
@@ -36,22 +44,31 @@ async fn whichever_change_fails_the_acknowledged_batches_survive() {
     let (durable, result) = script(disk.clone(), folder.path(), &all).await;
     assert_eq!((durable, result.is_ok()), (24, true));
     for change in 1..=disk.changes() {
+        let kind = FAILURES[change as usize % FAILURES.len()];
+        let what = format!("change {change}: {kind}");
         let folder = tempfile::tempdir().unwrap();
         let disk = Watched::default();
-        disk.fail(change, io::ErrorKind::Other);
+        disk.fail(change, kind);
         let (durable, result) = script(disk, folder.path(), &all).await;
-        assert!(
-            matches!(result, Err(LogError::Io { .. })),
-            "change {change} was not missed"
-        );
+        let error = result.expect_err(&what);
+        let is_told = match &error {
+            LogError::Io { .. } => matches!(
+                kind,
+                io::ErrorKind::Other | io::ErrorKind::ReadOnlyFilesystem
+            ),
+            LogError::DiskFull { .. } => matches!(
+                kind,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ),
+            _ => false,
+        };
+        assert!(is_told, "{what}: {error}");
+        let named = folder.path().to_str().unwrap();
+        assert!(error.to_string().contains(named), "{what}: {error}");
         let log = open(folder.path()).await;
-        assert!(log.next_offset() >= durable, "change {change}");
+        assert!(log.next_offset() >= durable, "{what}");
         let kept = log.next_offset() as usize / 2;
-        assert_eq!(
-            read_all(&log).await.unwrap(),
-            all[..kept],
-            "change {change}"
-        );
+        assert!(read_all(&log).await.unwrap() == all[..kept], "{what}");
     }
 }
 
@@ -68,6 +85,7 @@ async fn a_full_disk_is_told_from_other_failures_and_named() {
     let LogError::DiskFull {
         operation: "write",
         path,
+        ..
     } = &error
     else {
         panic!("{error}")

@@ -2,6 +2,7 @@
 
 use super::scene::*;
 use crate::LogError;
+use crate::frontier::Frontier;
 
 #[compio::test]
 async fn opening_walks_only_behind_the_last_checkpoint() {
@@ -91,6 +92,89 @@ async fn an_index_of_a_later_version_is_refused_by_name() {
         }
     ));
     assert!(error.to_string().contains("run a newer program"));
+}
+
+/// How many closed segments have their index in memory, and how many there are.
+fn in_memory(log: &Log) -> (usize, usize) {
+    let closed = log.closed_segments();
+    let kept = closed.iter().filter(|closed| closed.index().is_some());
+    (kept.count(), closed.len())
+}
+
+#[compio::test]
+async fn indexes_of_closed_segments_are_left_to_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = batches(60);
+    let mut log = open(folder.path()).await;
+    for batch in &all {
+        log.append(batch.clone());
+    }
+    let (kept, closed) = in_memory(&log);
+    assert!(kept == closed && closed > 3, "no file holds them yet");
+    flush(&mut log).await;
+    assert_eq!(in_memory(&log), (0, closed));
+    assert_eq!(read_all(&log).await.unwrap(), all);
+    drop(log);
+    let log = open(folder.path()).await;
+    assert_eq!(in_memory(&log), (0, closed));
+    for timestamp in (0..120).rev() {
+        let expected = Some((timestamp as u64, timestamp));
+        assert_eq!(lookup(&log, timestamp, u64::MAX).await, expected);
+    }
+    assert_eq!(in_memory(&log), (0, closed));
+}
+
+#[compio::test]
+async fn an_index_that_is_lost_while_the_log_is_open_is_derived_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = batches(60);
+    write(folder.path(), &all).await;
+    for is_cached in [false, true] {
+        let log = open(folder.path()).await;
+        if is_cached {
+            assert_eq!(read_all(&log).await.unwrap(), all);
+        }
+        for segment in segments(folder.path()) {
+            // Removed, damaged, and of a moment when there was less.
+            let path = folder.path().join(format!("{segment:020}.index"));
+            match segment % 3 {
+                0 => std::fs::remove_file(&path).unwrap_or_default(),
+                1 => std::fs::write(&path, "nonsense").unwrap(),
+                _ => {
+                    let early = Frontier::new(segment).encode(true);
+                    std::fs::write(&path, early).unwrap();
+                }
+            }
+        }
+        assert_eq!(read_all(&log).await.unwrap(), all);
+        for timestamp in 0..120 {
+            let expected = Some((timestamp as u64, timestamp));
+            assert_eq!(lookup(&log, timestamp, u64::MAX).await, expected);
+        }
+    }
+}
+
+#[compio::test]
+async fn an_index_is_not_taken_for_that_of_a_segment_that_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = batches(60);
+    write(folder.path(), &all).await;
+    let mut log = open(folder.path()).await;
+    assert_eq!(read_all(&log).await.unwrap(), all);
+    // Batches of another size come to stand where the others stood.
+    let from = 40;
+    assert_eq!(truncate(&mut log, from).await, from);
+    let mut expected = all[..from as usize / 2].to_vec();
+    for offset in from..100 {
+        expected.push(batch(offset, 1, &["short"]));
+        log.append(expected.last().unwrap().clone());
+        flush(&mut log).await;
+    }
+    assert_eq!(read_all(&log).await.unwrap(), expected);
+    for offset in from..100 {
+        let found = lookup(&log, offset as i64, u64::MAX).await;
+        assert_eq!(found, Some((offset, offset as i64)));
+    }
 }
 
 #[compio::test]

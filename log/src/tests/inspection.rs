@@ -8,7 +8,8 @@ use quorate_platform::Compio;
 
 use super::scene::*;
 use crate::{
-    DamageKind, DamagedPiece, Ending, Finding, IndexState, Inspection, Known, Piece, Plan, Scope,
+    DamageKind, DamagedPiece, Ending, Finding, IndexState, Inspection, Known, PartitionLog, Piece,
+    Plan, Scope,
 };
 
 /// All that a look has found.
@@ -25,7 +26,7 @@ impl Seen {
             match finding {
                 Finding::Segment { path, .. } => file.clone_from(path),
                 Finding::Piece(Piece::Damage(piece)) => damage.push((file.clone(), piece.clone())),
-                Finding::Piece(_) | Finding::Index { .. } => {}
+                Finding::Piece(_) | Finding::Index { .. } | Finding::Start { .. } => {}
             }
         }
         damage
@@ -35,7 +36,7 @@ impl Seen {
     pub(super) fn indexes(&self) -> Vec<IndexState> {
         let states = self.findings.iter().filter_map(|finding| match finding {
             Finding::Index { state, .. } => Some(state.clone()),
-            Finding::Segment { .. } | Finding::Piece(_) => None,
+            Finding::Segment { .. } | Finding::Piece(_) | Finding::Start { .. } => None,
         });
         states
             .filter(|state| !matches!(state, IndexState::Sound { .. } | IndexState::Missing))
@@ -45,7 +46,10 @@ impl Seen {
     pub(super) fn batches(&self) -> Vec<u64> {
         let batches = self.findings.iter().filter_map(|finding| match finding {
             Finding::Piece(Piece::Batch(batch)) => Some(batch.header.base_offset),
-            Finding::Piece(_) | Finding::Segment { .. } | Finding::Index { .. } => None,
+            Finding::Piece(_)
+            | Finding::Segment { .. }
+            | Finding::Index { .. }
+            | Finding::Start { .. } => None,
         });
         batches.collect()
     }
@@ -146,6 +150,7 @@ async fn a_sound_log_is_sound_and_all_of_it_is_seen() {
                 (batch.position, batch.header.batch_bytes as u64)
             }
             Finding::Piece(other) => panic!("{other:?}"),
+            Finding::Start { .. } => panic!("nothing was before the log"),
             Finding::Index { path, .. } => {
                 let segment = std::fs::metadata(path.with_extension("log")).unwrap();
                 (segment.len(), 0)
@@ -274,7 +279,7 @@ fn check_kind(seen: &Seen, piece: &DamagedPiece, sound: &[u8], at: u64, what: &s
     if lost > 0 || piece.kind == DamageKind::Epoch {
         assert!(is_wrong(piece, at), "{what}");
         assert!(
-            piece.wrong.iter().all(|it| it.end - it.position <= 512),
+            piece.wrong.iter().all(|it| it.end - it.position <= 4096),
             "{what}"
         );
     }
@@ -282,7 +287,7 @@ fn check_kind(seen: &Seen, piece: &DamagedPiece, sound: &[u8], at: u64, what: &s
     assert_eq!(seen.indexes(), unconfirmed(seen), "{what}");
 }
 
-/// Whether the frame tells that the sector of the byte is not what was written.
+/// Whether the frame tells that the block of the byte is not what was written.
 fn is_wrong(piece: &DamagedPiece, at: u64) -> bool {
     let is_it = |it: &crate::WrongBytes| it.position <= at && at < it.end && !it.is_missing;
     piece.wrong.iter().any(is_it)
@@ -305,4 +310,58 @@ async fn every_damaged_byte_is_named_and_no_other() {
 async fn every_damaged_byte_is_named_without_indexes() {
     flip_every_byte(false, 0x40).await;
     flip_every_byte(false, 0x02).await;
+}
+
+/// A log whose first segments have expired.
+async fn write_with_start(folder: &Path) -> PathBuf {
+    write_eventful(folder).await;
+    let second = segments(folder)[1];
+    let known = Known::default();
+    let opened = PartitionLog::inspect(Compio, folder, SMALL, known).await;
+    let mut log = opened.unwrap().settle().await.unwrap();
+    log.raise_start(second);
+    let job = log.begin_retire().unwrap().unwrap();
+    log.finish_retire(job.run().await).unwrap();
+    folder.join(format!("{second:020}.start"))
+}
+
+#[compio::test]
+async fn what_is_kept_of_the_log_before_its_first_segment_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_with_start(folder.path()).await;
+    let base_offset = segments(folder.path())[0];
+    let known = Known {
+        log_start_offset: base_offset,
+        ..Known::default()
+    };
+    let sound = std::fs::read(&path).unwrap();
+    let state = async || {
+        let seen = look_at(folder.path(), known, Scope::All).await;
+        let mut states = seen.findings.iter().filter_map(|finding| match finding {
+            Finding::Start { path: its, state } => Some((its.clone(), state.clone())),
+            Finding::Segment { .. } | Finding::Piece(_) | Finding::Index { .. } => None,
+        });
+        let (its, state) = states.next().unwrap();
+        assert_eq!((its, states.next()), (path.clone(), None));
+        state
+    };
+    let expected = IndexState::Sound {
+        next_offset: base_offset,
+        bytes: 0,
+    };
+    assert_eq!(state().await, expected);
+    for at in 0..sound.len() {
+        let mut flipped = sound.clone();
+        flipped[at] ^= 4;
+        std::fs::write(&path, flipped).unwrap();
+        let state = state().await;
+        let is_told = matches!(state, IndexState::Damaged | IndexState::Newer { .. });
+        assert!(is_told, "byte {at}: {state:?}");
+    }
+    // That of another place, sound by itself.
+    let other = crate::segment::checkpoint_path(folder.path(), base_offset);
+    std::fs::copy(other, &path).unwrap();
+    assert!(matches!(state().await, IndexState::Wrong { .. }));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(state().await, IndexState::Missing);
 }

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use quorate_batch::{BatchBuilder, BatchHeader, Producer, stamp};
 use quorate_platform::{Compio, Disk};
 
-use crate::{LogError, Lookup, PartitionLog, Read, Settings};
+use crate::{
+    Cleaning, CompactLimits, Compacted, LogError, Lookup, PartitionLog, Read, Settings, Sighting,
+};
 
 pub(super) type Log = PartitionLog<Compio>;
 
@@ -40,6 +42,39 @@ pub(super) fn batch_of(
     let mut bytes = builder.finish(producer).to_vec();
     stamp(&mut bytes, base_offset, epoch);
     Bytes::from(bytes)
+}
+
+/// A batch of records with these keys and values, each as late as its offset; null is a tombstone.
+pub(super) fn keyed(base_offset: u64, epoch: u32, records: &[(&str, Option<&str>)]) -> Bytes {
+    let mut builder = BatchBuilder::new(1 << 20);
+    for ((key, value), timestamp) in records.iter().zip(base_offset as i64..) {
+        let value = value.map(str::as_bytes);
+        builder
+            .push(timestamp, Some(key.as_bytes()), value, &[])
+            .unwrap();
+    }
+    let mut bytes = builder.finish(None).to_vec();
+    stamp(&mut bytes, base_offset, epoch);
+    Bytes::from(bytes)
+}
+
+/// Does a pass over all that is closed, in small steps.
+pub(super) async fn compact<D: Disk>(log: &mut PartitionLog<D>, tombstones_below: u64) -> Cleaning {
+    const LIMITS: CompactLimits = CompactLimits {
+        keys_max: 10_000,
+        step_bytes: 500,
+    };
+    while let Some(job) = log
+        .begin_compact(u64::MAX, tombstones_below, LIMITS)
+        .unwrap()
+    {
+        match log.finish_compact(job.run().await).unwrap() {
+            Compacted::Unfinished(_) => {}
+            Compacted::Finished(cleaning) => return cleaning,
+            other @ (Compacted::Damaged(_) | Compacted::Superseded) => panic!("{other:?}"),
+        }
+    }
+    Cleaning::default()
 }
 
 /// `count` batches of two records each, from offset 0 on; all of one size.
@@ -115,12 +150,26 @@ pub(super) async fn lookup<D: Disk>(
     timestamp: i64,
     until: u64,
 ) -> Option<(u64, i64)> {
-    let found = match log.begin_lookup(timestamp, until) {
-        Lookup::Ready(found) => found,
-        Lookup::Job(job) => job.run().await.unwrap(),
-        Lookup::Damaged(range) => panic!("{range:?} is damaged in {log:?}"),
-    };
-    found.map(|found| (found.offset, found.timestamp))
+    let mut from = 0;
+    loop {
+        let sighting = match log.begin_lookup(timestamp, from, until) {
+            Lookup::Ready(sighting) => sighting,
+            Lookup::Job(job) => job.run().await.unwrap(),
+            Lookup::Index(job) => {
+                job.run().await.unwrap();
+                continue;
+            }
+            Lookup::Damaged(range) => panic!("{range:?} is damaged in {log:?}"),
+        };
+        match sighting {
+            Sighting::Found(found) => return Some((found.offset, found.timestamp)),
+            Sighting::Behind(offset) => {
+                assert!(offset > from, "it comes to an end");
+                from = offset;
+            }
+            Sighting::Nothing => return None,
+        }
+    }
 }
 
 /// Where in the bytes of a segment `batch` stands.

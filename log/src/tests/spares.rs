@@ -120,9 +120,44 @@ async fn a_spare_is_closed_when_it_is_full_and_cut_to_what_it_holds() {
 }
 
 #[compio::test]
+async fn a_log_that_falls_idle_keeps_neither_spares_nor_batches_nor_large_indexes() {
+    let mut scene = Scene::new().await;
+    let all = batches(1200);
+    scene.append(&all[..10]).await;
+    scene.fill().await;
+    scene.append(&all[10..12]).await;
+    scene.fill().await;
+    let last = *segments(&scene.path("log")).last().unwrap();
+    let path = scene.path(&format!("log/{last:020}.log"));
+    assert_eq!(len(&path), MIB, "it goes on in a spare");
+    for _ in 0..2 {
+        scene.log.rest();
+        flush(&mut scene.log).await;
+        assert_eq!(scene.log.tail_bytes(), 0);
+        assert!(len(&path) < 1000, "it is cut to what it holds");
+        assert!(scene.log.begin_flush().unwrap().is_none());
+    }
+    let ready = scene.spares.clone();
+    assert!(
+        ready.is_ready() && !ready.is_short(),
+        "no spare was taken for that"
+    );
+    let count = segments(&scene.path("log")).len();
+    scene.append(&all[12..]).await;
+    let kept = scene.log.segment_index_bytes();
+    scene.log.rest();
+    flush(&mut scene.log).await;
+    assert!(kept > 8 << 10 && scene.log.segment_index_bytes() == 0);
+    assert!(segments(&scene.path("log")).len() > count);
+    assert_eq!(read_all(&scene.log).await.unwrap(), all);
+    let log = open_log(scene.folder.path(), &scene.spares).await;
+    assert_eq!(read_all(&log).await.unwrap(), all);
+}
+
+#[compio::test]
 async fn a_batch_that_is_larger_than_a_spare_gets_a_file_that_grows() {
     let mut scene = Scene::new().await;
-    let value = "x".repeat(1_045_000);
+    let value = "x".repeat(1_048_000);
     let all = [
         batch(0, 1, &["x".repeat(700).as_str()]),
         batch(1, 1, &[&value]),

@@ -26,6 +26,10 @@ struct State {
     /// Bytes of a file that the disk cannot read, until they are written again.
     unreadable: RefCell<Option<(PathBuf, Range<u64>)>>,
     watcher: RefCell<Option<Watcher>>,
+    /// Where what loses its name is kept as long as that may come back.
+    keep: RefCell<Option<PathBuf>>,
+    /// The most that was read at once.
+    largest_read: Cell<usize>,
 }
 
 type Watcher = Box<dyn FnMut(&Durable)>;
@@ -37,12 +41,52 @@ pub(super) struct Durable {
     pub(super) bytes: BTreeMap<PathBuf, u64>,
     /// Files whose names may be lost.
     pub(super) unsure: BTreeSet<PathBuf>,
+    /// Names that were changed or removed, in order, and may be again what they were.
+    pub(super) renamed: Vec<Renamed>,
+}
+
+/// A name that was given to another file, or to none.
+#[derive(Clone, Debug)]
+pub(super) struct Renamed {
+    /// The name.
+    pub(super) path: PathBuf,
+    /// The file that had it, under another name.
+    pub(super) kept: Option<PathBuf>,
+    /// The name that the file that has it now had before.
+    pub(super) from: Option<PathBuf>,
+}
+
+impl Renamed {
+    /// As if it had never been, in a copy of the folder.
+    pub(super) fn undo(&self, copy: &Path) {
+        let in_copy = |path: &Path| copy.join(path.file_name().unwrap());
+        let path = in_copy(&self.path);
+        if let Some(from) = &self.from {
+            std::fs::rename(&path, in_copy(from)).unwrap();
+        }
+        if let Some(kept) = &self.kept {
+            std::fs::copy(kept, &path).unwrap();
+        }
+    }
 }
 
 impl Watched {
     /// Calls `watcher` after every change.
     pub(super) fn watch(&self, watcher: impl FnMut(&Durable) + 'static) {
         *self.0.watcher.borrow_mut() = Some(Box::new(watcher));
+    }
+
+    /// Keeps files that lose their names in `folder`, so that a crash can bring them back.
+    pub(super) fn keep(&self, folder: &Path) {
+        std::fs::create_dir_all(folder).unwrap();
+        *self.0.keep.borrow_mut() = Some(folder.to_owned());
+    }
+
+    /// The file at `path` is about to lose that name.
+    fn kept(&self, path: &Path) -> Option<PathBuf> {
+        let keep = self.0.keep.borrow();
+        let kept = keep.as_ref()?.join(self.changes().to_string());
+        std::fs::hard_link(path, &kept).ok().map(|()| kept)
     }
 
     /// Makes the change with this number fail.
@@ -53,6 +97,11 @@ impl Watched {
     /// Makes bytes of a file unreadable.
     pub(super) fn wear_out(&self, path: &Path, bytes: Range<u64>) {
         *self.0.unreadable.borrow_mut() = Some((path.to_owned(), bytes));
+    }
+
+    /// The most bytes that were read at once.
+    pub(super) fn largest_read(&self) -> usize {
+        self.0.largest_read.get()
     }
 
     fn is_unreadable(&self, path: &Path, bytes: &Range<u64>) -> bool {
@@ -113,9 +162,11 @@ impl Disk for Watched {
     async fn sync_folder(&self, path: &Path) -> io::Result<()> {
         self.before()?;
         self.after(|durable| {
+            let is_elsewhere = |it: &Path| it.parent() != Some(path);
+            durable.unsure.retain(|unsure| is_elsewhere(unsure));
             durable
-                .unsure
-                .retain(|unsure| unsure.parent() != Some(path))
+                .renamed
+                .retain(|renamed| is_elsewhere(&renamed.path));
         });
         Ok(())
     }
@@ -126,8 +177,14 @@ impl Disk for Watched {
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.before()?;
+        let kept = self.kept(to);
         Compio.rename(from, to).await?;
         self.after(|durable| {
+            durable.renamed.push(Renamed {
+                path: to.to_owned(),
+                kept,
+                from: Some(from.to_owned()),
+            });
             let bytes = durable.bytes.remove(from).unwrap_or(0);
             durable.bytes.insert(to.to_owned(), bytes);
             durable.unsure.remove(from);
@@ -137,8 +194,14 @@ impl Disk for Watched {
 
     async fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.before()?;
+        let kept = self.kept(path);
         Compio.remove_file(path).await?;
         self.after(|durable| {
+            durable.renamed.push(Renamed {
+                path: path.to_owned(),
+                kept,
+                from: None,
+            });
             durable.bytes.remove(path);
             durable.unsure.remove(path);
         });
@@ -167,6 +230,8 @@ pub(super) struct WatchedFile {
 
 impl File for WatchedFile {
     async fn read_at<B: IoBufMut>(&self, mut buffer: B, position: u64) -> BufResult<usize, B> {
+        let largest = &self.disk.0.largest_read;
+        largest.set(largest.get().max(buffer.buf_capacity()));
         let bytes = position..position + buffer.buf_capacity() as u64;
         if self.disk.is_unreadable(&self.path, &bytes) {
             let error = io::Error::from_raw_os_error(5);

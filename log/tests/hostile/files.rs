@@ -98,7 +98,9 @@ impl Files {
                     self.batches.push((file, position, end));
                 }
                 Finding::Piece(damage @ Piece::Damage(_)) => panic!("{damage:?}"),
-                Finding::Piece(Piece::Room { .. }) | Finding::Index { .. } => {}
+                Finding::Piece(Piece::Room { .. })
+                | Finding::Index { .. }
+                | Finding::Start { .. } => {}
             }
         }
         assert_eq!(self.batches.len() as u64, BATCHES);

@@ -38,6 +38,8 @@ const ROWS: &[(Sabotage, &str)] = &[
     (Sabotage::DedupForgotten, "group-repeated-request"),
     (Sabotage::LeaseTooLong, "group-lease"),
     (Sabotage::ExpiredBeforeDurable, "partition-log-start-crash"),
+    (Sabotage::RepairedUncompacted, "partition-compacted-repair"),
+    (Sabotage::CompactedAtMajority, "partition-compacted-learner"),
     (Sabotage::ReconfiguredWithoutOldMajority, "partition-joint"),
     (
         Sabotage::ReconfiguredWithoutOldMajority,

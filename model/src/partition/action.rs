@@ -10,8 +10,8 @@ use super::node::{Node, Process, Wire};
 use super::rule::BACKWARDS;
 use super::state::{Envelope, State};
 use super::storage::{
-    Kept, crash, damage, finish_anew, finish_cut, finish_rewrite, lose, restart, sync_facts,
-    sync_records, ways_to_crash,
+    Kept, compact, compactable, crash, damage, finish_anew, finish_cut, finish_rewrite, lose,
+    restart, sync_facts, sync_records, ways_to_crash,
 };
 use crate::broken::Broken;
 use crate::interned::Interned;
@@ -44,6 +44,8 @@ pub enum Action {
     FinishRewrite { node: NodeId },
     /// What is before an offset expires at an open leader.
     Expire { node: NodeId, before: Offset },
+    /// A node compacts its log.
+    Compact { node: NodeId },
     /// A record on the disk of a running node becomes unreadable.
     Damage { node: NodeId, offset: Offset },
     /// A timer runs out.
@@ -92,6 +94,7 @@ impl fmt::Display for Action {
             Self::Expire { node, before } => {
                 write!(f, "at {node:?} expires what is before offset {before}")
             }
+            Self::Compact { node } => write!(f, "{node:?} compacts its log"),
             Self::Damage { node, offset } => {
                 write!(f, "{node:?} finds that its record at {offset:?} is damaged")
             }
@@ -190,6 +193,9 @@ fn possible_at(
         let offsets = offsets.map(Offset);
         actions.extend(offsets.map(|before| Action::Expire { node: id, before }));
     }
+    if state.left.compactions > 0 && compactable(node, process).is_some() {
+        actions.push(Action::Compact { node: id });
+    }
     if state.left.damages > 0 {
         let offsets = (0..node.disk.log.len() as u64).map(Offset);
         let sound = offsets.filter(|offset| !node.disk.damaged.contains(offset));
@@ -226,6 +232,7 @@ pub(super) fn take(bounds: &Bounds, last: &State, action: &Action) -> Option<Sta
             let event = Event::Expire { before: *before };
             step(bounds, &mut state, *node, event, Offered::default())
         }
+        Action::Compact { node } => compact(bounds, &mut state, *node),
         Action::Damage { node, offset } => damage(bounds, &mut state, *node, *offset),
         Action::Restart { node } => restart(bounds, &mut state, *node),
     };
@@ -334,12 +341,28 @@ fn assign(bounds: &Bounds, state: &mut State, id: NodeId, epoch: Epoch) -> bool 
 }
 
 fn deliver(bounds: &Bounds, state: &mut State, envelope: &Envelope) -> bool {
-    let (base, records): (_, &[_]) = match &envelope.wire {
-        Wire::Message(_) => (Offset(0), &[]),
-        Wire::Records { head, records } => (head.base_offset, records),
-        Wire::Repair { base, records } => (*base, records),
+    let offered = match &envelope.wire {
+        Wire::Message(_) => Offered::default(),
+        Wire::Records {
+            head,
+            records,
+            thinned,
+        } => Offered {
+            base: head.base_offset,
+            records,
+            thinned: Some(thinned),
+        },
+        Wire::Repair {
+            base,
+            records,
+            thinned,
+            ..
+        } => Offered {
+            base: *base,
+            records,
+            thinned: Some(thinned),
+        },
     };
-    let offered = Offered { base, records };
     step(bounds, state, envelope.to, event(envelope), offered)
 }
 
@@ -350,7 +373,7 @@ fn event(envelope: &Envelope) -> Event {
             from,
             message: message.clone(),
         },
-        Wire::Records { head, records } => {
+        Wire::Records { head, records, .. } => {
             let epochs = disk::headers(head.base_offset, records);
             let next_offset = Offset(head.base_offset.0 + records.len() as u64);
             Event::Records {
@@ -360,10 +383,16 @@ fn event(envelope: &Envelope) -> Event {
                 epochs,
             }
         }
-        Wire::Repair { base, records } => Event::Repair {
+        Wire::Repair {
+            base,
+            records,
+            compacted,
+            ..
+        } => Event::Repair {
             base_offset: *base,
             next_offset: Offset(base.0 + records.len() as u64),
             epochs: disk::headers(*base, records),
+            compacted: *compacted,
         },
     }
 }
@@ -384,7 +413,12 @@ fn pump(bounds: &Bounds, state: &mut State, from: NodeId, to: NodeId) -> bool {
         return true;
     };
     let next_offset = Offset(base.0 + records.len() as u64);
-    let wire = Wire::Records { head, records };
+    let thinned = node.disk.thinned.part(base, next_offset);
+    let wire = Wire::Records {
+        head,
+        records,
+        thinned,
+    };
     say(bounds, state, Envelope { from, to, wire });
     let event = Event::RecordsSent {
         to,

@@ -20,6 +20,8 @@ pub struct Bounds {
     pub damages: u8,
     /// How often a leader lets records expire.
     pub expiries: u8,
+    /// How often a node compacts its log.
+    pub compactions: u8,
     /// How many timers run out in all.
     pub timeouts: u8,
     /// Whether a node that has crashed comes back.
@@ -61,6 +63,7 @@ pub(crate) struct Left {
     pub(crate) losses: u8,
     pub(crate) damages: u8,
     pub(crate) expiries: u8,
+    pub(crate) compactions: u8,
     pub(crate) timeouts: u8,
 }
 
@@ -103,6 +106,7 @@ impl Bounds {
         losses: 0,
         damages: 0,
         expiries: 0,
+        compactions: 0,
         timeouts: 0,
         restarts: true,
         slow_disk: false,
@@ -166,6 +170,7 @@ impl Bounds {
             losses: self.losses,
             damages: self.damages,
             expiries: self.expiries,
+            compactions: self.compactions,
             timeouts: self.timeouts,
         }
     }
@@ -184,12 +189,13 @@ impl fmt::Display for Left {
             losses,
             damages,
             expiries,
+            compactions,
             timeouts,
         } = self;
         write!(
             f,
-            "{appends} appends, {expiries} expiries, {timeouts} timeouts, {crashes} crashes, \
-             {losses} losses, {damages} damages"
+            "{appends} appends, {expiries} expiries, {compactions} compactions, {timeouts} \
+             timeouts, {crashes} crashes, {losses} losses, {damages} damages"
         )
     }
 }

@@ -3,6 +3,8 @@ use std::collections::BTreeSet;
 use quorate_vsr::partition::{EpochHistory, Facts, Replica, Unsound};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
+use crate::thinned::Thinned;
+
 /// One record, in a batch of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Record {
@@ -21,6 +23,8 @@ pub(crate) struct Disk {
     pub(crate) begin: Offset,
     /// Which records of it cannot be read.
     pub(crate) damaged: BTreeSet<Offset>,
+    /// What compaction has made of it, and of the records that are about to get there.
+    pub(crate) thinned: Thinned,
 }
 
 impl Disk {
@@ -29,11 +33,14 @@ impl Disk {
         let kept = usize::try_from(to.0).unwrap_or(usize::MAX);
         self.log.truncate(kept);
         self.damaged.retain(|offset| *offset < to);
+        self.thinned.truncate(to);
     }
 
     /// Readable records take the place of what may be damaged; false if they are others than those
     /// that were there.
-    pub(crate) fn rewrite(&mut self, base: Offset, records: &[Record]) -> bool {
+    pub(crate) fn rewrite(&mut self, base: Offset, records: &[Record], thinned: &Thinned) -> bool {
+        let until = Offset(base.0 + records.len() as u64);
+        self.thinned.replace(base, until, thinned);
         for offset in (base.0..).map(Offset).take(records.len()) {
             self.damaged.remove(&offset);
         }
@@ -78,6 +85,13 @@ impl Disk {
         self.log = expired.to_vec();
         self.begin = end(expired);
         self.damaged.clear();
+        self.thinned = Thinned::default();
+    }
+
+    /// Where the records are that can be read.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Offset> {
+        let places = (self.begin.0..self.log.len() as u64).map(Offset);
+        places.filter(|place| !self.damaged.contains(place))
     }
 
     /// Whether the log reaches up to its log start and is the one that stands before it.

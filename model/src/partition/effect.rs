@@ -1,6 +1,6 @@
 //! The driver: carries out what a replica asks for, in the order in which it asks.
 
-use quorate_vsr::partition::{ChangeProgress, Effect, Event, Message, Replica};
+use quorate_vsr::partition::{ChangeProgress, Effect, Event, Message, RepairWish, Replica};
 use quorate_vsr::quorum::Electorate;
 use quorate_vsr::{Epoch, NodeId, Offset};
 
@@ -11,17 +11,29 @@ use super::rule::{AGREEMENT, BACKWARDS, COMPLETENESS, DRIVER, DURABLE, ONE_LEADE
 use super::state::{Envelope, State};
 use crate::broken::{Broken, caught};
 use crate::interned::Interned;
+use crate::thinned::Thinned;
 
 /// The records that came with an event.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Offered<'a> {
     pub(super) base: Offset,
     pub(super) records: &'a [Record],
+    /// What the sender's compaction has made of them.
+    pub(super) thinned: Option<&'a Thinned>,
 }
 
 impl Offered<'_> {
-    fn owned(self) -> (Offset, Vec<Record>) {
-        (self.base, self.records.to_vec())
+    fn owned(self) -> (Offset, Vec<Record>, Thinned) {
+        let thinned = self.thinned.cloned().unwrap_or_default();
+        (self.base, self.records.to_vec(), thinned)
+    }
+
+    /// They are appended to the log.
+    fn append(self, log: &mut Vec<Record>, disk: &mut Interned<Disk>) {
+        log.extend_from_slice(self.records);
+        if let Some(thinned) = self.thinned {
+            disk.change(|disk| disk.thinned.replace(self.base, disk::end(log), thinned));
+        }
     }
 }
 
@@ -139,20 +151,21 @@ fn carry_out(
                 say(bounds, state, Envelope { from, to, wire });
             }
             Effect::PersistFacts(facts) => process.facts.push_back(facts),
-            Effect::SendRepair { to, from, until } => {
-                let records = node.disk.readable(&process.log, from, until).to_vec();
-                say_repair(bounds, state, (id, to), from, records);
+            Effect::SendRepair { to, wish } => {
+                let wire = mended(&node.disk, &process.log, wish);
+                say_repair(bounds, state, (id, to), wire);
             }
+            // It compacts its log whenever it likes.
+            Effect::Compact { .. } => {}
             Effect::Rewrite => process.rewriting = Some(offered.owned()),
-            Effect::Accept => process.log.extend_from_slice(offered.records),
+            Effect::Accept => offered.append(&mut process.log, &mut node.disk),
             Effect::Truncate { to } => begin_cut(state, id, process, to),
             Effect::BeginAnew { at, .. } => {
                 state.seen.anew = true;
                 process.anew = Some(at);
             }
             Effect::Retire { below } => {
-                let retired = retire(&node.disk, id, below);
-                node.disk.change(|disk| disk.retire(below));
+                let retired = retire(&mut node.disk, id, below);
                 state.note(retired);
             }
             Effect::SendRecords { to, epoch, from } => {
@@ -183,7 +196,31 @@ fn carry_out(
     let agreed = agree(process);
     state.note(agreed);
     note_progress(state, &process.replica);
+    drop_deletions(&mut node.disk, &process.replica);
     state.put(id, node);
+}
+
+/// What says that something is deleted goes at once where it may.
+fn drop_deletions(disk: &mut Interned<Disk>, replica: &Replica) {
+    let droppable = replica.compacted_everywhere().min(disk.facts.compacted);
+    if droppable > Offset(0) {
+        disk.change(|disk| disk.thinned.drop_deletions(droppable));
+    }
+}
+
+/// What a peer gets for its damaged records.
+fn mended(disk: &Disk, log: &[Record], wish: RepairWish) -> Wire {
+    let RepairWish {
+        from,
+        until,
+        compacted,
+    } = wish;
+    Wire::Repair {
+        base: from,
+        records: disk.readable(log, from, until).to_vec(),
+        thinned: disk.thinned.part(from, until),
+        compacted,
+    }
 }
 
 /// The report of a change of voters arrives; when the control plane makes use of it is another
@@ -206,23 +243,18 @@ fn agree(process: &Process) -> Result<(), Broken> {
 }
 
 /// Records are removed only once it is durable that they have expired.
-fn retire(disk: &Disk, id: NodeId, below: Offset) -> Result<(), Broken> {
-    if below <= disk.facts.log_start {
+fn retire(disk: &mut Interned<Disk>, id: NodeId, below: Offset) -> Result<(), Broken> {
+    let is_durable = below <= disk.facts.log_start;
+    disk.change(|disk| disk.retire(below));
+    if is_durable {
         return Ok(());
     }
     let what = format!("{id:?} drops records before that is durable");
     Err(Broken::new(DURABLE, what))
 }
 
-fn say_repair(
-    bounds: &Bounds,
-    state: &mut State,
-    (from, to): (NodeId, NodeId),
-    base: Offset,
-    records: Vec<Record>,
-) {
-    if !records.is_empty() {
-        let wire = Wire::Repair { base, records };
+fn say_repair(bounds: &Bounds, state: &mut State, (from, to): (NodeId, NodeId), wire: Wire) {
+    if !matches!(&wire, Wire::Repair { records, .. } if records.is_empty()) {
         say(bounds, state, Envelope { from, to, wire });
     }
 }

@@ -5,6 +5,7 @@ use quorate_vsr::{Epoch, NodeId, Offset};
 
 use super::disk::{Disk, Record};
 use crate::interned::Interned;
+use crate::thinned::Thinned;
 
 /// What goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,11 +14,15 @@ pub(crate) enum Wire {
     Records {
         head: RecordsHead,
         records: Vec<Record>,
+        thinned: Thinned,
     },
     /// Records that take the place of damaged ones.
     Repair {
         base: Offset,
         records: Vec<Record>,
+        thinned: Thinned,
+        /// What the sender had claimed.
+        compacted: Offset,
     },
 }
 
@@ -51,7 +56,7 @@ pub(crate) struct Process {
     /// Facts on their way to the disk, oldest first.
     pub(crate) facts: VecDeque<Facts>,
     /// What is being written in the place of damaged records.
-    pub(crate) rewriting: Option<(Offset, Vec<Record>)>,
+    pub(crate) rewriting: Option<(Offset, Vec<Record>, Thinned)>,
     /// The cut that is under way.
     pub(crate) cut: Option<Offset>,
     /// Where the log is to begin anew.

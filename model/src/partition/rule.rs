@@ -1,7 +1,7 @@
 use std::cmp::Reverse;
 
-use quorate_vsr::Epoch;
 use quorate_vsr::quorum::majority;
+use quorate_vsr::{Epoch, Offset};
 
 use super::PartitionModel;
 use super::bounds::Bounds;
@@ -17,6 +17,7 @@ pub(super) const BACKWARDS: &str = "promises, adopted epochs and high watermarks
 pub(super) const DURABLE: &str = "what is committed is on a majority of disks";
 pub(super) const TRUST: &str = "no sound replica is distrusted";
 pub(super) const UNCUT: &str = "nothing below a high watermark is ever cut";
+const DELETED: &str = "what is deleted does not come back";
 const UNREADABLE: &str = "what is damaged is served to nobody";
 pub(super) const DRIVER: &str = "a replica and its driver agree about the log";
 
@@ -68,6 +69,11 @@ pub(super) fn all(bounds: &Bounds) -> Vec<Law> {
              else",
             |_, state| is_unreadable(state),
         ),
+        Law::always(
+            DELETED,
+            "a key that was deleted in a compacted topic is not found again, whoever leads",
+            |_, state| is_deleted(state),
+        ),
         Law::always(DRIVER, "offsets are where the records are", |_, state| {
             state.keeps(DRIVER)
         }),
@@ -111,6 +117,15 @@ fn possible(bounds: &Bounds) -> Vec<Law> {
         .epochs
         .iter()
         .all(|assignment| assignment.cut.is_empty());
+    if bounds.compactions > 0 && is_whole {
+        all.push(Law::sometimes("deletions may go", |_, state| {
+            let mut nodes = state.nodes();
+            nodes.any(|(_, node)| {
+                let process = node.process.as_ref();
+                process.is_some_and(|it| it.replica.compacted_everywhere() > Offset(0))
+            })
+        }));
+    }
     if changes_leaders && is_whole && bounds.appends > 0 {
         all.push(Law::sometimes("a diverged log is cut", |_, state| {
             state.seen.cut
@@ -175,6 +190,16 @@ fn is_sound(state: &State) -> bool {
             && disk.begin <= disk.facts.log_start
             && disk.log.is_sorted_by_key(|record| record.epoch)
             && state.committed_in.is_sorted()
+    })
+}
+
+/// Whether no copy shows again what was deleted, and none claims to be compacted where it is not.
+fn is_deleted(state: &State) -> bool {
+    state.nodes().all(|(_, node)| {
+        let disk = &node.disk;
+        let mut claimed = disk.thinned.clone();
+        claimed.drop_deletions(disk.facts.compacted);
+        !disk.thinned.brings_back(disk.places()) && !claimed.brings_back(disk.places())
     })
 }
 

@@ -148,11 +148,11 @@ impl fmt::Display for Envelope {
         write!(f, "{from:?} -> {to:?}: ")?;
         match wire {
             Wire::Message(message) => message.fmt(f),
-            Wire::Records { head, records } => {
+            Wire::Records { head, records, .. } => {
                 write!(f, "{head}:")?;
                 tell_log(records, f)
             }
-            Wire::Repair { base, records } => {
+            Wire::Repair { base, records, .. } => {
                 write!(f, "records for what is damaged from {base:?} on:")?;
                 tell_log(records, f)
             }

@@ -113,9 +113,10 @@ pub(super) fn crash(state: &mut State, id: NodeId, kept: Kept) -> bool {
         if let Some(cut) = process.cut.filter(|_| kept.cut) {
             disk.truncate(cut);
         }
-        if let Some((base, records)) = process.rewriting.filter(|_| kept.rewrite) {
-            is_same = disk.rewrite(base, &records);
+        if let Some((base, records, thinned)) = process.rewriting.filter(|_| kept.rewrite) {
+            is_same = disk.rewrite(base, &records, &thinned);
         }
+        disk.thinned.truncate(disk::end(&disk.log));
     });
     state.put(id, node);
     note_rewrite(state, id, is_same);
@@ -200,6 +201,37 @@ pub(super) fn damage(bounds: &Bounds, state: &mut State, id: NodeId, offset: Off
     true
 }
 
+/// Up to where a node can compact its log, if that is further than it has come.
+pub(super) fn compactable(node: &Node, process: &Process) -> Option<Offset> {
+    let damage = node.disk.damaged.first().copied();
+    let ends = [
+        process.replica.high_watermark(),
+        disk::end(&node.disk.log),
+        damage.unwrap_or(Offset(u64::MAX)),
+    ];
+    let is_changing = process.cut.is_some() || process.replica.is_beginning_anew();
+    let to = ends.into_iter().min().filter(|_| !is_changing)?;
+    (to > process.replica.facts().compacted).then_some(to)
+}
+
+pub(super) fn compact(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
+    let mut node = state.node(id).clone();
+    let to = match &node.process {
+        Some(process) => compactable(&node, process),
+        None => None,
+    };
+    let Some(to) = to else {
+        return false;
+    };
+    state.left.compactions -= 1;
+    node.disk.change(|disk| {
+        let places: Vec<_> = disk.places().collect();
+        disk.thinned.compact(places.into_iter(), to);
+    });
+    step_changed(bounds, state, id, node, Event::Compacted { to });
+    true
+}
+
 fn damaged_at(offset: Offset) -> Event {
     Event::Damaged {
         from: offset,
@@ -210,11 +242,14 @@ fn damaged_at(offset: Offset) -> Event {
 pub(super) fn finish_rewrite(bounds: &Bounds, state: &mut State, id: NodeId) -> bool {
     let mut node = state.node(id).clone();
     let process = node.process.as_mut();
-    let Some((from, records)) = process.and_then(|process| process.rewriting.take()) else {
+    let Some((from, records, thinned)) = process.and_then(|process| process.rewriting.take())
+    else {
         return false;
     };
     let to = Offset(from.0 + records.len() as u64);
-    let is_same = node.disk.change(|disk| disk.rewrite(from, &records));
+    let is_same = node
+        .disk
+        .change(|disk| disk.rewrite(from, &records, &thinned));
     step_changed(bounds, state, id, node, Event::Repaired { from, to });
     note_rewrite(state, id, is_same);
     true

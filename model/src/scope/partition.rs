@@ -130,6 +130,7 @@ pub(super) const SCOPES: &[Scope] = &[
             losses: 1,
             damages: 2,
             expiries: 3,
+            compactions: 6,
             timeouts: 12,
             slow_disk: true,
             slow_links: true,

@@ -11,6 +11,7 @@
 mod batch;
 mod calm;
 mod change;
+mod compaction;
 mod control;
 mod disk;
 mod expiry;

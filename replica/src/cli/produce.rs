@@ -55,6 +55,9 @@ pub(crate) struct Produce {
     /// line without S has no key
     #[arg(long, value_name = "S", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     key_separator: Option<String>,
+    /// A value that is S stands for none: in a compacted topic that deletes the key
+    #[arg(long, value_name = "S", requires = "key_separator")]
+    null_value: Option<String>,
     /// When a record counts as acknowledged
     #[arg(long, value_enum, default_value = "quorum")]
     acks: AcksName,
@@ -210,7 +213,8 @@ impl Produce {
     ) -> Result<(), Failure> {
         for (number, line) in block {
             let bytes = line.len();
-            let record = record_of(line, self.key_separator.as_deref());
+            let (separator, null) = (self.key_separator.as_deref(), self.null_value.as_deref());
+            let record = record_of(line, separator, null);
             let sent = match self.partition {
                 Some(partition) => producer.send_to(&self.topic, partition, record).await,
                 None => producer.send(&self.topic, record).await,
@@ -239,7 +243,7 @@ async fn yield_once() {
     .await;
 }
 
-fn record_of(line: Bytes, separator: Option<&str>) -> Record {
+fn record_of(line: Bytes, separator: Option<&str>, null: Option<&str>) -> Record {
     let separator = separator.unwrap_or_default().as_bytes();
     if separator.is_empty() {
         return Record::new(line);
@@ -249,7 +253,14 @@ fn record_of(line: Bytes, separator: Option<&str>) -> Record {
         .position(|window| window == separator)
     {
         None => Record::new(line),
-        Some(at) => Record::new(line.slice(at + separator.len()..)).with_key(line.slice(..at)),
+        Some(at) => {
+            let value = line.slice(at + separator.len()..);
+            let is_null = null.is_some_and(|null| value == null.as_bytes());
+            Record {
+                value: (!is_null).then_some(value),
+                ..Record::new(Bytes::new()).with_key(line.slice(..at))
+            }
+        }
     }
 }
 
@@ -258,7 +269,7 @@ mod tests {
     use super::*;
 
     fn split(line: &'static [u8], separator: Option<&str>) -> (Option<Bytes>, Option<Bytes>) {
-        let record = record_of(Bytes::from_static(line), separator);
+        let record = record_of(Bytes::from_static(line), separator, Some("NULL"));
         (record.key, record.value)
     }
 
@@ -269,6 +280,8 @@ mod tests {
         assert_eq!(split(b"k=>v", Some("=>")), (bytes(b"k"), bytes(b"v")));
         assert_eq!(split(b":v", Some(":")), (bytes(b""), bytes(b"v")));
         assert_eq!(split(b"v", Some(":")), (None, bytes(b"v")));
+        assert_eq!(split(b"k:NULL", Some(":")), (bytes(b"k"), None));
+        assert_eq!(split(b"NULL", Some(":")), (None, bytes(b"NULL")));
         assert_eq!(split(b"k:v", None), (None, bytes(b"k:v")));
         assert_eq!(split(b"", Some("long")), (None, bytes(b"")));
     }

@@ -1,4 +1,5 @@
 mod alter;
+mod compaction;
 mod delete_records;
 mod partition_row;
 mod retention;
@@ -8,6 +9,7 @@ use quorate_client::{Retention, TopicInfo};
 use serde::Serialize;
 
 use alter::Alter;
+use compaction::CompactionOptions;
 use delete_records::DeleteRecords;
 use partition_row::PartitionRow;
 use retention::RetentionOptions;
@@ -46,6 +48,8 @@ pub(crate) struct Create {
     replication: Option<u16>,
     #[command(flatten)]
     retention: RetentionOptions,
+    #[command(flatten)]
+    compaction: CompactionOptions,
 }
 
 #[derive(Debug, Args)]
@@ -77,9 +81,16 @@ impl Create {
             Some(replication) => replication,
             None => default_replication(&client.cluster_metadata().await?),
         };
-        let mut topic = client
-            .create_topic(&self.name, self.partitions, replication)
-            .await?;
+        let (name, partitions) = (&self.name, self.partitions);
+        let created = match self.compaction.compaction() {
+            None => client.create_topic(name, partitions, replication).await,
+            Some(compaction) => {
+                client
+                    .create_compacted_topic(name, partitions, replication, compaction)
+                    .await
+            }
+        };
+        let mut topic = created?;
         if self.retention.is_given() {
             let (ms, bytes) = (self.retention.ms(), self.retention.bytes());
             client.retain_topic(&self.name, ms, bytes).await?;
@@ -91,8 +102,11 @@ impl Create {
         let row = TopicRow::new(&topic);
         match global.output {
             Output::Table => output::print(&format!(
-                "created topic {}: partitions {}, replication {}",
-                row.name, row.partitions, row.replication
+                "created topic {}: partitions {}, replication {}{}",
+                row.name,
+                row.partitions,
+                row.replication,
+                if row.compacted { ", compacted" } else { "" }
             )),
             Output::Json => output::print_json(&row),
         }
@@ -112,15 +126,18 @@ async fn list(global: &Global) -> Result<(), Failure> {
                 "REPLICATION",
                 "KEPT FOR",
                 "BYTES KEPT",
+                "COMPACTED",
             ];
             let cells = topics.iter().zip(rows).map(|(topic, row)| {
                 let (kept_for, bytes_kept) = retention::told(topic.retention);
+                let compacted = if row.compacted { "yes" } else { "no" };
                 [
                     row.name,
                     row.partitions.to_string(),
                     row.replication.to_string(),
                     kept_for,
                     bytes_kept,
+                    compacted.to_owned(),
                 ]
             });
             output::print(&output::table(header, cells.collect()))
@@ -137,6 +154,8 @@ async fn describe(name: &str, global: &Global) -> Result<(), Failure> {
             name: topic.name,
             retention_ms: topic.retention.ms,
             retention_bytes: topic.retention.bytes,
+            compacted: topic.compaction.is_some(),
+            tombstone_ms: topic.compaction.map(|it| it.tombstone_ms),
             partitions,
         }),
         Output::Table => {
@@ -158,6 +177,9 @@ async fn describe(name: &str, global: &Global) -> Result<(), Failure> {
                 output::tell(&format!(
                     "records are kept: {kept_for}; bytes of each partition: {bytes_kept}"
                 ));
+            }
+            if let Some(compaction) = topic.compaction {
+                output::tell(&compaction::told(compaction));
             }
             for remark in partitions.iter().filter_map(PartitionRow::remark) {
                 output::tell(&remark);
@@ -190,6 +212,9 @@ struct TopicRow {
     retention_ms: Option<u64>,
     /// Null if all bytes are kept.
     retention_bytes: Option<u64>,
+    compacted: bool,
+    /// How long deletions are kept; null if the topic is not compacted.
+    tombstone_ms: Option<u64>,
 }
 
 impl TopicRow {
@@ -205,6 +230,8 @@ impl TopicRow {
                 .unwrap_or(0),
             retention_ms: topic.retention.ms,
             retention_bytes: topic.retention.bytes,
+            compacted: topic.compaction.is_some(),
+            tombstone_ms: topic.compaction.map(|it| it.tombstone_ms),
         }
     }
 }
@@ -214,5 +241,7 @@ struct Description {
     name: String,
     retention_ms: Option<u64>,
     retention_bytes: Option<u64>,
+    compacted: bool,
+    tombstone_ms: Option<u64>,
     partitions: Vec<PartitionRow>,
 }

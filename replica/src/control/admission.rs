@@ -23,11 +23,13 @@ pub(super) fn admit(
             name,
             partitions,
             replication,
+            compaction,
         } => match is_valid_topic_name(&name) {
             true => Ok(Operation::CreateTopic {
                 name,
                 partitions,
                 replication,
+                compaction,
             }),
             false => Err(Refusal::invalid_topic_name(&name)),
         },
@@ -54,6 +56,10 @@ pub(super) fn admit(
         ControlOperation::RetainTopic { name, ms, bytes } => {
             let name = topic_name(name)?;
             Ok(Operation::RetainTopic { name, ms, bytes })
+        }
+        ControlOperation::KeepTombstones { name, ms } => {
+            let name = topic_name(name)?;
+            Ok(Operation::KeepTombstones { name, ms })
         }
         ControlOperation::AddNode {
             node,

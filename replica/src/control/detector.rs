@@ -415,6 +415,7 @@ mod tests {
             name,
             partitions: 1,
             replication: 3,
+            compaction: None,
         });
         let emptied = Heartbeat {
             incarnation: 99,
@@ -475,6 +476,7 @@ mod tests {
             name,
             partitions: 6,
             replication: 3,
+            compaction: None,
         });
         for partition in catalog.partitions.values_mut() {
             partition.leader = NodeId(1);

@@ -80,10 +80,14 @@ impl<P: Platform> Control<P> {
         let membership = self.driver.group().membership();
         let votes = |node| membership.voters().iter().any(|voter| voter.node == node);
         let mut operations = self.detector.decide(catalog, votes, now);
-        let done = self.detector.done(catalog, now);
-        let steps = change::due(catalog, &done);
-        if !steps.is_empty() {
-            operations.push(Operation::AdvanceReplicas { steps });
+        let known = (catalog.version, self.detector.done(catalog, now));
+        if self.at_rest.as_ref() != Some(&known) {
+            // It looks at all partitions, of which there may be many.
+            let steps = change::due(catalog, &known.1);
+            match steps.is_empty() {
+                true => self.at_rest = Some(known),
+                false => operations.push(Operation::AdvanceReplicas { steps }),
+            }
         }
         let resigned = self.detector.resigned(catalog, now);
         let moves = relieve(catalog, &resigned);

@@ -15,7 +15,8 @@ impl Catalog {
                 name,
                 partitions,
                 replication,
-            } => Some(self.create_topic(name, *partitions, *replication)),
+                compaction,
+            } => Some(self.create_topic(name, *partitions, *replication, *compaction)),
             Operation::DeleteTopic { name } => Some(self.delete_topic(name)),
             Operation::AlterTopic {
                 name,
@@ -28,6 +29,7 @@ impl Catalog {
             Operation::RetainTopic { name, ms, bytes } => {
                 Some(self.retain_topic(name, *ms, *bytes))
             }
+            Operation::KeepTombstones { name, ms } => Some(self.keep_tombstones(name, *ms)),
             Operation::AddNode {
                 node,
                 control_address,

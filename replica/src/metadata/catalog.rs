@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use quorate_vsr::NodeId;
-use quorate_wire::Retention;
+use quorate_wire::{Compaction, Retention};
 
 use super::PartitionRecord;
 
@@ -59,6 +59,9 @@ pub struct TopicRecord {
     pub name: String,
     /// How much of its records is kept.
     pub retention: Retention,
+    /// Whether it is compacted, and how. That it is, or is not, never changes: its older batches
+    /// may be such that they cannot be compacted.
+    pub compaction: Option<Compaction>,
     /// The ids of its partitions, by index.
     pub partitions: Vec<u64>,
 }

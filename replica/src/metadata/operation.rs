@@ -1,10 +1,10 @@
 use std::fmt;
 
-use quorate_wire::Limit;
+use quorate_wire::{Compaction, Limit};
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// The version of [`Operation`]'s shape; it stands before every encoded operation.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// A change of the catalog, as the group replicates it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Operation {
         partitions: u32,
         /// On how many nodes each is held.
         replication: u16,
+        /// Whether it is compacted, and how.
+        compaction: Option<Compaction>,
     },
     /// A client deletes a topic.
     DeleteTopic {
@@ -40,6 +42,13 @@ pub enum Operation {
         ms: Limit,
         /// How many bytes of each partition.
         bytes: Limit,
+    },
+    /// A client changes for how long a compacted topic keeps what says that a key is deleted.
+    KeepTombstones {
+        /// Its name.
+        name: String,
+        /// For how many milliseconds.
+        ms: u64,
     },
     /// The first primary tells who belongs to the cluster that it has founded.
     Found {
@@ -167,11 +176,14 @@ impl fmt::Display for Operation {
                 name,
                 partitions,
                 replication,
+                compaction,
             } => {
                 let name = name.escape_debug();
+                let how = compaction.map_or("", |_| ", compacted");
                 write!(
                     f,
-                    "create topic \"{name}\" of {partitions} partitions on {replication} nodes each"
+                    "create topic \"{name}\" of {partitions} partitions on {replication} nodes \
+                     each{how}"
                 )
             }
             Self::DeleteTopic { name } => write!(f, "delete topic \"{}\"", name.escape_debug()),
@@ -190,6 +202,10 @@ impl fmt::Display for Operation {
             Self::RetainTopic { name, ms, bytes } => {
                 let name = name.escape_debug();
                 write!(f, "keep of topic \"{name}\": {ms:?} ms, {bytes:?} bytes")
+            }
+            Self::KeepTombstones { name, ms } => {
+                let name = name.escape_debug();
+                write!(f, "keep deletions of topic \"{name}\" for {ms} ms")
             }
             Self::Found { members } => write!(f, "found a cluster of {} nodes", members.len()),
             Self::AddNode {

@@ -31,6 +31,7 @@ impl Outcome {
                 let deleted = TopicInfo {
                     name,
                     retention: Retention::default(),
+                    compaction: None,
                     partitions: Vec::new(),
                 };
                 ControlReply::TopicCreated(info.unwrap_or(deleted))

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use quorate_vsr::{Epoch, NodeId};
-use quorate_wire::Retention;
+use quorate_wire::{Compaction, Retention};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::operation::NotUnderstood;
 use super::{Catalog, MemberRecord, NodeRecord, PartitionRecord, TopicRecord};
 
 /// The version of the snapshot's shape; it stands before the bytes.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 #[derive(Archive, Serialize, Deserialize)]
 struct Snapshot {
@@ -42,6 +42,7 @@ struct Node {
 struct Topic {
     name: String,
     retention: Retention,
+    compaction: Option<Compaction>,
     partitions: Vec<Partition>,
 }
 
@@ -80,6 +81,7 @@ impl Catalog {
         let topics = self.topics.values().map(|topic| Topic {
             name: topic.name.clone(),
             retention: topic.retention,
+            compaction: topic.compaction,
             partitions: topic
                 .partitions
                 .iter()
@@ -167,6 +169,7 @@ impl Catalog {
         let record = TopicRecord {
             name: topic.name.clone(),
             retention: topic.retention,
+            compaction: topic.compaction,
             partitions,
         };
         self.topics.insert(topic.name, record);

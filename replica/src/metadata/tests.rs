@@ -1,6 +1,6 @@
 use super::*;
 use quorate_vsr::Epoch;
-use quorate_wire::{Code, Limit, Part, Refusal, Retention, TOPIC_NAME_BYTES_MAX};
+use quorate_wire::{Code, Compaction, Limit, Part, Refusal, Retention, TOPIC_NAME_BYTES_MAX};
 
 fn control_address(node: u16) -> String {
     format!("127.0.0.1:{}", 7000 + 10 * node)
@@ -48,6 +48,7 @@ fn create(name: &str, partitions: u32, replication: u16) -> Operation {
         name: name.to_owned(),
         partitions,
         replication,
+        compaction: None,
     }
 }
 
@@ -281,6 +282,57 @@ fn clients_are_told_what_they_asked_for() {
         metadata.tell(Some(&["events".to_owned(), "events".to_owned()])),
         all
     );
+}
+
+#[test]
+fn a_topic_is_compacted_from_its_creation_or_never() {
+    let mut catalog = with_topic(catalog_of(3), 2, 3);
+    let compacted = |tombstone_ms| Operation::CreateTopic {
+        name: "users".to_owned(),
+        partitions: 1,
+        replication: 3,
+        compaction: Some(Compaction { tombstone_ms }),
+    };
+    let code = |outcome| match outcome {
+        Some(Outcome::Refused(refusal)) => refusal.code,
+        other => panic!("{other:?} is no refusal"),
+    };
+    for ms in [0, Compaction::TOMBSTONE_MS_MAX + 1, u64::MAX] {
+        let outcome = catalog.apply(&compacted(ms));
+        assert_eq!(code(outcome), Code::InvalidCompaction);
+    }
+    let outcome = catalog.apply(&compacted(5));
+    assert!(matches!(outcome, Some(Outcome::TopicCreated { .. })));
+    let id = catalog.topics["users"].partitions[0];
+    assert_eq!(
+        catalog.compaction_of(id),
+        Some(Compaction { tombstone_ms: 5 })
+    );
+    assert_eq!(Catalog::decode(&catalog.encode()).as_ref(), Ok(&catalog));
+
+    let keep = |name: &str, ms| Operation::KeepTombstones {
+        name: name.to_owned(),
+        ms,
+    };
+    let before = catalog.version;
+    for _ in 0..2 {
+        assert_eq!(catalog.apply(&keep("users", 9)), Some(Outcome::Accepted));
+    }
+    assert_eq!(
+        catalog.compaction_of(id),
+        Some(Compaction { tombstone_ms: 9 })
+    );
+    assert_eq!(catalog.version, before + 1, "the same again is no change");
+    assert_eq!(
+        code(catalog.apply(&keep("users", 0))),
+        Code::InvalidCompaction
+    );
+    assert_eq!(
+        code(catalog.apply(&keep("events", 9))),
+        Code::InvalidCompaction
+    );
+    assert_eq!(code(catalog.apply(&keep("others", 9))), Code::UnknownTopic);
+    assert_eq!(catalog.version, before + 1);
 }
 
 #[test]

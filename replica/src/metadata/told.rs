@@ -98,6 +98,7 @@ impl Catalog {
         TopicInfo {
             name: topic.name.clone(),
             retention: topic.retention,
+            compaction: topic.compaction,
             partitions,
         }
     }

@@ -1,7 +1,7 @@
 //! Topics come and go.
 
 use quorate_vsr::Epoch;
-use quorate_wire::{Code, Limit, Refusal, Retention, is_valid_topic_name};
+use quorate_wire::{Code, Compaction, Limit, Refusal, Retention, is_valid_topic_name};
 
 use super::outcome::Outcome;
 use super::placement::place;
@@ -22,8 +22,11 @@ impl Catalog {
         name: &str,
         partitions: u32,
         replication: u16,
+        compaction: Option<Compaction>,
     ) -> Outcome {
-        if let Err(refusal) = self.check_new_topic(name, partitions, replication) {
+        let checked = self.check_new_topic(name, partitions, replication);
+        let checked = checked.and_then(|()| compaction.map_or(Ok(()), check_compaction));
+        if let Err(refusal) = checked {
             return Outcome::Refused(refusal);
         }
         let placements = place(self, partitions, replication);
@@ -49,6 +52,7 @@ impl Catalog {
         let topic = TopicRecord {
             name: name.to_owned(),
             retention: Retention::default(),
+            compaction,
             partitions: ids,
         };
         self.topics.insert(name.to_owned(), topic);
@@ -83,6 +87,30 @@ impl Catalog {
             self.version += 1;
         }
         Outcome::Accepted
+    }
+
+    pub(super) fn keep_tombstones(&mut self, name: &str, tombstone_ms: u64) -> Outcome {
+        let Some(topic) = self.topics.get_mut(name) else {
+            return Outcome::Refused(Refusal::unknown_topic(name));
+        };
+        let Some(before) = topic.compaction else {
+            return Outcome::Refused(not_compacted(name));
+        };
+        let compaction = Compaction { tombstone_ms };
+        if let Err(refusal) = check_compaction(compaction) {
+            return Outcome::Refused(refusal);
+        }
+        if compaction != before {
+            topic.compaction = Some(compaction);
+            self.version += 1;
+        }
+        Outcome::Accepted
+    }
+
+    /// Whether a partition is compacted, and how; not if it is not known.
+    pub fn compaction_of(&self, partition: u64) -> Option<Compaction> {
+        let record = self.partitions.get(&partition)?;
+        self.topics.get(&record.topic)?.compaction
     }
 
     /// How much of a partition is kept; all of it if it is not known.
@@ -136,4 +164,21 @@ impl Catalog {
         }
         Ok(())
     }
+}
+
+fn check_compaction(compaction: Compaction) -> Result<(), Refusal> {
+    let (ms, max) = (compaction.tombstone_ms, Compaction::TOMBSTONE_MS_MAX);
+    if (1..=max).contains(&ms) {
+        return Ok(());
+    }
+    let detail = format!("deletions are kept for 1 to {max} milliseconds, not for {ms}");
+    Err(Refusal::new(Code::InvalidCompaction, detail))
+}
+
+fn not_compacted(name: &str) -> Refusal {
+    let detail = format!(
+        "topic \"{name}\" is not compacted, and a topic cannot become it: its older records may \
+         have no keys, or be compressed; create another one with `quorate topic create --compact`"
+    );
+    Refusal::new(Code::InvalidCompaction, detail)
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
@@ -23,6 +24,9 @@ use super::state::{LinkKey, PeerNode, State};
 use super::{Shard, link};
 use crate::error::NodeError;
 use crate::metadata::{Catalog, PartitionRecord, Stage};
+
+/// A new partition for which there is no room is tried again after this time.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Tells the partitions who leads them, until the shard stops.
 pub(super) async fn tell_leaders<P: Platform>(shard: Rc<Shard<P>>) {
@@ -49,8 +53,18 @@ pub(super) async fn hold<P: Platform>(shard: Rc<Shard<P>>, mut leftover: BTreeSe
             Ok(()) => open_missing(&shard, &catalog, &mut leftover).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = opened {
-            return shard.fail(error);
+        match opened {
+            Ok(()) => {}
+            // Nothing was promised for it yet, so the others go on without this replica.
+            Err(error) if error.is_disk_full() => {
+                tracing::error!(%error, "a new partition finds no room: trying again");
+                shard.platform.sleep(TRY_AGAIN).await;
+                if shard.is_over() || shard.closing.is_set() {
+                    return;
+                }
+                continue;
+            }
+            Err(error) => return shard.fail(error),
         }
         if !has_more(&shard, &published).await {
             return;
@@ -108,9 +122,6 @@ async fn open_missing<P: Platform>(
         let mut state = shard.state.borrow_mut();
         state.assign(&newest, id);
         state.hear_early(id);
-    }
-    if !missing.is_empty() {
-        shard.state.borrow_mut().shrink_tails();
     }
     Ok(())
 }
@@ -205,6 +216,7 @@ impl<P: Platform> State<P> {
         else {
             return;
         };
+        partition.compaction = catalog.compaction_of(id);
         let is_ours = record.leader == self.node;
         if is_ours && !catalog.is_registered(self.node, self.incarnation) {
             return;
@@ -280,7 +292,12 @@ impl<P: Platform> State<P> {
             false => leadership_lost(id),
         };
         partition.refuse_waiting(&refusal);
-        let under_way = u32::from(partition.is_writing) + u32::from(partition.log.is_retiring());
+        let under_way = [
+            partition.is_writing,
+            partition.log.is_retiring(),
+            self.compacting == Some(id),
+        ];
+        let under_way = under_way.map(u32::from).iter().sum();
         if under_way > 0 {
             self.condemned.insert(id, under_way);
         }

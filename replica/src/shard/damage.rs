@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use quorate_log::{DamagedRange, LogError};
+use quorate_log::{BrokenFrames, DamagedRange, LogError};
 use quorate_platform::Platform;
 use quorate_vsr::Offset;
 use quorate_vsr::partition::Event;
@@ -102,6 +102,19 @@ impl<P: Platform> State<P> {
             self.enqueue(id);
         }
     }
+
+    /// Has damaged frames written anew as soon as the disk is free. For that nobody else is needed.
+    pub(super) fn reframe(&mut self, id: u64, broken: BrokenFrames) {
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.broken_frames = broken;
+            self.enqueue(id);
+        }
+    }
+}
+
+/// Says how many frames are good again.
+pub(super) fn tell_reframed(partition: u64, frames: u32) {
+    tracing::info!(partition, frames, "checksums of writes are good again");
 }
 
 /// The offsets that `batches` take.

@@ -7,7 +7,7 @@ use quorate_vsr::partition::{Effect, Timer};
 use quorate_wire::{Code, Refusal};
 
 use super::link_queue::LinkQueue;
-use super::peer_frame::{Repair, Wish};
+use super::peer_frame::Wish;
 use super::state::{LinkKey, State};
 
 impl<P: Platform> State<P> {
@@ -63,11 +63,12 @@ impl<P: Platform> State<P> {
                 self.enqueue(id);
             }
             Effect::Retire { below } => self.retire(id, below),
-            Effect::SendRepair { to, from, until } => {
+            Effect::SendRepair { to, wish } => {
                 if let Some(queue) = self.link(id, to) {
-                    queue.wish_repair(id, Repair { from, until });
+                    queue.wish_repair(id, wish);
                 }
             }
+            Effect::Compact { to } => partition.compact_to = partition.compact_to.max(to),
             Effect::Rewrite => self.rewrite(id, records),
             Effect::Resigned { epoch } => {
                 partition.resign(id, epoch);
@@ -84,12 +85,7 @@ impl<P: Platform> State<P> {
                 partition.until_committed.acknowledge(high_watermark.0);
                 partition.wake_parked();
             }
-            Effect::Distrust { from, why } => tracing::error!(
-                partition = id,
-                node = from.0,
-                why,
-                "dropped a message that no node should send"
-            ),
+            Effect::Distrust { from, why } => distrust(id, from, why),
             Effect::Arm(timer) => {
                 let at = self.platform.now() + length(timer, self.platform.random());
                 if self.deadlines.arm((id, timer), at) {
@@ -106,6 +102,16 @@ impl<P: Platform> State<P> {
         let shard = id.checked_rem(u64::from(shards))? as u32;
         self.links.get_mut(&LinkKey { node: to, shard })
     }
+}
+
+fn distrust(id: u64, from: NodeId, why: &str) {
+    let node = from.0;
+    tracing::error!(
+        partition = id,
+        node,
+        why,
+        "dropped a message that no node should send"
+    );
 }
 
 /// How long a timer is. Those that send something vary by a quarter, so that many partitions that

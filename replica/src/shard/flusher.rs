@@ -9,14 +9,16 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use quorate_log::{FlushJob, LogError, ResetJob, RewriteJob, Spares, TruncateJob};
+use quorate_log::{
+    FlushJob, LogError, Misfit, ReframeJob, ResetJob, RewriteJob, Rewriting, Spares, TruncateJob,
+};
 use quorate_platform::Platform;
 use quorate_vsr::Offset;
 use quorate_vsr::partition::Event;
 
 use super::Shard;
 use super::budget::Permit;
-use super::damage::offsets_of;
+use super::damage::{offsets_of, tell_reframed};
 use super::state::State;
 use crate::error::NodeError;
 
@@ -32,6 +34,7 @@ enum Work<P: Platform> {
     Reset(ResetJob<P>),
     /// With what is put in the place of damaged records.
     Rewrite(RewriteJob<P>, Vec<Bytes>),
+    Reframe(ReframeJob<P>),
 }
 
 /// Starts whatever the disk has to do, until the shard is over.
@@ -97,23 +100,56 @@ async fn carry_out<P: Platform>(shard: &Shard<P>, id: u64, work: Work<P>) {
                 state.step(id, Event::BegunAnew { at });
             })
         }
-        Work::Rewrite(job, batches) => {
-            let rewritten = job.run().await;
+        Work::Rewrite(job, batches) => match rewrite(shard, id, job, &batches).await {
+            Some(rewritten) => rewritten,
+            None => return,
+        },
+        Work::Reframe(job) => {
+            let reframed = job.run().await;
             let mut state = shard.state.borrow_mut();
             let Some(log) = state.end_writing(id) else {
                 return;
             };
-            log.finish_rewrite(rewritten).map(|()| {
-                let (from, to) = offsets_of(&batches);
-                tracing::info!(partition = id, %from, %to, "damaged records are good again");
-                state.step(id, Event::Repaired { from, to });
-            })
+            let frames = log.finish_reframe(reframed);
+            frames.map(|frames| tell_reframed(id, frames))
         }
     };
     match finished {
         Ok(()) => shard.state.borrow_mut().enqueue_pending(id),
         Err(error) => shard.fail(NodeError::log(error)),
     }
+}
+
+/// Puts batches in the place of damaged ones, in one job or several. None if the partition was
+/// given up meanwhile.
+async fn rewrite<P: Platform>(
+    shard: &Shard<P>,
+    id: u64,
+    mut job: RewriteJob<P>,
+    batches: &[Bytes],
+) -> Option<Result<(), LogError>> {
+    let rewritten = loop {
+        let rewritten = job.run().await;
+        let mut state = shard.state.borrow_mut();
+        let partition = state.partitions.get_mut(&id);
+        let finished = partition.map(|partition| partition.log.finish_rewrite(rewritten));
+        match finished {
+            Some(Ok(Rewriting::Next(next))) => job = next,
+            Some(Ok(Rewriting::Done(to))) => break Ok(Offset(to)),
+            Some(Err(error)) => break Err(error),
+            // Whoever takes over the folder finds a sound log there, whatever was begun.
+            None => break Ok(Offset(0)),
+        }
+    };
+    let mut state = shard.state.borrow_mut();
+    state.end_writing(id)?;
+    Some(rewritten.map(|to| {
+        let (from, _) = offsets_of(batches);
+        // If nothing was put back, another replica is asked.
+        let to = to.max(from);
+        tracing::info!(partition = id, %from, %to, "damaged records are good again");
+        state.step(id, Event::Repaired { from, to });
+    }))
 }
 
 impl<P: Platform> State<P> {
@@ -147,9 +183,10 @@ impl<P: Platform> State<P> {
             return Ok(None);
         };
         let mut misfits = None;
-        let is_retiring = partition.log.is_retiring();
-        if is_retiring && (partition.truncate_to.is_some() || partition.anew.is_some()) {
-            // It is queued again when the removal has ended.
+        let is_cut = partition.truncate_to.is_some() || partition.anew.is_some();
+        let is_kept = is_cut && partition.log.is_retiring();
+        if is_kept || partition.is_log_changing() && partition.log.is_replacing() {
+            // It is queued again when the removal, or the replacement of files, has ended.
             return Ok(None);
         }
         let work = if let Some((at, epoch)) = partition.anew.take() {
@@ -162,11 +199,22 @@ impl<P: Platform> State<P> {
         } else if let Some(batches) = partition.rewrite.take() {
             match partition.log.begin_rewrite(&batches) {
                 Ok(job) => job.map(|job| Work::Rewrite(job, batches)),
+                Err(Misfit::Open) => {
+                    // It becomes one that can be written anew, and then its turn comes again.
+                    partition.log.roll();
+                    partition.rewrite = Some(batches);
+                    partition.log.begin_flush()?.map(|job| {
+                        let permit = partition.unflushed.split(job.bytes());
+                        Work::Flush(job, permit)
+                    })
+                }
                 Err(misfit) => {
                     misfits = Some((offsets_of(&batches), misfit));
                     None
                 }
             }
+        } else if let Some(job) = partition.begin_reframe() {
+            Some(Work::Reframe(job))
         } else {
             partition.log.begin_flush()?.map(|job| {
                 let permit = partition.unflushed.split(job.bytes());
@@ -225,7 +273,7 @@ impl<P: Platform> State<P> {
             partition.until_durable.acknowledge(next_offset.0);
         }
         self.step(id, Event::LogDurable { next_offset });
-        self.shrink_tail(id);
+        self.note_activity(id);
         self.note_retirable(id);
     }
 
@@ -235,6 +283,7 @@ impl<P: Platform> State<P> {
             partition.truncate_to.is_some()
                 || partition.anew.is_some()
                 || partition.rewrite.is_some()
+                || partition.broken_frames.count() > 0
                 || partition.log.has_pending()
         };
         if self.partitions.get(&id).is_some_and(is_pending) {

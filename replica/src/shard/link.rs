@@ -18,14 +18,14 @@ use futures_util::future::{Either, select};
 use quorate_log::{LogError, Read, ReadJob};
 use quorate_platform::Platform;
 use quorate_vsr::Offset;
-use quorate_vsr::partition::Event;
+use quorate_vsr::partition::{Event, RepairWish};
 use quorate_wire::{BATCH_BYTES_MAX, ClusterId, Frame, Kind, PAYLOAD_BYTES_MAX};
 
 use super::Shard;
 use super::connection::pieces;
 use super::damage::offsets_of;
 use super::link_queue::LinkQueue;
-use super::peer_frame::{Envelope, Repair, Said, Wish};
+use super::peer_frame::{Envelope, Said, Wish};
 use super::state::{LinkKey, State};
 use super::{damage, repair};
 use crate::peer::{Backoff, Dialled, PeerHello, dial};
@@ -55,7 +55,7 @@ enum Next<P: Platform> {
     /// The records that a partition wants to send are on disk.
     Read(u64, Wish, ReadJob<P>),
     /// Records are damaged where they shall go, and so they are read for it.
-    Repair(u64, Repair),
+    Repair(u64, RepairWish),
     Wait,
     Close(&'static str),
 }
@@ -165,7 +165,7 @@ async fn pump<P: Platform>(
                 if batches.is_empty() {
                     continue;
                 }
-                frame_of_repair(id, batches, shard.cluster)
+                frame_of_repair(id, repair.compacted, batches, shard.cluster)
             }
             Next::Wait => {
                 // The other side never sends, so all that can come from it is the end.
@@ -232,11 +232,17 @@ fn try_later<P: Platform>(
 }
 
 /// A frame with records that are damaged where it goes.
-fn frame_of_repair(id: u64, batches: Vec<Bytes>, cluster: ClusterId) -> Vec<Bytes> {
+fn frame_of_repair(
+    id: u64,
+    compacted: Offset,
+    batches: Vec<Bytes>,
+    cluster: ClusterId,
+) -> Vec<Bytes> {
     let (base_offset, _) = offsets_of(&batches);
     let payload_len: usize = batches.iter().map(Bytes::len).sum();
     let said = Said::Repair {
         base_offset,
+        compacted,
         payload_len: u32::try_from(payload_len).expect("a frame's records are few megabytes"),
     };
     let draft = Draft {

@@ -2,9 +2,9 @@ use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::rc::Rc;
 
-use quorate_vsr::partition::Message;
+use quorate_vsr::partition::{Message, RepairWish};
 
-use super::peer_frame::{Repair, Wish};
+use super::peer_frame::Wish;
 use super::signal::Signal;
 
 /// Messages that wait for a link. While the other side is slow or away the rest is dropped: every
@@ -24,7 +24,7 @@ pub(super) struct LinkQueue {
     wishes: BTreeMap<u64, Wish>,
     turns: VecDeque<u64>,
     /// Damaged records of the peer, at most one range for each partition.
-    repairs: BTreeMap<u64, Repair>,
+    repairs: BTreeMap<u64, RepairWish>,
     /// Whether somebody's records on disk were passed over and come before more messages.
     is_read_due: bool,
     is_reset: bool,
@@ -49,14 +49,14 @@ impl LinkQueue {
 
     /// Takes the place of an earlier one of the same partition. It may get lost: the peer asks
     /// again.
-    pub(super) fn wish_repair(&mut self, partition: u64, repair: Repair) {
+    pub(super) fn wish_repair(&mut self, partition: u64, repair: RepairWish) {
         self.repairs.insert(partition, repair);
         self.changed.notify();
     }
 
     /// Repairs are rare, and each peer waits for one before it asks for the next: so they come
     /// first, and nobody waits long.
-    pub(super) fn take_repair(&mut self) -> Option<(u64, Repair)> {
+    pub(super) fn take_repair(&mut self) -> Option<(u64, RepairWish)> {
         self.repairs.pop_first()
     }
 
@@ -151,7 +151,7 @@ fn estimated_bytes(message: &Message) -> usize {
         | Message::Ack(_)
         | Message::Commit { .. } => 0,
     };
-    64 + starts * 12
+    96 + starts * 12
 }
 
 #[cfg(test)]

@@ -27,10 +27,8 @@ use crate::error::NodeError;
 
 /// Partitions that are opened at once.
 pub(super) const OPENING_MAX: usize = 16;
-/// The newest batches of all partitions that are kept in memory, in bytes.
-const TAILS_BYTES_MAX: usize = 256 << 20;
+/// The newest batches of one partition that are kept in memory, in bytes.
 const TAIL_BYTES_MAX: usize = 4 << 20;
-const TAIL_BYTES_MIN: usize = 64 << 10;
 
 /// What was found in the shard's folder besides the partitions that were opened.
 pub(super) struct Found<P: Platform> {
@@ -81,7 +79,6 @@ pub(super) async fn recover<P: Platform>(shard: &Rc<Shard<P>>) -> Result<Found<P
         shard.state.borrow_mut().insert(id, partition);
         shard.state.borrow_mut().tell_damage(id);
     }
-    shard.state.borrow_mut().shrink_tails();
     Ok(Found {
         store,
         spares,
@@ -261,26 +258,4 @@ pub(super) async fn remove<P: Platform>(shard: &Shard<P>, id: u64) -> Result<(),
 
 fn folder<P: Platform>(shard: &Shard<P>, id: u64) -> PathBuf {
     shard.folder.join("partitions").join(id.to_string())
-}
-
-impl<P: Platform> super::state::State<P> {
-    /// How much of its log a partition may keep in memory, so that all together stay in bounds.
-    fn tail_bytes_max(&self) -> usize {
-        (TAILS_BYTES_MAX / self.partitions.len().max(1)).clamp(TAIL_BYTES_MIN, TAIL_BYTES_MAX)
-    }
-
-    pub(super) fn shrink_tail(&mut self, id: u64) {
-        let bytes_max = self.tail_bytes_max();
-        if let Some(partition) = self.partitions.get_mut(&id) {
-            partition.log.shrink_tail(bytes_max);
-        }
-    }
-
-    /// There are more partitions than before: each may keep less.
-    pub(super) fn shrink_tails(&mut self) {
-        let bytes_max = self.tail_bytes_max();
-        for partition in self.partitions.values_mut() {
-            partition.log.shrink_tail(bytes_max);
-        }
-    }
 }

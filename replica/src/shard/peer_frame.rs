@@ -31,6 +31,8 @@ pub(super) enum Said {
     /// Committed records that are damaged where they are sent to.
     Repair {
         base_offset: Offset,
+        /// Up to where their sender had claimed that its log is compacted.
+        compacted: Offset,
         /// How much of the frame's payload is theirs, in bytes.
         payload_len: u32,
     },
@@ -50,7 +52,8 @@ pub(super) struct Records {
 pub(super) enum Heard {
     Message(Message),
     Records(RecordsHead, Records),
-    Repair(Records),
+    /// With it, up to where their sender had claimed that its log is compacted.
+    Repair(Records, Offset),
 }
 
 /// Reads a frame of a link; an error is a reason to end the link.
@@ -70,10 +73,12 @@ pub(super) fn open(frame: Frame) -> Result<Vec<(u64, Heard)>, String> {
             }
             Said::Repair {
                 base_offset,
+                compacted,
                 payload_len,
             } => {
                 let batches = take(&mut payload, partition, payload_len)?;
-                Heard::Repair(Records::check(partition, base_offset, batches, received)?)
+                let records = Records::check(partition, base_offset, batches, received)?;
+                Heard::Repair(records, compacted)
             }
         };
         heard.push((partition, said));
@@ -138,11 +143,4 @@ pub(super) struct Wish {
     pub(super) to: NodeId,
     pub(super) epoch: Epoch,
     pub(super) from: Offset,
-}
-
-/// A wish to send committed records to a peer for which they are damaged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Repair {
-    pub(super) from: Offset,
-    pub(super) until: Offset,
 }

@@ -1,5 +1,5 @@
 use bytes::BytesMut;
-use quorate_batch::{BatchError, BatchHeader, stamp};
+use quorate_batch::{BatchError, BatchHeader, stamp, views};
 use quorate_log::Verdict;
 use quorate_platform::Platform;
 use quorate_wire::{Acks, BATCH_BYTES_MAX, Code, Refusal};
@@ -9,6 +9,7 @@ use super::damage::unknown_producers;
 use super::kept::keep;
 use super::state::State;
 use super::waiting::Waiter;
+use crate::metadata::Catalog;
 
 /// Bytes of one partition's batches that may wait for a majority. With no majority in sight,
 /// further batches are refused instead of being kept.
@@ -80,6 +81,11 @@ impl<P: Platform> State<P> {
         };
         let header = BatchHeader::validate_produced(&batch, BATCH_BYTES_MAX)
             .map_err(|error| invalid(&error))?;
+        if partition.compaction.is_some()
+            && let Err(why) = check_keyed(&header, &batch)
+        {
+            return Err(not_keyed(&self.metadata.load().catalog, id, &why));
+        }
         let records = header.last_offset_delta + 1;
         if header.producer.is_some() && partition.lacks_producers() {
             return Err(unknown_producers(id));
@@ -100,7 +106,7 @@ impl<P: Platform> State<P> {
             return Err(overloaded(id));
         }
         if !self.space.admits(&self.platform, batch.len()) {
-            return Err(disk_full(self.node.0));
+            return Err(self.space.refusal(self.node));
         }
         let mut effects = std::mem::take(&mut self.effects);
         let appended = partition.replica.append(records, &mut effects);
@@ -123,6 +129,31 @@ impl<P: Platform> State<P> {
             next_offset,
         })
     }
+}
+
+/// Checks that a batch can be compacted: its records can be read here, and each has a key.
+fn check_keyed(header: &BatchHeader, batch: &[u8]) -> Result<(), String> {
+    let told = |error: BatchError| error.to_string();
+    for (index, record) in views(header, batch).map_err(told)?.enumerate() {
+        if record.map_err(told)?.key.is_none() {
+            return Err(format!("record {index} of the batch has no key"));
+        }
+    }
+    Ok(())
+}
+
+fn not_keyed(catalog: &Catalog, id: u64, why: &str) -> Refusal {
+    let record = catalog.partitions.get(&id);
+    let place = record.map_or_else(
+        || format!("partition {id}"),
+        |it| format!("topic \"{}\" partition {}", it.topic, it.index),
+    );
+    Refusal::new(
+        Code::InvalidBatch,
+        format!(
+            "{place} is compacted, and {why}: give every record a key, and do not compress them"
+        ),
+    )
 }
 
 fn invalid(error: &BatchError) -> Refusal {
@@ -166,12 +197,5 @@ fn overloaded(id: u64) -> Refusal {
              again later, and check that the nodes that hold it are running",
             UNCOMMITTED_BYTES_MAX >> 20
         ),
-    )
-}
-
-fn disk_full(node: u16) -> Refusal {
-    Refusal::new(
-        Code::DiskFull,
-        format!("the disk of node {node} is nearly full: free space on it, and appends go on"),
     )
 }

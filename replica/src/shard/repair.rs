@@ -5,21 +5,21 @@ use std::rc::Rc;
 use bytes::Bytes;
 use quorate_log::{LogError, Read};
 use quorate_platform::Platform;
+use quorate_vsr::partition::RepairWish;
 
 use super::Shard;
 use super::damage;
-use super::peer_frame::Repair;
 
 /// The records that `repair` asks for, as far as they fit into `bytes_max`; none if they cannot be
 /// read here either. Then the peer asks somebody else.
 pub(super) async fn read<P: Platform>(
     shard: &Rc<Shard<P>>,
     id: u64,
-    repair: Repair,
+    repair: RepairWish,
     bytes_max: usize,
 ) -> Vec<Bytes> {
     let begun = shard.state.borrow().partitions.get(&id).map(|partition| {
-        let Repair { from, until } = repair;
+        let RepairWish { from, until, .. } = repair;
         partition.log.begin_read(from.0, bytes_max, until.0)
     });
     let read = match begun {

@@ -14,6 +14,9 @@ use super::{Shard, damage};
 const PIECE_BYTES: u64 = 256 << 10;
 /// How fast it is done: 4 MiB in a second are 345 GB in a day, and nobody notices.
 const BYTES_PER_SECOND: u32 = 4 << 20;
+/// To look at a partition costs as much as to read so many bytes, however few it has: a node that
+/// holds thousands of them, all small, looks at four in a second.
+const LOOK_BYTES: u64 = 1 << 20;
 /// What one round over all partitions has found.
 #[derive(Debug, Default)]
 struct Round {
@@ -28,8 +31,14 @@ pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>) {
         shard.platform.sleep(shard.storage.scrub_rest).await;
         let mut round = Round::default();
         for id in ids(&shard) {
+            let before = round.bytes;
             if let Err(error) = look_at(&shard, id, &mut round).await {
                 tracing::error!(partition = id, %error, "cannot look for damage");
+            }
+            let bytes = round.bytes - before;
+            if bytes > 0 {
+                let pause = time_for(LOOK_BYTES.saturating_sub(bytes));
+                shard.platform.sleep(pause).await;
             }
         }
         let Round {
@@ -85,10 +94,11 @@ async fn look_at<P: Platform>(
         let Scrubbed {
             next,
             bytes,
-            frames_damaged,
+            broken_frames,
             is_damaged,
         } = job.run().await?;
         round.bytes += bytes;
+        let frames_damaged = broken_frames.count();
         if frames_damaged > 0 {
             round.frames_damaged += frames_damaged;
             tracing::warn!(
@@ -96,8 +106,9 @@ async fn look_at<P: Platform>(
                 from = from.offset,
                 to = next.offset,
                 frames_damaged,
-                "checksums of writes are damaged, no records: `quorate log repair` puts them back"
+                "checksums of writes are damaged, no records: writing them anew"
             );
+            shard.state.borrow_mut().reframe(id, broken_frames);
         }
         let is_named = is_damaged && damage::survey(shard, id, next.offset).await?;
         round.damaged_ranges += u32::from(is_named);
@@ -106,8 +117,12 @@ async fn look_at<P: Platform>(
             return Ok(());
         }
         from = next;
-        let pause = Duration::from_secs(bytes) / BYTES_PER_SECOND;
-        shard.platform.sleep(pause).await;
+        shard.platform.sleep(time_for(bytes)).await;
     }
     Ok(())
+}
+
+/// How long it shall take to look at so many bytes.
+fn time_for(bytes: u64) -> Duration {
+    Duration::from_secs(bytes) / BYTES_PER_SECOND
 }

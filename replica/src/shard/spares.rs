@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use quorate_log::Spares;
+use quorate_log::{LogError, Spares};
 use quorate_platform::Platform;
 
 use super::Shard;
@@ -32,9 +32,14 @@ pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>, spares: Spares<P>) {
                 break;
             };
             let filled = job.run().await;
-            if let Err(error) = spares.finish_fill(filled) {
-                tracing::warn!(%error, "no segment was written in advance: segments grow");
-                break;
+            match spares.finish_fill(filled) {
+                Ok(()) => {}
+                Err(error @ LogError::DiskFull { .. }) => {
+                    tracing::warn!(%error, "no segment was written in advance: segments grow");
+                    break;
+                }
+                // Nothing was entrusted to that file, but the disk is not to be trusted.
+                Err(error) => return shard.fail(NodeError::log(error)),
             }
         }
     }

@@ -3,12 +3,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_log::Spares;
+use quorate_log::{IndexCache, Readers, Spares};
 use quorate_platform::Platform;
-use quorate_vsr::NodeId;
 use quorate_vsr::partition::{Effect, Event, Facts, Message, RecordsHead, Timer};
+use quorate_vsr::{NodeId, Offset};
 
 use super::ShardStatus;
+use super::activity::Activity;
 use super::deadlines::Deadlines;
 use super::link_queue::LinkQueue;
 use super::open_files::OpenFiles;
@@ -22,9 +23,13 @@ use crate::metadata::Published;
 /// Messages for partitions that this shard has not opened yet. A new topic's leader may hear of it
 /// a moment before its followers do.
 const EARLY_MAX: usize = 4_096;
-/// Partitions whose logs have a file open to be written. The files of others are opened when they
-/// are written to.
-const OPEN_FILES_MAX: usize = 1_024;
+
+/// What is kept in memory of the indexes of closed segments, in bytes: those of about 32 GiB.
+const INDEXES_BYTES_MAX: usize = 32 << 20;
+
+/// Those who read old records from front to back and have what comes next read ahead for them: it
+/// takes at most 2 MiB of memory each.
+const READERS_MAX: usize = 32;
 
 /// Everything that a shard knows. Its methods never wait.
 ///
@@ -56,6 +61,8 @@ pub(super) struct State<P: Platform> {
     pub(super) retirable: BTreeSet<u64>,
     /// Whether segments are being removed.
     pub(super) is_retiring: bool,
+    /// The partition of whose compaction a step is under way.
+    pub(super) compacting: Option<u64>,
     pub(super) is_writing_facts: bool,
     /// Writes of facts that have ended.
     pub(super) fact_writes: u64,
@@ -64,8 +71,13 @@ pub(super) struct State<P: Platform> {
     pub(super) early: VecDeque<(u64, NodeId, Message)>,
     pub(super) space: Space,
     pub(super) open_files: OpenFiles,
+    pub(super) activity: Activity,
     /// What new segments are made of, once the shard's folder was opened.
     pub(super) spares: Option<Spares<P>>,
+    /// The indexes of closed segments that were used lately, of all partitions.
+    indexes: IndexCache,
+    /// Those who read old records of all partitions.
+    readers: Readers<P>,
     pub(super) is_stopping: bool,
     /// Nothing happens any more: the shard has stopped or failed.
     pub(super) is_over: bool,
@@ -130,13 +142,17 @@ impl<P: Platform> State<P> {
             condemned: BTreeMap::new(),
             retirable: BTreeSet::new(),
             is_retiring: false,
+            compacting: None,
             is_writing_facts: false,
             fact_writes: 0,
             facts: BTreeMap::new(),
             early: VecDeque::new(),
             space: Space::new(setup.folder.clone()),
-            open_files: OpenFiles::new(OPEN_FILES_MAX),
+            open_files: OpenFiles::new(setup.open_files_max),
+            activity: Activity::default(),
             spares: None,
+            indexes: IndexCache::new(INDEXES_BYTES_MAX),
+            readers: Readers::new(READERS_MAX),
             is_stopping: false,
             is_over: false,
             tally: Tally::default(),
@@ -149,6 +165,8 @@ impl<P: Platform> State<P> {
         if let Some(spares) = &self.spares {
             partition.log.use_spares(spares.clone());
         }
+        partition.log.use_indexes(&self.indexes);
+        partition.log.use_readers(&self.readers);
         self.tally.add(id, &partition.standing);
         self.partitions.insert(id, partition);
         self.status.publish(self.tally.summary());
@@ -167,6 +185,7 @@ impl<P: Platform> State<P> {
     pub(super) fn remove(&mut self, id: u64) -> Option<Partition<P>> {
         let partition = self.partitions.remove(&id)?;
         self.open_files.closed(id);
+        self.activity.forget(id);
         self.tally.remove(id, &partition.standing);
         self.status.publish(self.tally.summary());
         for timer in Timer::ALL {
@@ -181,7 +200,7 @@ impl<P: Platform> State<P> {
             match heard {
                 Heard::Message(message) => self.hear(id, from, message),
                 Heard::Records(head, records) => self.hear_records(id, from, head, records),
-                Heard::Repair(records) => self.hear_repair(id, records),
+                Heard::Repair(records, compacted) => self.hear_repair(id, records, compacted),
             }
         }
     }
@@ -207,7 +226,7 @@ impl<P: Platform> State<P> {
         }
     }
 
-    fn hear_repair(&mut self, id: u64, records: Records) {
+    fn hear_repair(&mut self, id: u64, records: Records, compacted: Offset) {
         let Records {
             base_offset,
             next_offset,
@@ -218,6 +237,7 @@ impl<P: Platform> State<P> {
             base_offset,
             next_offset,
             epochs,
+            compacted,
         };
         self.step_with_records(id, event, &batches);
     }
@@ -282,7 +302,7 @@ impl<P: Platform> State<P> {
 
     /// Whether the disk has nothing to do and nothing under way.
     pub(super) fn is_written(&self) -> bool {
-        self.writing == 0 && self.dirty.is_empty() && !self.is_retiring
+        self.writing == 0 && self.dirty.is_empty() && !self.is_retiring && self.compacting.is_none()
     }
 
     /// Keeps the published status in step with one partition.

@@ -314,6 +314,17 @@ pub(crate) fn sequenced(id: i64, epoch: i16, base_sequence: i32, values: &[&str]
     )
 }
 
+/// A batch of records with keys; one without a value deletes its key.
+pub(crate) fn keyed(records: &[(&str, Option<&str>)]) -> Bytes {
+    let mut builder = BatchBuilder::new(2 << 20);
+    for (key, value) in records {
+        builder
+            .push(1, Some(key.as_bytes()), value.map(str::as_bytes), &[])
+            .expect("the records are short");
+    }
+    builder.finish(None)
+}
+
 fn build(values: &[&str], producer: Option<Producer>) -> Bytes {
     let mut builder = BatchBuilder::new(2 << 20);
     for value in values {

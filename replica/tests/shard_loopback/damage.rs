@@ -87,7 +87,8 @@ fn content(path: &Path) -> Option<(Vec<u8>, usize)> {
                 Finding::Piece(Piece::Damage(_)) => return None,
                 Finding::Piece(Piece::Frame(_) | Piece::Room { .. })
                 | Finding::Segment { .. }
-                | Finding::Index { .. } => {}
+                | Finding::Index { .. }
+                | Finding::Start { .. } => {}
             }
         }
         Some((batches, end))
@@ -298,6 +299,37 @@ fn damage_that_nobody_meets_is_found_and_mended_while_the_node_runs() {
     wait_until("what was damaged is mended", || {
         batches_of(&path).is_some_and(|batches| batches == sound)
     });
+}
+
+/// No other replica is needed for them, and none has the same ones.
+#[test]
+fn damaged_checksums_of_writes_are_written_anew_while_the_node_runs() {
+    let mut rig = Rig::start(1);
+    let id = rig.create_partition(&[1]);
+    let mut client = rig.client(1);
+    for number in 0..10 {
+        client.produce_soon(id, &batch(&[&format!("value {number}")]));
+    }
+    let path = segment(&rig, 1, id);
+    let sound = std::fs::read(&path).unwrap();
+    let is_frame = |at: &usize| sound[*at..].starts_with(b"QFR2");
+    let frames: Vec<_> = (0..sound.len()).filter(is_frame).collect();
+    assert_eq!(frames.len(), 10);
+    // The head of one, and what is behind the head of others, the last one included.
+    for position in [frames[2] + 5, frames[5] + 22, frames[9] + 23] {
+        damage(&path, position);
+    }
+    wait_until("the frames are as they were", || {
+        std::fs::read(&path).unwrap() == sound
+    });
+    // What is written next begins in the same block.
+    client.produce_soon(id, &batch(&["next"]));
+    assert!(
+        std::fs::read(&path)
+            .unwrap()
+            .starts_with(&sound[..frames[9] + 24])
+    );
+    assert_eq!(client.read_all(id, 11)[10], "next");
 }
 
 /// What has been shifted does not look like a part of the log any more: it is put aside.

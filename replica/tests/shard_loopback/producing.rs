@@ -1,7 +1,7 @@
 use quorate_batch::{BatchHeader, HEADER_BYTES};
-use quorate_wire::{Acks, BATCH_BYTES_MAX, Code, Request, Response};
+use quorate_wire::{Acks, BATCH_BYTES_MAX, Code, Compaction, Request, Response};
 
-use crate::client::{batch, sequenced};
+use crate::client::{batch, keyed, sequenced};
 use crate::rig::Rig;
 
 #[test]
@@ -176,6 +176,53 @@ fn bad_batches_are_refused_by_name_and_change_nothing() {
 
     assert_eq!(client.describe(id).unwrap().high_watermark, 1);
     assert_eq!(client.produce(id, &good), Ok(1), "the connection goes on");
+}
+
+#[test]
+fn a_compacted_topic_takes_only_what_can_be_compacted() {
+    let mut rig = Rig::start(1);
+    let id = rig.create_partition(&[1]);
+    let other = rig.create_partition(&[1]);
+    let mut client = rig.client(1);
+    let keyed = keyed(&[("a", Some("1")), ("", Some("2")), ("a", None)]);
+    client.produce_soon(id, &keyed);
+    client.produce_soon(other, &batch(&["without a key"]));
+    rig.compact(id, Compaction::default());
+    // The shard hears of it at some time; nothing else tells when.
+    let refusal = loop {
+        match client.produce(id, &batch(&["without a key"])) {
+            Ok(_) => std::thread::yield_now(),
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!(refusal.code, Code::InvalidBatch);
+    assert!(
+        refusal.detail.contains("partition 0 is compacted")
+            && refusal.detail.contains("record 0 of the batch has no key"),
+        "{refusal:?}"
+    );
+    let end = client.describe(id).unwrap().high_watermark;
+    let compressed = compressed(&keyed);
+    let refusal = client.produce(id, &compressed).unwrap_err();
+    assert!(
+        refusal.detail.contains("compressed with gzip"),
+        "{refusal:?}"
+    );
+    assert_eq!(
+        client.produce(other, &compressed),
+        Ok(1),
+        "no other topic minds"
+    );
+    assert_eq!(client.produce(id, &keyed), Ok(end), "nothing was appended");
+}
+
+/// The batch, as one of a producer that compresses: what is in it is nobody's business.
+fn compressed(batch: &[u8]) -> Vec<u8> {
+    let mut batch = batch.to_vec();
+    batch[22] |= 1;
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch
 }
 
 #[test]

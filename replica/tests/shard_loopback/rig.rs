@@ -14,10 +14,11 @@ use quorate_replica::metadata::{
     Catalog, MemberRecord, Metadata, NodeRecord, Operation, PartitionRecord, Published, Step,
     TopicRecord,
 };
+use quorate_replica::reserve::{Reserve, Reserved};
 use quorate_replica::shard::{self, Setup, ShardStatus};
 use quorate_replica::stop::Stop;
 use quorate_vsr::{Epoch, NodeId};
-use quorate_wire::{ClusterId, Retention};
+use quorate_wire::{ClusterId, Compaction, Retention};
 use tempfile::TempDir;
 
 use crate::client::{Client, wait_until};
@@ -30,6 +31,8 @@ pub(crate) const STORAGE: Storage = Storage {
     retention_check: Duration::from_millis(100),
     scrub_rest: Duration::from_millis(200),
 };
+/// What a node sets aside.
+const RESERVE_BYTES: u64 = 1 << 20;
 /// The disk that every node has.
 pub(crate) const DISK: u64 = 7;
 
@@ -166,6 +169,7 @@ impl Rig {
         let record = TopicRecord {
             name: topic.clone(),
             retention: Retention::default(),
+            compaction: None,
             partitions: vec![id],
         };
         self.catalog.topics.insert(topic, record);
@@ -178,6 +182,14 @@ impl Rig {
         let topic = self.catalog.partitions[&id].topic.clone();
         let record = self.catalog.topics.get_mut(&topic);
         record.expect("it is there").retention = retention;
+        self.publish();
+    }
+
+    /// The partition's topic is compacted. To be said before anything is produced to it.
+    pub(crate) fn compact(&mut self, id: u64, compaction: Compaction) {
+        let topic = self.catalog.partitions[&id].topic.clone();
+        let record = self.catalog.topics.get_mut(&topic);
+        record.expect("it is there").compaction = Some(compaction);
         self.publish();
     }
 
@@ -353,13 +365,22 @@ impl Node {
     ) -> (Vec<SocketAddr>, Running) {
         let (stop, kill) = (Stop::new(), Stop::new());
         let shards = folders.len() as u32;
+        let node_folder = folders[0].parent().expect("it is below the node's");
+        let node_folder = node_folder.to_owned();
+        std::fs::create_dir_all(&node_folder).expect("a folder can be created");
+        let reserve = Reserve::take(&node_folder, RESERVE_BYTES);
         self.statuses = folders.iter().map(|_| Arc::default()).collect();
         let (mut addresses, mut threads) = (Vec::new(), Vec::new());
         for (index, folder) in folders.into_iter().enumerate() {
             let (tell_address, address) = flume::bounded(1);
             let (metadata, stop) = (Arc::clone(&self.published), stop.clone());
             let status = Arc::clone(&self.statuses[index]);
-            let setup = move |listener| Setup::<Troubled> {
+            let disk = Troubled {
+                trouble: Arc::clone(&self.trouble),
+                reserve: node_folder.join("reserve"),
+            };
+            let platform = Reserved::new(disk, Arc::clone(&reserve));
+            let setup = move |listener| Setup::<Reserved<Troubled>> {
                 node: NodeId(node),
                 index: index as u32,
                 shards,
@@ -367,15 +388,15 @@ impl Node {
                 incarnation,
                 folder,
                 storage: STORAGE,
+                open_files_max: 1024,
                 listener,
                 metadata,
                 status,
                 stop,
             };
-            let (kill, trouble) = (kill.clone(), Arc::clone(&self.trouble));
+            let kill = kill.clone();
             threads.push(std::thread::spawn(move || {
                 let runtime = compio::runtime::Runtime::new().expect("a runtime");
-                let platform = Troubled { trouble };
                 runtime.block_on(async move {
                     let any = SocketAddr::from(([127, 0, 0, 1], 0));
                     let listener = platform.listen(any).await.expect("a free port");

@@ -1,13 +1,13 @@
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use quorate_platform::{
     BufResult, Compio, CompioFile, CompioListener, CompioReader, CompioWriter, Disk, Entry, File,
-    Instant, IoBuf, IoBufMut, Network, OpenHow, Tasks,
+    Instant, IoBuf, IoBufMut, Network, OpenHow, OpenMode, Tasks,
 };
 
 /// What is wrong with a node's disk; the test decides, while the node runs.
@@ -17,26 +17,53 @@ pub(crate) struct Trouble {
     pub(crate) available_bytes: AtomicU64,
     /// Whether nothing can be made durable.
     pub(crate) fails_to_sync: AtomicBool,
+    /// The system's number of the error with which every write fails; 0 if none does.
+    pub(crate) fails_to_write: AtomicI32,
+    /// Whether there is no room for a new file.
+    pub(crate) fails_to_create: AtomicBool,
+    /// Whether there is no more room than the node has set aside.
+    pub(crate) is_full: AtomicBool,
 }
 
 /// The real platform, but for a disk in trouble.
 #[derive(Clone)]
 pub(crate) struct Troubled {
     pub(crate) trouble: Arc<Trouble>,
+    /// What the node has set aside.
+    pub(crate) reserve: PathBuf,
 }
 
 #[derive(Clone)]
 pub(crate) struct TroubledFile {
     file: CompioFile,
-    trouble: Arc<Trouble>,
+    disk: Troubled,
+}
+
+impl Troubled {
+    fn check_write(&self) -> io::Result<()> {
+        let Trouble {
+            fails_to_write,
+            is_full,
+            ..
+        } = &*self.trouble;
+        match fails_to_write.load(Ordering::SeqCst) {
+            0 if is_full.load(Ordering::SeqCst) && self.reserve.exists() => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
 }
 
 impl Default for Trouble {
     fn default() -> Self {
-        let (available_bytes, fails_to_sync) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
         Self {
-            available_bytes,
-            fails_to_sync,
+            available_bytes: AtomicU64::new(u64::MAX),
+            fails_to_sync: AtomicBool::new(false),
+            fails_to_write: AtomicI32::new(0),
+            fails_to_create: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
         }
     }
 }
@@ -82,8 +109,15 @@ impl Disk for Troubled {
     type Lock = std::fs::File;
 
     async fn open(&self, path: &Path, how: impl Into<OpenHow>) -> io::Result<TroubledFile> {
-        let (file, trouble) = (Compio.open(path, how).await?, Arc::clone(&self.trouble));
-        Ok(TroubledFile { file, trouble })
+        let how = how.into();
+        if how.mode == OpenMode::CreateNew {
+            self.check_write()?;
+            if self.trouble.fails_to_create.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+        }
+        let (file, disk) = (Compio.open(path, how).await?, self.clone());
+        Ok(TroubledFile { file, disk })
     }
 
     async fn create_folder(&self, path: &Path) -> io::Result<()> {
@@ -125,11 +159,14 @@ impl File for TroubledFile {
     }
 
     async fn write_all_at<B: IoBuf>(&self, buffer: B, position: u64) -> BufResult<(), B> {
-        self.file.write_all_at(buffer, position).await
+        match self.disk.check_write() {
+            Ok(()) => self.file.write_all_at(buffer, position).await,
+            Err(error) => BufResult(Err(error), buffer),
+        }
     }
 
     async fn sync_data(&self) -> io::Result<()> {
-        if self.trouble.fails_to_sync.load(Ordering::SeqCst) {
+        if self.disk.trouble.fails_to_sync.load(Ordering::SeqCst) {
             return Err(io::Error::other("the disk is broken"));
         }
         self.file.sync_data().await

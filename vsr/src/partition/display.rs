@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Ack, Adopt, Event, Facts, Message, Promise, RecordsHead};
+use super::{Ack, Adopt, Event, Facts, Marks, Message, Promise, RecordsHead};
 use crate::{NodeId, Offset};
 
 impl fmt::Display for Message {
@@ -17,25 +17,24 @@ impl fmt::Display for Message {
             Self::Lost { epoch, loss } => {
                 write!(f, "Lost in epoch {epoch}: loss {loss}")
             }
-            Self::RequestRepair { epoch, from, to } => {
-                write!(
-                    f,
-                    "RequestRepair in epoch {epoch} from offset {from} to {to}"
-                )
-            }
-            Self::Ack(ack) => ack.fmt(f),
-            Self::Commit {
+            Self::RequestRepair {
                 epoch,
-                sent,
-                high_watermark,
-                log_start,
+                from,
+                to,
+                compacted,
             } => {
                 write!(
                     f,
-                    "Commit in epoch {epoch}: sent up to offset {sent}, committed up to \
-                     {high_watermark}"
+                    "RequestRepair in epoch {epoch} from offset {from} to {to}"
                 )?;
-                expired(f, *log_start)
+                told_compacted(f, ", compacted up to", *compacted)
+            }
+            Self::Ack(ack) => ack.fmt(f),
+            Self::Commit { epoch, sent, marks } => {
+                write!(
+                    f,
+                    "Commit in epoch {epoch}: sent up to offset {sent}, {marks}"
+                )
             }
         }
     }
@@ -76,6 +75,8 @@ impl fmt::Display for Ack {
             self.epoch, self.received, self.durable, self.high_watermark
         )?;
         expired(f, self.log_start)?;
+        told_compacted(f, ", compacted up to", self.compacted)?;
+        told_compacted(f, ", knows of", self.compacted_everywhere)?;
         f.write_str(if self.adopted { ", adopted" } else { "" })?;
         f.write_str(if self.rewind { "; send again" } else { "" })
     }
@@ -85,10 +86,17 @@ impl fmt::Display for RecordsHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "records in epoch {} from offset {}, committed up to {}",
-            self.epoch, self.base_offset, self.high_watermark
-        )?;
-        expired(f, self.log_start)
+            "records in epoch {} from offset {}, {}",
+            self.epoch, self.base_offset, self.marks
+        )
+    }
+}
+
+impl fmt::Display for Marks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "committed up to {}", self.high_watermark)?;
+        expired(f, self.log_start)?;
+        told_compacted(f, ", compacted everywhere up to", self.compacted_everywhere)
     }
 }
 
@@ -100,6 +108,7 @@ impl fmt::Display for Facts {
             self.promised, self.log_epoch, self.high_watermark
         )?;
         expired(f, self.log_start)?;
+        told_compacted(f, ", compacted up to", self.compacted)?;
         if self.begins_anew {
             f.write_str(", begins anew")?;
         }
@@ -150,6 +159,7 @@ impl fmt::Display for Event {
             Self::Truncated { next_offset } => write!(f, "has cut its log to offset {next_offset}"),
             Self::Expire { before } => write!(f, "is to drop what is before offset {before}"),
             Self::BegunAnew { at } => write!(f, "has a new log that begins at offset {at}"),
+            Self::Compacted { to } => write!(f, "has compacted its log up to offset {to}"),
             Self::Damaged { from, to } => {
                 write!(f, "finds its log damaged from offset {from} to {to}")
             }
@@ -178,6 +188,13 @@ fn expired(f: &mut fmt::Formatter<'_>, log_start: Offset) -> fmt::Result {
     match log_start {
         Offset(0) => Ok(()),
         log_start => write!(f, ", expired up to {log_start}"),
+    }
+}
+
+fn told_compacted(f: &mut fmt::Formatter<'_>, what: &str, to: Offset) -> fmt::Result {
+    match to {
+        Offset(0) => Ok(()),
+        to => write!(f, "{what} {to}"),
     }
 }
 

@@ -86,10 +86,15 @@ pub enum Effect {
     SendRepair {
         /// To whom.
         to: NodeId,
-        /// The first offset.
-        from: Offset,
-        /// One past the last offset that may be sent.
-        until: Offset,
+        /// Which.
+        wish: RepairWish,
+    },
+    /// Compact the log up to this offset at least, as soon as it can be done: a peer lacks records
+    /// that are damaged there, and has no use for them before. Nothing is reported but
+    /// [`Event::Compacted`](super::Event::Compacted). The peer asks again.
+    Compact {
+        /// Up to where.
+        to: Offset,
     },
     /// Put the records that came with the event of this step in the place of the damaged ones, make
     /// that durable, then report [`Event::Repaired`](super::Event::Repaired).
@@ -134,4 +139,15 @@ pub enum Effect {
     Arm(Timer),
     /// Stop a timer.
     Disarm(Timer),
+}
+
+/// Committed records that a peer needs, because they are damaged there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RepairWish {
+    /// The first offset.
+    pub from: Offset,
+    /// One past the last offset that may be sent.
+    pub until: Offset,
+    /// What goes with them: up to where this log was claimed to be compacted before they are read.
+    pub compacted: Offset,
 }

@@ -64,6 +64,12 @@ pub enum Event {
         /// The new log start.
         before: Offset,
     },
+    /// The log holds no record below `to` that a later record below `to` shadows; that is on
+    /// stable storage. The driver may say it again, so that the leader hears of it if it has not.
+    Compacted {
+        /// Up to where.
+        to: Offset,
+    },
     /// The log was dropped and begins anew, on stable storage.
     BegunAnew {
         /// Where it begins: the offset of [`Effect::BeginAnew`](super::Effect::BeginAnew).
@@ -95,6 +101,8 @@ pub enum Event {
         next_offset: Offset,
         /// The epoch and base offset of each batch, in order.
         epochs: Vec<(Epoch, Offset)>,
+        /// Up to where the peer had claimed that its log is compacted, before it read them.
+        compacted: Offset,
     },
     /// A [`Effect::Rewrite`](super::Effect::Rewrite) has ended, and its records are on stable
     /// storage; or these offsets are no longer part of the log, because they were too old to be

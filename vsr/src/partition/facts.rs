@@ -5,7 +5,7 @@ use crate::{Damaged, Epoch, Offset};
 
 const SEAL: Seal = Seal {
     magic: *b"QPFA",
-    version: 3,
+    version: 4,
 };
 
 /// What a replica of a partition must not forget, besides its records.
@@ -50,6 +50,9 @@ pub struct Facts {
     pub losses: u32,
     /// How many of these losses an adoption has made good since. It never exceeds `losses`.
     pub healed: u32,
+    /// The log holds no record below this offset that a record below it shadows, be that there or
+    /// gone. It never exceeds `high_watermark`.
+    pub compacted: Offset,
 }
 
 impl Facts {
@@ -73,6 +76,8 @@ impl Facts {
         let losses = self.losses.checked_add(1);
         Self {
             losses: losses.expect("no disk lives to its last loss"),
+            // What will be fetched in the place of what is lost may be compacted less.
+            compacted: Offset(0),
             ..self
         }
     }
@@ -121,6 +126,7 @@ mod tests {
             begins_anew: true,
             losses: 3,
             healed: 2,
+            compacted: Offset(1 << 38),
         };
         assert_eq!(Facts::decode(&facts.encode()), Ok(facts));
     }

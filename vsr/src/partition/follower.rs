@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
-use super::{Ack, Message};
+use super::compaction::Claim;
+use super::{Ack, Marks, Message};
 use crate::{Epoch, Offset};
 
 /// How many messages with records may be on their way to one follower.
@@ -25,6 +26,10 @@ pub(super) struct Follower {
     pub(super) high_watermark: Offset,
     /// Its log start, on its stable storage.
     pub(super) log_start: Offset,
+    /// How far it has compacted its log.
+    pub(super) claim: Claim,
+    /// What it knows of how far the log is compacted everywhere.
+    compacted_everywhere: Offset,
     /// What it has been told by a `Commit`, perhaps in vain.
     announced: Marks,
     /// Everything below has been sent.
@@ -42,13 +47,6 @@ pub(super) struct Follower {
     mark: Offset,
 }
 
-/// What an open leader tells its followers where no records carry it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Marks {
-    pub(super) high_watermark: Offset,
-    pub(super) log_start: Offset,
-}
-
 impl Follower {
     /// Takes an answer in, which may be old.
     pub(super) fn on_ack(&mut self, ack: &Ack) {
@@ -56,6 +54,8 @@ impl Follower {
         self.on_ack_durable(ack);
         self.high_watermark = self.high_watermark.max(ack.high_watermark);
         self.log_start = self.log_start.max(ack.log_start);
+        self.claim.hear(ack.losses, ack.compacted);
+        self.compacted_everywhere = self.compacted_everywhere.max(ack.compacted_everywhere);
         while self
             .in_flight
             .front()
@@ -154,10 +154,13 @@ impl Follower {
         let Marks {
             high_watermark,
             log_start,
+            compacted_everywhere,
         } = self.announced;
+        let compacted = self.compacted_everywhere.max(compacted_everywhere);
         self.is_idle(next)
             && (self.high_watermark.max(high_watermark) < marks.high_watermark
-                || self.log_start.max(log_start) < marks.log_start)
+                || self.log_start.max(log_start) < marks.log_start
+                || compacted < marks.compacted_everywhere)
     }
 
     /// The `Commit` that goes out to it.
@@ -166,16 +169,16 @@ impl Follower {
         Message::Commit {
             epoch,
             sent: self.sent,
-            high_watermark: marks.high_watermark,
-            log_start: marks.log_start,
+            marks,
         }
     }
 
     /// Whether anything is awaited of it.
     pub(super) fn is_behind(&self, next: Offset, marks: Marks) -> bool {
         let has_all = self.adopted && self.durable >= next;
-        let is_told =
-            self.high_watermark >= marks.high_watermark && self.log_start >= marks.log_start;
+        let is_told = self.high_watermark >= marks.high_watermark
+            && self.log_start >= marks.log_start
+            && self.compacted_everywhere >= marks.compacted_everywhere;
         !has_all || !is_told
     }
 

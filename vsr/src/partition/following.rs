@@ -1,7 +1,7 @@
 //! A follower: promises, takes the leader's log over, keeps up with it.
 
 use super::storage::LACKS_COMMITS;
-use super::{Ack, Adopt, Duty, Effect, Message, Promise, RecordsHead, Replica, Stage};
+use super::{Ack, Adopt, Duty, Effect, Marks, Message, Promise, RecordsHead, Replica, Stage};
 use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId, Offset};
 
@@ -145,8 +145,9 @@ impl Replica {
             // Cut first; the leader sends again.
             return;
         };
-        *leader_watermark = head.high_watermark.max(*leader_watermark);
-        *leader_start = head.log_start.max(*leader_start);
+        *leader_watermark = head.marks.high_watermark.max(*leader_watermark);
+        *leader_start = head.marks.log_start.max(*leader_start);
+        self.learn_compacted(head.marks.compacted_everywhere);
         if head.base_offset == self.next_offset && self.may_accept(next_offset, epochs) {
             self.accept(next_offset, epochs, effects);
         } else {
@@ -180,7 +181,8 @@ impl Replica {
     pub(super) fn on_commit(
         &mut self,
         from: NodeId,
-        (sent, high_watermark, log_start): (Offset, Offset, Offset),
+        sent: Offset,
+        marks: Marks,
         effects: &mut Vec<Effect>,
     ) {
         let Duty::Following(Stage::Matched {
@@ -194,8 +196,9 @@ impl Replica {
         if self.leader != Some(from) {
             return;
         }
-        *leader_watermark = high_watermark.max(*leader_watermark);
-        *leader_start = log_start.max(*leader_start);
+        *leader_watermark = marks.high_watermark.max(*leader_watermark);
+        *leader_start = marks.log_start.max(*leader_start);
+        self.learn_compacted(marks.compacted_everywhere);
         self.follow_high_watermark(effects);
         self.send_ack(self.next_offset < sent, effects);
     }
@@ -257,6 +260,9 @@ impl Replica {
                 durable,
                 high_watermark: self.high_watermark,
                 log_start: self.durable_facts.log_start,
+                compacted: self.claim(),
+                losses: self.durable_facts.losses,
+                compacted_everywhere: self.compacted_everywhere,
                 adopted: self.has_adopted(),
                 rewind,
             };

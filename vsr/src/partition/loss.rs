@@ -10,7 +10,7 @@
 //! answer was given after the loss, and reaches at least as far.
 
 use super::{Duty, Effect, Leading, Message, Phase, Replica, Stage, Timer};
-use crate::NodeId;
+use crate::{NodeId, Offset};
 
 impl Replica {
     pub(super) fn advance_lost(&mut self, effects: &mut Vec<Effect>) {
@@ -39,6 +39,8 @@ impl Replica {
             return;
         };
         follower.on_lost();
+        // What it claimed before the loss is void.
+        follower.claim.hear(loss, Offset(0));
         let message = self.adopt_message(self.next_offset, loss);
         effects.push(Effect::Send { to: from, message });
     }

@@ -44,6 +44,9 @@ pub enum Message {
         from: Offset,
         /// One past the last.
         to: Offset,
+        /// Up to where the sender has claimed that its log is compacted. Records below that are of
+        /// use only from somebody who claims as much.
+        compacted: Offset,
     },
     /// How far a follower has come.
     Ack(Ack),
@@ -54,11 +57,34 @@ pub enum Message {
         epoch: Epoch,
         /// The leader has sent everything below this.
         sent: Offset,
-        /// The first offset that is not committed.
-        high_watermark: Offset,
-        /// The first offset that has not expired.
-        log_start: Offset,
+        /// What else there is to tell.
+        marks: Marks,
     },
+}
+
+/// How far a leader's log is this and that; it is told with all records, and by itself where there
+/// are none.
+#[derive(
+    Archive,
+    Serialize,
+    Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+)]
+pub struct Marks {
+    /// The first offset that is not committed.
+    pub high_watermark: Offset,
+    /// The first offset that has not expired.
+    pub log_start: Offset,
+    /// Up to here the log is compacted at all members.
+    pub compacted_everywhere: Offset,
 }
 
 impl Message {
@@ -157,6 +183,12 @@ pub struct Ack {
     pub high_watermark: Offset,
     /// The follower's log start, on stable storage.
     pub log_start: Offset,
+    /// Up to where the follower claims, on stable storage, that its log is compacted.
+    pub compacted: Offset,
+    /// How many losses it has had, on stable storage. What it claimed with fewer is void.
+    pub losses: u32,
+    /// Up to where it has heard that the log is compacted everywhere.
+    pub compacted_everywhere: Offset,
     /// Whether `log_epoch` is this epoch on stable storage; only then does `durable` count towards
     /// a commit.
     pub adopted: bool,
@@ -174,8 +206,6 @@ pub struct RecordsHead {
     pub epoch: Epoch,
     /// The first offset of the records.
     pub base_offset: Offset,
-    /// The sender's high watermark.
-    pub high_watermark: Offset,
-    /// The sender's log start.
-    pub log_start: Offset,
+    /// What else the sender has to tell.
+    pub marks: Marks,
 }

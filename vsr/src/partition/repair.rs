@@ -13,7 +13,8 @@
 //! its log, and cannot go on with it either, for it may be the only one that ever had the record.
 //! So it resigns, and the control plane has to give out a new epoch.
 
-use super::{Duty, Effect, Leading, Message, Phase, Replica, Stage};
+use super::{Duty, Effect, Leading, Message, Phase, RepairWish, Replica, Stage};
+use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId, Offset};
 
 /// How far the repair of damaged ranges has come.
@@ -147,7 +148,12 @@ impl Replica {
         let epoch = self.facts.promised;
         effects.push(Effect::Send {
             to: peers[self.repair.turn % peers.len()],
-            message: Message::RequestRepair { epoch, from, to },
+            message: Message::RequestRepair {
+                epoch,
+                from,
+                to,
+                compacted: self.facts.compacted,
+            },
         });
         self.arm_repair(effects);
     }
@@ -170,24 +176,32 @@ impl Replica {
     }
 
     /// A peer asks for what is damaged there. It gets what is committed and sound here, up to the
-    /// next damage; if that is nothing, it will ask somebody else.
+    /// next damage; if that is nothing, it will ask somebody else. So will it if it has compacted
+    /// more than this replica, which catches up on that.
     pub(super) fn on_request_repair(
         &self,
         asker: NodeId,
-        from: Offset,
-        to: Offset,
+        (from, to): (Offset, Offset),
+        claim: Offset,
         effects: &mut Vec<Effect>,
     ) {
         let damage = self.damage.first_behind(from);
         let sound = damage.map_or(self.high_watermark, |range| range.0);
         let until = to.min(self.high_watermark).min(sound);
-        if self.facts.log_start <= from && from < until && asker != self.me {
-            effects.push(Effect::SendRepair {
-                to: asker,
-                from,
-                until,
-            });
+        if self.facts.log_start > from || from >= until || asker == self.me {
+            return;
         }
+        let compacted = self.durable_facts.compacted;
+        if from < claim && compacted < claim && !sabotage::is(Sabotage::RepairedUncompacted) {
+            effects.push(Effect::Compact { to: claim });
+            return;
+        }
+        let wish = RepairWish {
+            from,
+            until,
+            compacted,
+        };
+        effects.push(Effect::SendRepair { to: asker, wish });
     }
 
     /// Records for a damaged range have come. They are what belongs there if they begin where it

@@ -1,8 +1,7 @@
 //! An open leader: takes appends, sends them to all followers at once, commits, repeats what was
 //! lost.
 
-use super::follower::Marks;
-use super::{Ack, Duty, Effect, Leading, Phase, RecordsHead, Replica, Timer};
+use super::{Ack, Duty, Effect, Leading, Marks, Phase, RecordsHead, Replica, Timer};
 use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId, Offset};
 
@@ -64,12 +63,10 @@ impl Replica {
             Some(_) => false,
             None => self.may_serve(to, from),
         };
-        let high_watermark = self.high_watermark;
-        is_wished.then_some(RecordsHead {
+        is_wished.then(|| RecordsHead {
             epoch,
             base_offset: from,
-            high_watermark,
-            log_start: self.facts.log_start,
+            marks: self.marks(),
         })
     }
 
@@ -113,6 +110,7 @@ impl Replica {
     pub(super) fn advance_open(&mut self, effects: &mut Vec<Effect>) {
         self.advance_commit(effects);
         self.advance_expiry(effects);
+        self.advance_compaction();
         let (next, marks) = (self.next_offset, self.marks());
         let epoch = self.facts.promised;
         let Duty::Leading(leading) = &mut self.duty else {
@@ -159,11 +157,12 @@ impl Replica {
         }
     }
 
-    /// What followers are told where no records carry it.
+    /// What is told with everything that is sent.
     fn marks(&self) -> Marks {
         Marks {
             high_watermark: self.high_watermark,
             log_start: self.facts.log_start,
+            compacted_everywhere: self.compacted_everywhere,
         }
     }
 

@@ -21,6 +21,13 @@ impl Replica {
     pub(super) fn on_facts_durable(&mut self, facts: Facts, effects: &mut Vec<Effect>) {
         let had_adopted = self.has_adopted();
         let log_start = self.durable_facts.log_start;
+        let claim = self.claim();
+        // With a loss, and only then, the claim falls.
+        if facts.losses > self.durable_facts.losses {
+            self.durable_facts.compacted = facts.compacted;
+        } else if facts.losses == self.durable_facts.losses {
+            self.durable_facts.compacted = self.durable_facts.compacted.max(facts.compacted);
+        }
         // Facts only grow, so a completion from an older epoch takes nothing back.
         self.durable_facts.promised = self.durable_facts.promised.max(facts.promised);
         self.durable_facts.log_epoch = self.durable_facts.log_epoch.max(facts.log_epoch);
@@ -38,7 +45,7 @@ impl Replica {
             let below = facts.log_start;
             effects.push(Effect::Retire { below });
         }
-        if self.has_adopted() && !had_adopted || is_retired {
+        if self.has_adopted() && !had_adopted || is_retired || self.claim() > claim {
             self.send_ack(false, effects);
         }
     }

@@ -133,6 +133,7 @@ impl Kind {
                     begins_anew: true,
                     losses: 2,
                     healed: 1,
+                    compacted: Offset(1 << 38),
                 };
                 vec![facts.encode(), Facts::default().encode()]
             }
@@ -158,7 +159,7 @@ fn messages(group: &Group) -> Vec<Vec<u8>> {
 }
 
 fn partition_messages() -> Vec<Vec<u8>> {
-    use partition::{Ack, Adopt, EpochHistory, Message, Promise};
+    use partition::{Ack, Adopt, EpochHistory, Marks, Message, Promise};
     let history = vec![(Epoch(1), Offset(0)), (Epoch(4), Offset(7))];
     let history = EpochHistory::from_starts(history).unwrap();
     let epoch = Epoch(5);
@@ -190,6 +191,7 @@ fn partition_messages() -> Vec<Vec<u8>> {
             epoch,
             from: Offset(3),
             to: Offset(5),
+            compacted: Offset(4),
         },
         Message::Ack(Ack {
             epoch,
@@ -197,14 +199,20 @@ fn partition_messages() -> Vec<Vec<u8>> {
             durable: Offset(8),
             high_watermark: Offset(7),
             log_start: Offset(2),
+            compacted: Offset(6),
+            losses: 1,
+            compacted_everywhere: Offset(4),
             adopted: true,
             rewind: false,
         }),
         Message::Commit {
             epoch,
             sent: Offset(9),
-            high_watermark: Offset(8),
-            log_start: Offset(2),
+            marks: Marks {
+                high_watermark: Offset(8),
+                log_start: Offset(2),
+                compacted_everywhere: Offset(4),
+            },
         },
     ];
     let bytes = |message| rkyv::to_bytes::<Failure>(message).unwrap().into_vec();

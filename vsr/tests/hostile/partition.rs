@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use quorate_vsr::partition::{
-    Ack, Adopt, Effect, EpochHistory, Event, Facts, Message, Promise, RecordsHead, Replica, Timer,
+    Ack, Adopt, Effect, EpochHistory, Event, Facts, Marks, Message, Promise, RecordsHead, Replica,
+    Timer,
 };
 use quorate_vsr::{Epoch, NodeId, Offset};
 use rkyv::rancor::Failure;
@@ -17,6 +18,7 @@ enum Happening {
     Append(u32),
     Timeout(Timer),
     Expire(Offset),
+    Compacted(Offset),
     /// The driver reports the oldest thing that it has done.
     Report,
 }
@@ -97,35 +99,40 @@ fn message() -> impl Strategy<Value = Message> {
         offset(),
         offset(),
         start(),
-        any::<bool>(),
-        any::<bool>(),
+        (offset(), 0..3u32, offset()),
+        any::<(bool, bool)>(),
     );
     let ack = ack.prop_map(
-        |(epoch, received, durable, high_watermark, log_start, adopted, rewind)| {
+        |(epoch, received, durable, high_watermark, log_start, claim, (adopted, rewind))| {
+            let (compacted, losses, compacted_everywhere) = claim;
             Message::Ack(Ack {
                 epoch,
                 received,
                 durable,
                 high_watermark,
                 log_start,
+                compacted,
+                losses,
+                compacted_everywhere,
                 adopted,
                 rewind,
             })
         },
     );
-    let commit = (epoch(), offset(), offset(), start());
-    let commit = commit.prop_map(|(epoch, sent, high_watermark, log_start)| Message::Commit {
-        epoch,
-        sent,
-        high_watermark,
-        log_start,
-    });
+    let commit = (epoch(), offset(), marks());
+    let commit = commit.prop_map(|(epoch, sent, marks)| Message::Commit { epoch, sent, marks });
     prop_oneof![
         1 => epoch().prop_map(|epoch| Message::RequestPromise { epoch }),
         1 => (epoch(), offset()).prop_map(|(epoch, from)| Message::Pull { epoch, from }),
         1 => (epoch(), 0..2u32).prop_map(|(epoch, loss)| Message::Lost { epoch, loss }),
-        1 => (epoch(), offset(), offset())
-            .prop_map(|(epoch, from, to)| Message::RequestRepair { epoch, from, to }),
+        1 => (epoch(), offset(), offset(), offset()).prop_map(|(epoch, from, to, compacted)| {
+            Message::RequestRepair {
+                epoch,
+                from,
+                to,
+                compacted,
+            }
+        }),
         3 => promise(),
         3 => adopt(),
         2 => ack,
@@ -133,16 +140,23 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
-    let head = (epoch(), offset(), offset(), start());
-    let head = head.prop_map(
-        |(epoch, base_offset, high_watermark, log_start)| RecordsHead {
-            epoch,
-            base_offset,
+fn marks() -> impl Strategy<Value = Marks> {
+    (offset(), start(), offset()).prop_map(|(high_watermark, log_start, compacted_everywhere)| {
+        Marks {
             high_watermark,
             log_start,
-        },
-    );
+            compacted_everywhere,
+        }
+    })
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let head = (epoch(), offset(), marks());
+    let head = head.prop_map(|(epoch, base_offset, marks)| RecordsHead {
+        epoch,
+        base_offset,
+        marks,
+    });
     let timer = prop_oneof![
         Just(Timer::Resend),
         Just(Timer::Commit),
@@ -157,6 +171,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (1..3u32).prop_map(Happening::Append),
         1 => timer.prop_map(Happening::Timeout),
         1 => offset().prop_map(Happening::Expire),
+        1 => offset().prop_map(Happening::Compacted),
         8 => Just(Happening::Report),
     ]
 }
@@ -200,6 +215,7 @@ impl Driver {
             }
             Happening::Timeout(timer) => self.step(Event::Timeout(timer)),
             Happening::Expire(before) => self.step(Event::Expire { before }),
+            Happening::Compacted(to) => self.step(Event::Compacted { to }),
             Happening::Report if self.reports.is_empty() => {}
             Happening::Report => {
                 let report = self.reports.remove(0);
@@ -243,6 +259,7 @@ impl Driver {
                 Effect::Send { .. }
                 | Effect::Retire { .. }
                 | Effect::SendRepair { .. }
+                | Effect::Compact { .. }
                 | Effect::Rewrite
                 | Effect::Opened { .. }
                 | Effect::SteppedDown

@@ -1,7 +1,7 @@
 //! Where logs begin: what a leader lets expire, how the others follow, and who begins anew.
 
 use quorate_vsr::partition::{
-    Ack, Adopt, Effect, Event, Facts, Message, Promise, Replica, Timer, Unsound,
+    Ack, Adopt, Effect, Event, Facts, Message, Promise, RepairWish, Replica, Timer, Unsound,
 };
 use quorate_vsr::{Epoch, Offset};
 
@@ -39,8 +39,7 @@ fn tell(epoch: u32, sent: u64, high_watermark: u64, log_start: u64) -> Message {
     Message::Commit {
         epoch: Epoch(epoch),
         sent: Offset(sent),
-        high_watermark: Offset(high_watermark),
-        log_start: Offset(log_start),
+        marks: marks(high_watermark, log_start),
     }
 }
 
@@ -379,13 +378,15 @@ fn what_has_expired_is_sent_to_nobody() {
         epoch: Epoch(1),
         from: Offset(from),
         to: Offset(to),
+        compacted: Offset(0),
     };
     assert_eq!(a.hear(B, ask(0, 8)), []);
-    let (from, until) = (Offset(4), Offset(8));
-    assert_eq!(
-        a.hear(B, ask(4, 8)),
-        [Effect::SendRepair { to: B, from, until }]
-    );
+    let wish = RepairWish {
+        from: Offset(4),
+        until: Offset(8),
+        compacted: Offset(0),
+    };
+    assert_eq!(a.hear(B, ask(4, 8)), [Effect::SendRepair { to: B, wish }]);
     assert_eq!(a.replica.records_head(C, Epoch(1), Offset(0)), None);
 }
 

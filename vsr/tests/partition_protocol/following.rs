@@ -58,8 +58,7 @@ fn who_has_promised_does_not_listen_to_older_leaders() {
     let commit = Message::Commit {
         epoch: Epoch(1),
         sent: Offset(5),
-        high_watermark: Offset(5),
-        log_start: Offset(0),
+        marks: marks(5, 0),
     };
     assert_eq!(b.hear(A, commit), []);
     assert_eq!(b.hear(A, adopt(1, 0, 0, &[])), []);

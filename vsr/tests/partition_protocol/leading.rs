@@ -148,13 +148,9 @@ fn a_silent_follower_is_asked_what_it_lacks() {
     a.send_records(B, 0, 2);
     a.timeout(Timer::Resend);
     let effects = a.timeout(Timer::Resend);
-    let (epoch, sent, high_watermark) = (Epoch(1), Offset(2), Offset(0));
-    let ask = Message::Commit {
-        epoch,
-        sent,
-        high_watermark,
-        log_start: Offset(0),
-    };
+    let (epoch, sent) = (Epoch(1), Offset(2));
+    let marks = marks(0, 0);
+    let ask = Message::Commit { epoch, sent, marks };
     assert!(messages(&effects).contains(&(B, &ask)));
     assert!(effects.contains(&Effect::Arm(Timer::Resend)));
 }
@@ -195,13 +191,9 @@ fn an_idle_partition_tells_its_last_commit_and_falls_silent() {
     assert!(a.hear(B, holds(1, 2)).contains(&Effect::Arm(Timer::Commit)));
     a.hear(C, holds(1, 2));
     let effects = a.timeout(Timer::Commit);
-    let (epoch, sent, high_watermark) = (Epoch(1), Offset(2), Offset(2));
-    let commit = Message::Commit {
-        epoch,
-        sent,
-        high_watermark,
-        log_start: Offset(0),
-    };
+    let (epoch, sent) = (Epoch(1), Offset(2));
+    let marks = marks(2, 0);
+    let commit = Message::Commit { epoch, sent, marks };
     assert_eq!(messages(&effects), [(B, &commit), (C, &commit)]);
     for follower in [B, C] {
         let mut answer = ack(1, 2, 2);
@@ -236,8 +228,7 @@ fn records_that_were_read_in_an_older_epoch_get_no_head() {
     let head = RecordsHead {
         epoch: old,
         base_offset: Offset(0),
-        high_watermark: Offset(0),
-        log_start: Offset(0),
+        marks: marks(0, 0),
     };
     let before = a.replica.clone();
     let late = Event::RecordsSent {

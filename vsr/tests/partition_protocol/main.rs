@@ -3,6 +3,7 @@
 mod stage;
 
 mod beginning;
+mod compaction;
 mod following;
 mod leading;
 mod opening;

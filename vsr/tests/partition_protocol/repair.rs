@@ -1,6 +1,6 @@
 //! Damaged records: fetched from peers where they are committed, given up where they are not.
 
-use quorate_vsr::partition::{Effect, Event, Facts, Message, Timer};
+use quorate_vsr::partition::{Effect, Event, Facts, Message, RepairWish, Timer};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
 use crate::stage::*;
@@ -30,6 +30,7 @@ fn repair(epochs: &[(u32, u64)], next: u64) -> Event {
         base_offset: Offset(epochs.clone().next().map_or(0, |first| first.1.0)),
         next_offset: Offset(next),
         epochs: epochs.collect(),
+        compacted: Offset(0),
     }
 }
 
@@ -40,6 +41,7 @@ fn ask(to: NodeId, from: u64, until: u64) -> Effect {
             epoch: Epoch(2),
             from: Offset(from),
             to: Offset(until),
+            compacted: Offset(0),
         },
     }
 }
@@ -208,11 +210,15 @@ fn a_peer_serves_what_is_committed_and_sound_in_whatever_epoch() {
         epoch: Epoch(epoch),
         from: Offset(from),
         to: Offset(to),
+        compacted: Offset(0),
     };
     let serve = |from, until| Effect::SendRepair {
         to: C,
-        from: Offset(from),
-        until: Offset(until),
+        wish: RepairWish {
+            from: Offset(from),
+            until: Offset(until),
+            compacted: Offset(0),
+        },
     };
     assert_eq!(b.hear(C, request(2, 3, 7)), [serve(3, 7)]);
     assert_eq!(
@@ -242,6 +248,7 @@ fn two_replicas_with_the_same_damage_do_not_echo_it() {
         epoch: Epoch(2),
         from: Offset(3),
         to: Offset(7),
+        compacted: Offset(0),
     };
     assert_eq!(b.hear(C, request), []);
 }
@@ -328,6 +335,7 @@ fn a_follower_gives_up_what_is_damaged_and_not_known_to_be_committed() {
     let effects = b.hear(A, adopt_after(1, adopt(2, 12, 9, &[(1, 0), (2, 5)])));
     let mut answer = ack(2, 10, 10);
     (answer.rewind, answer.high_watermark) = (true, Offset(9));
+    answer.losses = 1;
     assert_eq!(messages(&effects), [(A, &Message::Ack(answer))]);
 }
 

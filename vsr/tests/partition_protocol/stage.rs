@@ -1,7 +1,8 @@
 //! What the stories share: a replica from given facts, and short words for long events.
 
 use quorate_vsr::partition::{
-    Ack, Adopt, Effect, EpochHistory, Event, Facts, Message, Promise, RecordsHead, Replica, Timer,
+    Ack, Adopt, Effect, EpochHistory, Event, Facts, Marks, Message, Promise, RecordsHead, Replica,
+    Timer,
 };
 use quorate_vsr::{Epoch, NodeId, Offset};
 
@@ -188,8 +189,16 @@ pub(crate) fn head(epoch: u32, base: u64, high_watermark: u64) -> RecordsHead {
     RecordsHead {
         epoch: Epoch(epoch),
         base_offset: Offset(base),
+        marks: marks(high_watermark, 0),
+    }
+}
+
+/// Nothing is compacted.
+pub(crate) fn marks(high_watermark: u64, log_start: u64) -> Marks {
+    Marks {
         high_watermark: Offset(high_watermark),
-        log_start: Offset(0),
+        log_start: Offset(log_start),
+        ..Marks::default()
     }
 }
 
@@ -243,6 +252,9 @@ pub(crate) fn ack(epoch: u32, received: u64, durable: u64) -> Ack {
         durable: Offset(durable),
         high_watermark: Offset(0),
         log_start: Offset(0),
+        compacted: Offset(0),
+        losses: 0,
+        compacted_everywhere: Offset(0),
         adopted: false,
         rewind: false,
     }

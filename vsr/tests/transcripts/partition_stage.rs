@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_vsr::partition::{Effect, EpochHistory, Event, Facts, Replica, Timer};
+use quorate_vsr::partition::{Effect, EpochHistory, Event, Facts, RepairWish, Replica, Timer};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
 use crate::script::Stage;
@@ -267,12 +267,22 @@ impl PartitionStage {
                     let line = format!("{id} knows as committed: up to offset {high_watermark}");
                     self.trace.push(line);
                 }
-                Effect::SendRepair { to, from, until } => {
+                Effect::Compact { to } => {
+                    let line = format!("{id} is to compact its log up to offset {to}");
+                    self.trace.push(line);
+                }
+                Effect::SendRepair { to, wish } => {
+                    let RepairWish {
+                        from,
+                        until,
+                        compacted,
+                    } = wish;
                     let epochs = self.read(id, from, until);
                     let event = Event::Repair {
                         base_offset: from,
                         next_offset: until,
                         epochs,
+                        compacted,
                     };
                     self.network.push_back((id, to, event));
                 }

@@ -1,8 +1,10 @@
 //! Making a write durable, in the way that suits as many as are under way.
 //!
 //! A write can be followed by a sync, or be one operation that completes once it is durable. One
-//! operation is less work for the kernel, and so better where many writers keep it busy. But where
-//! others keep the cores busy, a lone one waits for the scheduler's next tick nearly every time.
+//! operation is less work for the kernel, and so better where many writers keep it busy, and where
+//! nothing else does. But where others keep the cores busy, a lone one waits for the scheduler's
+//! next tick nearly every time. So many at once are one operation each, and for a few it is found
+//! out while writing ([`Ways`]).
 //!
 //! Direct writes into files that were written in advance, one file for each writer, on Linux 6.18
 //! (250 ticks a second), ext4, a virtio disk with a volatile cache, and two cores, idle besides or
@@ -25,9 +27,12 @@
 //! that follows, and no better. To split a write into parts that are under way at once was a tenth
 //! to a fifth faster for 4 MiB, and no better for 256 KiB.
 
-use std::cell::Cell;
+mod ways;
+
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Instant;
 
 use compio::driver::{OpCode, OpEntry, SharedFd, ToSharedFd};
 use compio::fs::File;
@@ -37,15 +42,22 @@ use io_uring::opcode;
 use io_uring::types::Fd;
 use rustix::io::ReadWriteFlags;
 
+use self::ways::{Way, Ways};
+
 /// From so many durable writes of a thread on, each is one operation.
 const MANY: usize = 4;
 
+/// Writes of so many sizes are told apart, each four times as large as the one before.
+const SIZES: usize = 6;
+const SMALLEST_BYTES: usize = 4096;
+
 thread_local! {
     static UNDER_WAY: Cell<usize> = const { Cell::new(0) };
+    static WAYS: RefCell<[Ways; SIZES]> = const { RefCell::new([Ways::UNKNOWN; SIZES]) };
 }
 
 pub(super) async fn write_durable_at<B: IoBuf>(
-    mut file: &File,
+    file: &File,
     buffer: B,
     position: u64,
 ) -> BufResult<(), B> {
@@ -53,6 +65,24 @@ pub(super) async fn write_durable_at<B: IoBuf>(
     if under_way.are_many() {
         return write_as_one(file, buffer, position).await;
     }
+    let size = size_of_bytes(buffer.buf_len());
+    let way = WAYS.with_borrow_mut(|ways| ways[size].choose());
+    let begun = Instant::now();
+    let written = match way {
+        Way::Synced => write_and_sync(file, buffer, position).await,
+        Way::AsOne => write_as_one(file, buffer, position).await,
+    };
+    let took = begun.elapsed();
+    WAYS.with_borrow_mut(|ways| ways[size].observe(way, took));
+    written
+}
+
+fn size_of_bytes(bytes: usize) -> usize {
+    let quadrupled = (bytes / SMALLEST_BYTES).checked_ilog(4);
+    quadrupled.map_or(0, |size| size as usize).min(SIZES - 1)
+}
+
+async fn write_and_sync<B: IoBuf>(mut file: &File, buffer: B, position: u64) -> BufResult<(), B> {
     let BufResult(result, buffer) = file.write_all_at(buffer, position).await;
     match result {
         Ok(()) => BufResult(file.sync_data().await, buffer),

@@ -7,17 +7,15 @@ use crate::error::LogError;
 use crate::frame::{Frame, HEAD_BYTES};
 use crate::window::Window;
 
-const PIECE_BYTES: u64 = 1 << 20;
-
 /// A frame, and what is wrong behind it.
 ///
 /// A flush may have been cut off later on, and others be written in its place. So what is wrong
 /// counts only up to where the next frame begins.
 pub(super) struct Coverage {
     frame: Frame,
-    /// The sectors that are wrong, in order, and not told of yet.
+    /// The blocks that are wrong, in order, and not told of yet.
     wrong: Vec<WrongBytes>,
-    /// Sound batches in sectors that are wrong: where they begin and end, and their offsets.
+    /// Sound batches in blocks that are wrong: where they begin and end, and their offsets.
     suspects: Vec<Suspect>,
 }
 
@@ -29,7 +27,7 @@ struct Suspect {
     to: u64,
 }
 
-/// Sectors that are wrong although the batches in them are sound by themselves.
+/// Blocks that are wrong although the batches in them are sound by themselves.
 pub(super) struct Doubt {
     pub(super) wrong: WrongBytes,
     pub(super) offsets: Option<(u64, Option<u64>)>,
@@ -48,22 +46,21 @@ impl Coverage {
         };
         let position = frame.position + HEAD_BYTES;
         if frame.covered_bytes == 0 {
-            let crc = crc_of(window, position, frame.start()).await?;
+            let crc = window.crc(position, frame.start()).await?;
             return Ok((crc == Some(frame.checksums_crc)).then_some(coverage));
         }
         let len = (frame.start() - position).min(window.end().saturating_sub(position));
         let checksums = window.bytes(position, len as usize).await?;
-        let Some(sectors) = frame.sectors(&checksums) else {
+        let Some(blocks) = frame.blocks(&checksums) else {
             return Ok(None);
         };
-        for sector in sectors {
-            let bytes = window.bytes(sector.position, sector.bytes).await?;
-            let is_whole = bytes.len() == sector.bytes;
-            if !is_whole || crc32c::crc32c(&bytes) != sector.crc {
+        for block in blocks {
+            let bytes = window.bytes(block.position, block.bytes).await?;
+            if !block.is_sound(&bytes) {
                 coverage.wrong.push(WrongBytes {
-                    position: sector.position,
-                    end: sector.position + sector.bytes as u64,
-                    is_missing: sector.is_missing(&bytes),
+                    position: block.position,
+                    end: block.position + block.bytes as u64,
+                    is_missing: block.is_missing(&bytes),
                 });
             }
         }
@@ -74,15 +71,15 @@ impl Coverage {
         self.frame.end()
     }
 
-    /// Where the wrong sector ends that holds a part of the bytes from `position` to `end`.
-    pub(super) fn wrong_sector(&self, position: u64, end: u64) -> Option<u64> {
+    /// Where the wrong block ends that holds a part of the bytes from `position` to `end`.
+    pub(super) fn wrong_block(&self, position: u64, end: u64) -> Option<u64> {
         let meets = |it: &&WrongBytes| it.position < end && position < it.end;
         self.wrong.iter().find(meets).map(|it| it.end)
     }
 
     /// Notes a sound batch.
     pub(super) fn pass(&mut self, position: u64, end: u64, from: u64, to: u64) {
-        if self.wrong_sector(position, end).is_some() {
+        if self.wrong_block(position, end).is_some() {
             self.suspects.push(Suspect {
                 position,
                 end,
@@ -129,23 +126,4 @@ fn joined(wrong: Vec<WrongBytes>) -> Vec<WrongBytes> {
         }
     }
     joined
-}
-
-/// The checksum of the bytes from `from` to `to`; `None` if the file ends before.
-async fn crc_of<F: File>(
-    window: &mut Window<F>,
-    from: u64,
-    to: u64,
-) -> Result<Option<u32>, LogError> {
-    let (mut position, mut crc) = (from, 0);
-    while position < to {
-        let len = (to - position).min(PIECE_BYTES);
-        let bytes = window.bytes(position, len as usize).await?;
-        if bytes.len() as u64 != len {
-            return Ok(None);
-        }
-        crc = crc32c::crc32c_append(crc, &bytes);
-        position += len;
-    }
-    Ok(Some(crc))
 }

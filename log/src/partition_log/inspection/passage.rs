@@ -284,12 +284,12 @@ impl<F: File> Passage<F> {
         Ok(())
     }
 
-    /// Whether the epoch of the batch from `position` to `end` stands in a sector that is not what
+    /// Whether the epoch of the batch from `position` to `end` stands in a block that is not what
     /// was written.
     async fn is_doubtful(&mut self, position: u64, end: u64) -> Result<bool, LogError> {
         let coverage = self.coverage.as_ref();
         let unchecked = position + UNCHECKED_BYTES;
-        let Some(to) = coverage.and_then(|it| it.wrong_sector(position, unchecked)) else {
+        let Some(to) = coverage.and_then(|it| it.wrong_block(position, unchecked)) else {
             return Ok(false);
         };
         // Unless another flush was written into it.

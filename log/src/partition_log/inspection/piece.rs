@@ -69,7 +69,7 @@ pub enum DamageKind {
     Checksums,
     /// Batches between sound ones, or before the next segment.
     Batches,
-    /// Batches that are sound as far as they tell themselves, in sectors that are not what was
+    /// Batches that are sound as far as they tell themselves, in blocks that are not what was
     /// written. Their checksums leave out the epoch, and so it may be that.
     Epoch,
     /// Bytes behind the last batch of a segment that another one follows.
@@ -80,7 +80,7 @@ pub enum DamageKind {
     End,
 }
 
-/// Whole sectors, or what is covered of them, that a frame has other checksums of.
+/// Whole blocks, or what is covered of them, that a frame has other checksums of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongBytes {
     /// Where they begin.

@@ -35,6 +35,8 @@ impl Plan {
                 self.is_damaged = false;
                 self.batches_end = 0;
             }
+            // The node goes without it until it is written anew.
+            Finding::Start { .. } => {}
             Finding::Piece(Piece::Frame(_) | Piece::Room { .. }) => self.close_frame(),
             Finding::Piece(Piece::Batch(batch)) => {
                 self.batches_end = batch.position + batch.header.batch_bytes as u64;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use quorate_platform::{Disk, File, OpenMode};
 
 use super::super::reframe::{BrokenFrame, reframe};
-use super::super::walk;
+use super::super::{recovery, replacement, walk};
 use crate::error::LogError;
 use crate::segment::{Segment, batches_path, checkpoint_path};
 
@@ -85,8 +85,10 @@ impl Repair {
         }
     }
 
-    /// Does it, durably.
+    /// Does it, durably. What was about to take a place takes it before: that is where it was seen.
     pub async fn run<D: Disk>(&self, disk: &D, folder: &Path) -> Result<(), LogError> {
+        let names = recovery::list_names(disk, folder).await?;
+        replacement::recover(disk, folder, &names).await?;
         match *self {
             Self::Frame {
                 segment,
@@ -97,8 +99,9 @@ impl Repair {
                     segment,
                     position,
                     end,
+                    covered_bytes: None,
                 };
-                reframe(disk, folder, broken).await
+                reframe(disk, folder, broken).await.map(drop)
             }
             Self::Index { segment } => {
                 walk::remove_file(disk, &checkpoint_path(folder, segment)).await?;

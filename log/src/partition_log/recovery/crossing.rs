@@ -9,6 +9,7 @@ use super::super::torn::{self, Broken};
 use super::super::walk::{self, FoundBatch, KnownEpochs, batch_at, pass_frames};
 use super::{Before, End, Opening};
 use crate::chain::{Chain, Flaw};
+use crate::closed_segment::ClosedSegment;
 use crate::damage::DamagedRange;
 use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
@@ -170,6 +171,7 @@ impl<D: Disk> Opening<D> {
                 segment: self.frontier.segment.base_offset,
                 position: self.frontier.segment.bytes,
                 end: found.position,
+                covered_bytes: None,
             });
         }
         self.frame = found.frame.or(self.frame);
@@ -278,7 +280,7 @@ impl<D: Disk> Opening<D> {
         }
         let is_in_closed = risen.segment.base_offset != self.frontier.segment.base_offset;
         let closed = self.closed.last().filter(|_| is_in_closed);
-        let end = closed.unwrap_or(&self.frontier.segment).bytes;
+        let end = closed.map_or(self.frontier.segment.bytes, |closed| closed.bytes);
         let range = DamagedRange {
             from: risen.next_offset,
             to: self.frontier.next_offset,
@@ -290,7 +292,8 @@ impl<D: Disk> Opening<D> {
         self.end_before(rise.before);
         self.pass_over(range, end);
         if is_in_closed {
-            self.closed.push(self.frontier.roll());
+            let closed = ClosedSegment::in_memory(self.frontier.roll());
+            self.closed.push(closed);
         }
         Ok(Outcome::Passed)
     }
@@ -364,6 +367,7 @@ impl<D: Disk> Opening<D> {
             ..
         } = self.frontier.segment;
         let (position, _) = pass_frames(&mut crossing.window, bytes).await?;
+        let mut is_in_file = from == next && self.covered >= crossing.window.end();
         if from > next {
             let (expected, got) = (from, next);
             return Err(self.damaged(crossing.window.path(), Flaw::Gap { expected, got }));
@@ -384,8 +388,13 @@ impl<D: Disk> Opening<D> {
             let checkpoint = self.frontier.encode(true);
             walk::write_checkpoint(&self.disk, &self.folder, segment, checkpoint).await?;
             self.recovery.indexes_rebuilt += 1;
+            is_in_file = true;
         }
-        self.closed.push(self.frontier.roll());
+        let closed = match is_in_file && !self.damage.is_in(segment) {
+            true => ClosedSegment::on_disk,
+            false => ClosedSegment::in_memory,
+        };
+        self.closed.push(closed(self.frontier.roll()));
         Ok(())
     }
 

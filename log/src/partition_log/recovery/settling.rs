@@ -9,17 +9,24 @@ use std::rc::Rc;
 use bytes::Bytes;
 use quorate_platform::{Disk, File, OpenMode, read_around};
 
+use super::super::compact::Compaction;
 use super::super::pending::Pending;
 use super::super::reframe::reframe;
 use super::super::{Busy, PartitionLog, Written, retire, walk};
 use super::{End, Inspected, Opening};
 use crate::error::LogError;
+use crate::index_cache::IndexCache;
+use crate::readers::Readers;
 use crate::segment::{batches_path, checkpoint_path};
 use crate::tail::Tail;
 
 /// Damaged ends that are kept of one log, each of all the segments that it reached over.
 const KEPT_MAX: u64 = 2;
 const COPY_BYTES: usize = 1 << 20;
+/// What a log that shares its cache with no other keeps of the indexes of closed segments.
+const INDEXES_BYTES_MAX: usize = 1 << 20;
+/// Those who read old batches of such a log and are known.
+const READERS_MAX: usize = 4;
 const FILLER: u8 = 0xbd;
 
 pub(super) async fn settle<D: Disk>(inspected: Inspected<D>) -> Result<PartitionLog<D>, LogError> {
@@ -68,12 +75,9 @@ pub(super) async fn settle<D: Disk>(inspected: Inspected<D>) -> Result<Partition
         .await
         .map_err(|source| LogError::io("sync", &path, source))?;
     opening.reframe().await?;
-    let first = opening.closed.first().unwrap_or(&opening.frontier.segment);
-    expired.extend(
-        base_offsets
-            .iter()
-            .filter(|base| **base < first.base_offset),
-    );
+    let closed = opening.closed.first().map(|closed| closed.base_offset);
+    let first = closed.unwrap_or(opening.frontier.segment.base_offset);
+    expired.extend(base_offsets.iter().filter(|base| **base < first));
     retire::remove(&opening.disk, &opening.folder, &expired).await?;
     let segment_bytes = opening.frontier.segment.bytes;
     let last_block = walk::read_last_block(&file, &path, segment_bytes).await?;
@@ -126,6 +130,8 @@ fn open<D: Disk>(mut opening: Opening<D>, last_block: Bytes) -> PartitionLog<D> 
         settings: opening.settings,
         log_start: opening.known.log_start_offset,
         closed: opening.closed,
+        readers: Readers::new(READERS_MAX).of_new_log(),
+        indexes: IndexCache::new(INDEXES_BYTES_MAX).of_new_log(),
         end: opening.frontier,
         damage: opening.damage,
         written,
@@ -135,6 +141,7 @@ fn open<D: Disk>(mut opening: Opening<D>, last_block: Bytes) -> PartitionLog<D> 
         tail: Tail::default(),
         busy: Busy::Idle,
         is_retiring: false,
+        compaction: Compaction::default(),
         poison: None,
         generation: Rc::new(Cell::new(0)),
         recovery: opening.recovery,
@@ -148,8 +155,8 @@ impl<D: Disk> Opening<D> {
         let end = (segment.base_offset, segment.bytes);
         for broken in std::mem::take(&mut self.broken_frames) {
             if (broken.segment, broken.end) < end {
-                reframe(&self.disk, &self.folder, broken).await?;
-                self.recovery.frames_damaged += 1;
+                let is_good = reframe(&self.disk, &self.folder, broken).await?;
+                self.recovery.frames_damaged += u32::from(is_good);
             }
         }
         Ok(())

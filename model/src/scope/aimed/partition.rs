@@ -60,6 +60,56 @@ pub(super) const SCOPES: &[Scope] = &[
     ),
     Scope::partition(
         Preset::Seconds,
+        "partition-compacted-repair",
+        "two replicas compact a record, which is damaged at one of them",
+        Bounds {
+            nodes: 2,
+            epochs: &[Assignment {
+                voters: &[1, 2],
+                ..Assignment::led_by(1)
+            }],
+            appends: 1,
+            compactions: 2,
+            damages: 1,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Preset::Seconds,
+        "partition-compacted-loss",
+        "two replicas compact a record, and one of them loses it and gets it again",
+        Bounds {
+            nodes: 2,
+            epochs: &[Assignment {
+                voters: &[1, 2],
+                ..Assignment::led_by(1)
+            }],
+            appends: 1,
+            compactions: 2,
+            crashes: 1,
+            losses: 1,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Preset::Seconds,
+        "partition-compacted-learner",
+        "a leader compacts two records, of which a learner may have the first one only",
+        Bounds {
+            nodes: 2,
+            epochs: &[Assignment {
+                voters: &[1],
+                learners: &[2],
+                ..Assignment::led_by(1)
+            }],
+            appends: 2,
+            compactions: 2,
+            slow_links: true,
+            ..Bounds::NOTHING
+        },
+    ),
+    Scope::partition(
+        Preset::Seconds,
         "partition-half-filled",
         "a follower that lags behind in the second epoch leads the third one",
         Bounds {

@@ -121,6 +121,11 @@ impl World {
         }
     }
 
+    /// What is left to do besides, where all is calm.
+    fn works_in_calm(&mut self, at: usize) -> bool {
+        self.is_calm_at(at) && (self.scrub(at) || self.compact_if_asked(at))
+    }
+
     /// Work goes on wherever there is some; time passes, and timers run out, only when there is
     /// none.
     fn settle(&mut self, wish: &str, is_settled: impl Fn(&Self) -> bool) {
@@ -133,7 +138,7 @@ impl World {
             let first = self.dice.below(count);
             let mut order = (first..first + count).map(|at| at % count);
             let mut busy = order.clone();
-            if !busy.any(|at| self.work_somewhere(at) || self.is_calm_at(at) && self.scrub(at)) {
+            if !busy.any(|at| self.work_somewhere(at) || self.works_in_calm(at)) {
                 match order.find(|at| !self.nodes[*at].timers.is_empty()) {
                     Some(at) => self.fire_timer(at),
                     None => assert!(

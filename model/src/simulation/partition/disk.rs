@@ -6,6 +6,7 @@ use super::batch::Batch;
 use super::node::Idle;
 use super::sometimes::Sometimes;
 use super::world::World;
+use crate::thinned::Thinned;
 
 impl World {
     pub(crate) fn work_disk(&mut self, at: usize) -> bool {
@@ -52,8 +53,8 @@ impl World {
             self.tally.saw(Sometimes::BegunAnew);
             self.step(at, Event::BegunAnew { at: at_offset }, &[]);
             self.check_majority_holds();
-        } else if let Some(batches) = node.rewriting.take() {
-            self.rewrite(at, &batches);
+        } else if let Some((batches, thinned)) = node.rewriting.take() {
+            self.rewrite(at, &batches, &thinned);
         } else if let Some(next_offset) = node.flushing_to.take() {
             node.log_on_disk = next_offset;
             self.step(at, Event::LogDurable { next_offset }, &[]);
@@ -66,7 +67,7 @@ impl World {
     }
 
     /// What was fetched is put in its place, and has to be what was there.
-    fn rewrite(&mut self, at: usize, batches: &[Batch]) {
+    fn rewrite(&mut self, at: usize, batches: &[Batch], thinned: &Thinned) {
         let node = &mut self.nodes[at];
         let (from, to) = (batches[0].base, batches[batches.len() - 1].end());
         let start = node.log.partition_point(|batch| batch.base < from);
@@ -80,6 +81,7 @@ impl World {
         for batch in batches {
             node.rotten.remove(&batch.base);
         }
+        node.thinned.replace(from, to, thinned);
         self.tally.saw(Sometimes::Repaired);
         self.step(at, Event::Repaired { from, to }, &[]);
     }

@@ -6,6 +6,7 @@ use quorate_vsr::partition::{Event, Message, RecordsHead};
 
 use super::batch::Batch;
 use super::world::World;
+use crate::thinned::Thinned;
 
 /// As many nodes as a run has at most.
 const NODES_MAX: usize = 8;
@@ -21,9 +22,13 @@ pub(crate) enum Packet {
         head: RecordsHead,
         next_offset: Offset,
         batches: Vec<Batch>,
+        thinned: Thinned,
     },
     Repair {
         batches: Vec<Batch>,
+        thinned: Thinned,
+        /// What the sender had claimed.
+        compacted: Offset,
     },
 }
 
@@ -142,7 +147,9 @@ impl World {
                 head,
                 next_offset,
                 batches,
+                thinned,
             } => {
+                self.nodes[to].offered = thinned;
                 let epochs = batches.iter().map(|batch| (batch.epoch, batch.base));
                 let event = Event::Records {
                     from,
@@ -152,12 +159,18 @@ impl World {
                 };
                 self.step(to, event, &batches);
             }
-            Packet::Repair { batches } => {
+            Packet::Repair {
+                batches,
+                thinned,
+                compacted,
+            } => {
+                self.nodes[to].offered = thinned;
                 let epochs = batches.iter().map(|batch| (batch.epoch, batch.base));
                 let event = Event::Repair {
                     base_offset: batches[0].base,
                     next_offset: batches[batches.len() - 1].end(),
                     epochs: epochs.collect(),
+                    compacted,
                 };
                 self.step(to, event, &batches);
             }

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use quorate_vsr::partition::{EpochHistory, Facts, RecordsHead, Replica, Timer};
+use quorate_vsr::partition::{EpochHistory, Facts, RecordsHead, RepairWish, Replica, Timer};
 use quorate_vsr::{Epoch, NodeId, Offset};
 
 use super::batch::Batch;
+use crate::thinned::Thinned;
 
 /// Records that a pump has read, and will offer to the link later.
 #[derive(Clone, Debug)]
 pub(crate) struct Read {
     pub(crate) epoch: Epoch,
     pub(crate) batches: Vec<Batch>,
+    pub(crate) thinned: Thinned,
 }
 
 /// A message with records that went out, of which the replica has not been told yet.
@@ -48,9 +50,12 @@ pub(crate) struct Node {
     /// Where the log is to begin anew.
     pub(crate) beginning: Option<Offset>,
     /// What is being put in the place of damaged batches.
-    pub(crate) rewriting: Option<Vec<Batch>>,
+    pub(crate) rewriting: Option<(Vec<Batch>, Thinned)>,
     /// Where durable batches begin that are not what they were.
     pub(crate) rotten: BTreeSet<Offset>,
+    /// What compaction has made of the log, and of the batches that come with the event at hand.
+    pub(crate) thinned: Thinned,
+    pub(crate) offered: Thinned,
     /// Batches that the disk had confirmed and does not hold any more.
     pub(crate) lost: Vec<Batch>,
     /// Batches that it dropped because it took no part any more.
@@ -64,7 +69,9 @@ pub(crate) struct Node {
     pub(crate) reads: Vec<Option<Read>>,
     pub(crate) sent: Vec<Sent>,
     /// What each peer is to be sent for its repair.
-    pub(crate) repair_wishes: Vec<Option<(Offset, Offset)>>,
+    pub(crate) repair_wishes: Vec<Option<RepairWish>>,
+    /// Whether somebody waits for the log to be compacted.
+    pub(crate) is_asked_to_compact: bool,
     /// The timers that run.
     pub(crate) timers: Vec<Timer>,
     /// How many of the control plane's assignments this node has heard; after a crash it may hear
@@ -89,6 +96,8 @@ impl Node {
             beginning: None,
             rewriting: None,
             rotten: BTreeSet::new(),
+            thinned: Thinned::default(),
+            offered: Thinned::default(),
             lost: Vec::new(),
             dropped: Vec::new(),
             facts_on_disk: Facts::default(),
@@ -99,6 +108,7 @@ impl Node {
             reads: vec![None; count],
             sent: Vec::new(),
             repair_wishes: vec![None; count],
+            is_asked_to_compact: false,
             timers: Vec::new(),
             heard: 0,
             has_begun_anew: false,
@@ -166,6 +176,7 @@ impl Node {
         self.log_on_disk = self.next_offset();
         let end = self.log_on_disk;
         self.rotten.retain(|base| *base < end);
+        self.thinned.truncate(end);
     }
 
     /// Nothing is left but these facts.
@@ -175,6 +186,7 @@ impl Node {
         self.begin = Offset(0);
         self.log_on_disk = Offset(0);
         self.rotten.clear();
+        self.thinned = Thinned::default();
         self.facts_on_disk = Facts::default();
         self.has_begun_anew = true;
     }
@@ -194,11 +206,21 @@ impl Node {
             );
             self.log.push(*batch);
         }
+        if let (Some(first), Some(last)) = (batches.first(), batches.last()) {
+            self.thinned.replace(first.base, last.end(), &self.offered);
+        }
+    }
+
+    /// Damaged batches are to be replaced by those that have come.
+    pub(crate) fn want_rewrite(&mut self, batches: &[Batch]) {
+        assert_eq!(self.rewriting, None, "a repair during a repair");
+        self.rewriting = Some((batches.to_vec(), self.offered.clone()));
     }
 
     pub(crate) fn truncate_log(&mut self, to: Offset) {
         self.log.truncate(self.batches_below(to));
         self.rotten.retain(|base| *base < to);
+        self.thinned.truncate(to);
         assert_eq!(
             self.next_offset(),
             to,
@@ -243,6 +265,7 @@ impl Node {
         self.begin = self.next_offset();
         self.log_on_disk = self.begin;
         self.rotten.clear();
+        self.thinned = Thinned::default();
     }
 
     /// Whether the log on disk reaches up to its log start and is the one that stands before it.
@@ -279,6 +302,7 @@ impl Node {
         self.replica = None;
         self.log.truncate(self.batches_on_disk() + kept);
         self.log_on_disk = self.next_offset();
+        self.thinned.truncate(self.log_on_disk);
         if let Some(facts) = self.facts_writing.take()
             && facts_land
         {
@@ -290,6 +314,7 @@ impl Node {
         self.beginning = None;
         self.rewriting = None;
         self.repair_wishes.fill(None);
+        self.is_asked_to_compact = false;
         self.wishes.fill(None);
         self.reads.fill(None);
         self.sent.clear();

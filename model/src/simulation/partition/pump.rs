@@ -46,11 +46,14 @@ impl World {
         let Some(peer) = node.reads.iter().position(Option::is_some) else {
             return false;
         };
-        let (Some(Read { epoch, batches }), Some(replica)) =
-            (node.reads[peer].take(), &node.replica)
-        else {
+        let (Some(read), Some(replica)) = (node.reads[peer].take(), &node.replica) else {
             return false;
         };
+        let Read {
+            epoch,
+            batches,
+            thinned,
+        } = read;
         let to = NodeId(peer as u16 + 1);
         let base = batches[0].base;
         let Some(head) = replica.records_head(to, epoch, base) else {
@@ -74,6 +77,7 @@ impl World {
             head,
             next_offset,
             batches,
+            thinned,
         };
         self.send(at, to, packet);
         true
@@ -100,7 +104,12 @@ impl World {
         let sound = whole.take_while(|batch| !node.rotten.contains(&batch.base));
         let batches: Vec<_> = sound.copied().collect();
         if batches.first().is_some_and(|batch| batch.base == from) {
-            node.reads[peer] = Some(Read { epoch, batches });
+            let until = batches[batches.len() - 1].end();
+            node.reads[peer] = Some(Read {
+                epoch,
+                batches,
+                thinned: node.thinned.part(from, until),
+            });
         } else if node.rotten.contains(&from) {
             self.report_rotten(at, from);
         }

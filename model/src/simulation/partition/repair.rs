@@ -1,6 +1,6 @@
 //! Rotten records are noticed, fetched from others, and rewritten.
 
-use quorate_vsr::partition::Event;
+use quorate_vsr::partition::{Event, RepairWish};
 use quorate_vsr::{NodeId, Offset};
 
 use super::network::Packet;
@@ -45,9 +45,14 @@ impl World {
         let Some(peer) = node.repair_wishes.iter().position(Option::is_some) else {
             return false;
         };
-        let Some((from, until)) = node.repair_wishes[peer].take() else {
+        let Some(wish) = node.repair_wishes[peer].take() else {
             return false;
         };
+        let RepairWish {
+            from,
+            until,
+            compacted,
+        } = wish;
         if from < node.begin {
             return true;
         }
@@ -57,7 +62,12 @@ impl World {
         let sound = below.take_while(|batch| !node.rotten.contains(&batch.base));
         let batches: Vec<_> = sound.copied().collect();
         if batches.first().is_some_and(|batch| batch.base == from) {
-            self.send(at, NodeId(peer as u16 + 1), Packet::Repair { batches });
+            let packet = Packet::Repair {
+                thinned: node.thinned.part(from, until),
+                batches,
+                compacted,
+            };
+            self.send(at, NodeId(peer as u16 + 1), packet);
         } else if self.nodes[at].rotten.contains(&from) {
             self.report_rotten(at, from);
         }

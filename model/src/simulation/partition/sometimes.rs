@@ -34,6 +34,9 @@ sometimes! {
         StartLost = "a disk has lost the end of a log down to its log start",
         Rotten = "durable records rot",
         Repaired = "damaged records are repaired",
+        Compacted = "a log is compacted",
+        CompactedEverywhere = "a log is compacted at all members, and deletions go",
+        AskedToCompact = "a log is to be compacted to help repair another one",
         MinorityLeftOut = "a leader goes on without a minority",
         AllTogether = "all logs are equal in the end",
     }

@@ -44,6 +44,8 @@ pub(crate) struct Swarm {
     pub(crate) scrub: u32,
     /// How often a leader lets old records expire.
     pub(crate) expire: u32,
+    /// How often a node compacts its log.
+    pub(crate) compact: u32,
 }
 
 impl Swarm {
@@ -76,6 +78,7 @@ impl Swarm {
             is_reckless: dice.happens(100),
             scrub: dice.pick(&[3, 30]),
             expire: dice.maybe(&[5, 20, 60]),
+            compact: dice.maybe(&[20, 60]),
         }
     }
 }

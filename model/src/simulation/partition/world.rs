@@ -89,6 +89,7 @@ impl World {
             swarm.rot,
             swarm.scrub,
             swarm.expire,
+            swarm.compact,
         ];
         let steps = swarm.steps;
         while self.now < steps {
@@ -114,6 +115,7 @@ impl World {
                 Some(10) => self.rot(at),
                 Some(11) => drop(self.scrub(at)),
                 Some(12) => self.expire_anywhere(at),
+                Some(13) => self.compact(at),
                 Some(_) | None => {
                     self.work_somewhere(at);
                 }
@@ -207,6 +209,7 @@ impl World {
         self.effects = effects;
         self.ledger.check_node(at, &self.nodes[at]);
         self.ledger.check_log_starts(at, &self.nodes);
+        self.drop_deletions(at);
         if let Some(replica) = &self.nodes[at].replica {
             self.trace
                 .add(u64::from(replica.epoch().0) << 8 | at as u64);
@@ -238,13 +241,15 @@ impl World {
                 self.tally.saw_if(is_given_up, Sometimes::EndGivenUp);
                 node.facts_pending = Some(facts);
             }
-            Effect::SendRepair { to, from, until } => {
-                node.repair_wishes[usize::from(to.0) - 1] = Some((from, until));
+            Effect::SendRepair { to, wish } => {
+                node.repair_wishes[usize::from(to.0) - 1] = Some(wish);
             }
-            Effect::Rewrite => {
-                assert_eq!(node.rewriting, None, "a repair during a repair");
-                node.rewriting = Some(payload.to_vec());
+            // It compacts its log whenever it likes, and once all is calm when it is asked.
+            Effect::Compact { .. } => {
+                node.is_asked_to_compact = true;
+                self.tally.saw(Sometimes::AskedToCompact);
             }
+            Effect::Rewrite => node.want_rewrite(payload),
             Effect::Accept => {
                 assert_eq!(node.cutting_to, None, "an append during a cut");
                 assert!(!payload.is_empty(), "accepted what was not offered");

@@ -210,6 +210,7 @@ mod tests {
             topics: vec![TopicInfo {
                 name: "events".to_owned(),
                 retention: quorate_client::Retention::default(),
+                compaction: None,
                 partitions: vec![partition],
             }],
         }

@@ -125,6 +125,7 @@ mod tests {
         let topic = TopicInfo {
             name: "events".to_owned(),
             retention: quorate_client::Retention::default(),
+            compaction: None,
             partitions: vec![partition],
         };
         let metadata = ClusterMetadata {

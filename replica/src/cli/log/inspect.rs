@@ -18,7 +18,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 ///
 /// In the order of the files, with the position of everything in bytes. With `--output json` each
 /// is an object on a line of its own, of the `kind` "segment", "frame", "batch", "record",
-/// "damage", "room" (zeros that no write has reached) or "index". Nothing is changed.
+/// "damage", "room" (zeros that no write has reached), "index" or "start" (what is known of the log
+/// before its first segment). Nothing is changed.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// A segment file, or the folder of a partition, a shard or a node
@@ -117,6 +118,9 @@ impl Printer {
             Finding::Piece(Piece::Room { position, end }) => {
                 self.group(inspection).await?;
                 self.write(&Line::Room(RoomLine { position, end }))
+            }
+            Finding::Start { path, state } => {
+                self.write(&Line::start(path.display().to_string(), &state))
             }
             Finding::Index { path, state } => {
                 self.group(inspection).await?;

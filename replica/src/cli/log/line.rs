@@ -23,6 +23,7 @@ pub(super) enum Line {
     Damage(DamageRow),
     Room(RoomLine),
     Index(IndexLine),
+    Start(StartLine),
 }
 
 #[derive(Debug, Serialize)]
@@ -80,6 +81,14 @@ pub(super) struct RecordLine {
 pub(super) struct RoomLine {
     pub(super) position: u64,
     pub(super) end: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct StartLine {
+    file: String,
+    state: &'static str,
+    #[serde(skip)]
+    text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -161,6 +170,14 @@ impl Line {
         })
     }
 
+    pub(super) fn start(file: String, state: &IndexState) -> Self {
+        Self::Start(StartLine {
+            file,
+            state: wording::index_name(state),
+            text: wording::start_text(state),
+        })
+    }
+
     /// Under [`HEADER`], as far as it has columns.
     pub(super) fn text(&self) -> String {
         match self {
@@ -184,6 +201,7 @@ impl Line {
                 room.end - room.position
             ),
             Self::Index(index) => format!("{}: {}", index.file, index.text),
+            Self::Start(start) => format!("{}: {}", start.file, start.text),
         }
     }
 }

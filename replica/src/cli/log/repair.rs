@@ -196,6 +196,7 @@ impl Work<'_> {
             high_watermark: facts.high_watermark.min(Offset(end)).max(facts.log_start),
             begins_anew: facts.begins_anew || Offset(end) < facts.log_start,
             healed: facts.losses,
+            compacted: Offset(0),
             ..facts
         };
         store.put(*id, denying.encode());

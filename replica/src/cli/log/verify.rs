@@ -14,11 +14,12 @@ use crate::cli::{Failure, Global};
 
 /// Read everything from the first byte, and say exactly what is damaged
 ///
-/// Checks every frame with the checksums of its sectors, every batch with its own, that offsets and
-/// epochs go on from batch to batch and from segment to segment, and every index file against the
-/// batches; for a shard or a node also the facts. Nothing is changed. Every file gets a line, and
-/// under it what is damaged in it, what the node will do about it by itself, and what is left to do
-/// if no other replica has it. With `--output json` every file is an object on a line of its own.
+/// Checks every frame with the checksums of its blocks, every batch with its own, that offsets and
+/// epochs go on from batch to batch and from segment to segment, every index file against the
+/// batches, and what is kept of the log before its first segment; for a shard or a node also the
+/// facts. Nothing is changed. Every file gets a line, and under it what is damaged in it, what the
+/// node will do about it by itself, and what is left to do if no other replica has it. With
+/// `--output json` every file is an object on a line of its own.
 ///
 /// The exit code is 0 if everything is sound, and 5 if damage was found. The remains of a write
 /// that a crash interrupted are no damage.
@@ -41,9 +42,14 @@ struct FileRow {
     /// One past the last sound one.
     to_offset: Option<u64>,
     index: &'static str,
+    /// What is kept of the log before this segment; null if it is not the first one, or nothing was
+    /// before it.
+    start: Option<&'static str>,
     damage: Vec<DamageRow>,
     #[serde(skip)]
     index_text: Option<String>,
+    #[serde(skip)]
+    start_text: Option<String>,
     #[serde(skip)]
     has_damage: bool,
 }
@@ -215,6 +221,7 @@ impl Verification {
                 let passed = self.passed_bytes + inspection.passed_bytes();
                 self.progress.set(passed);
             }
+            Finding::Start { path, state } => row.note_start(&path, &state),
             Finding::Index { path, state } => {
                 let row = std::mem::take(row).with_index(&path, &state);
                 self.damaged += u64::from(row.has_damage);
@@ -249,6 +256,13 @@ impl FileRow {
         }
     }
 
+    fn note_start(&mut self, path: &Path, state: &IndexState) {
+        self.start = Some(wording::index_name(state));
+        self.has_damage |= wording::is_index_damaged(state);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        self.start_text = Some(format!("  {name}: {}", wording::start_text(state)));
+    }
+
     fn with_index(mut self, path: &Path, state: &IndexState) -> Self {
         self.index = wording::index_name(state);
         self.has_damage |= wording::is_index_damaged(state);
@@ -275,6 +289,7 @@ impl FileRow {
 
     fn lines(&self, first: String) -> String {
         let mut lines = vec![first];
+        lines.extend(self.start_text.clone());
         lines.extend(self.damage.iter().map(DamageRow::text));
         lines.extend(self.index_text.clone());
         lines.join("\n")

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use quorate_log::{DamageKind, DamagedPiece, IndexState, WrongBytes};
 use serde::Serialize;
 
-/// Stretches of wrong sectors that are told one by one.
+/// Stretches of wrong blocks that are told one by one.
 const STRETCHES_MAX: usize = 8;
 
 /// Damage of a file as a JSON object, and as text.
@@ -21,7 +21,7 @@ pub(super) struct DamageRow {
     pub(super) to_offset: Option<u64>,
     /// What is wrong with the first batch.
     pub(super) flaw: Option<String>,
-    /// The bytes that are wrong by the checksums of the frame, in whole sectors as far as they are
+    /// The bytes that are wrong by the checksums of the frame, in whole blocks as far as they are
     /// covered.
     pub(super) wrong: Vec<WrongRow>,
     pub(super) node: &'static str,
@@ -126,7 +126,7 @@ fn name(kind: DamageKind) -> &'static str {
         DamageKind::Frame => "damaged frame",
         DamageKind::Checksums => "damaged checksums of a frame",
         DamageKind::Batches => "damaged batches",
-        DamageKind::Epoch => "damaged sectors of sound batches",
+        DamageKind::Epoch => "damaged blocks of sound batches",
         DamageKind::Rest => "bytes behind the last batch",
         DamageKind::Torn => "torn end",
         DamageKind::End => "damaged end",
@@ -149,8 +149,9 @@ pub(super) fn is_damage(kind: DamageKind) -> bool {
 /// What the node does about it, at its next start or when it meets it.
 fn node_does(kind: DamageKind) -> &'static str {
     match kind {
-        DamageKind::Frame => "passes over it, and writes it anew if it meets it at its start",
-        DamageKind::Checksums | DamageKind::Rest => "passes over it",
+        DamageKind::Frame => "passes over it, and writes it anew as soon as it meets it",
+        DamageKind::Checksums => "passes over it, and writes it anew when it looks for damage",
+        DamageKind::Rest => "passes over it",
         DamageKind::Batches => {
             "starts, refuses exactly these offsets by name, fetches them from the other replicas \
              and writes them in their place"
@@ -206,6 +207,21 @@ pub(super) fn index_text(state: &IndexState) -> String {
             "of version {version}, which a later release wrote: use that one, for the node does \
              not start with it"
         ),
+    }
+}
+
+/// The state of the file that tells what was known before the first segment.
+pub(super) fn start_text(state: &IndexState) -> String {
+    let without = "the node does not know of producers whose batches have all expired, until it \
+                   writes the file anew when more expire";
+    match state {
+        IndexState::Missing => format!("missing: {without}"),
+        IndexState::Sound { next_offset, .. } | IndexState::Unconfirmed { next_offset, .. } => {
+            format!("sound: what was known before offset {next_offset}")
+        }
+        IndexState::Damaged => format!("damaged, and as good as none: {without}"),
+        IndexState::Wrong { what } => format!("WRONG: {what}"),
+        IndexState::Newer { .. } => index_text(state),
     }
 }
 

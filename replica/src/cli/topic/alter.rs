@@ -3,8 +3,9 @@ use quorate_client::{PartitionInfo, TopicInfo};
 use serde::Serialize;
 
 use super::TopicRow;
+use super::compaction;
 use super::partition_row::listed;
-use super::retention::{self, RetentionOptions};
+use super::retention::{self, RetentionOptions, parse_duration_ms};
 use crate::cli::connection::connect;
 use crate::cli::output::{self, Output};
 use crate::cli::wait::{self, Progress, Waiting};
@@ -19,7 +20,8 @@ pub(crate) struct Alter {
     name: String,
     /// The nodes that shall hold it
     #[arg(long, value_name = "NODE,...", value_delimiter = ',',
-          required_unless_present_any = ["retention", "retention_bytes"],
+          required_unless_present_any =
+              ["retention", "retention_bytes", "keep_tombstones", "compact"],
           value_parser = clap::value_parser!(u16).range(1..))]
     replicas: Vec<u16>,
     /// The only partition that is meant [default: all]
@@ -27,9 +29,20 @@ pub(crate) struct Alter {
     partition: Option<u32>,
     #[command(flatten)]
     retention: RetentionOptions,
+    /// How long a compacted topic keeps what says that a key is deleted
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_ms)]
+    keep_tombstones: Option<u64>,
+    /// Refused: that a topic is compacted is decided when it is created
+    #[arg(long, hide = true)]
+    compact: bool,
     #[command(flatten)]
     waiting: Waiting,
 }
+
+const COMPACTION_IS_FIXED: &str = "\
+    whether a topic is compacted is decided when it is created: older records of this one may have \
+    no keys, or be compressed; create another topic with `quorate topic create --compact`, and \
+    write to that one";
 
 #[derive(Debug, Serialize)]
 struct Altered<'a> {
@@ -41,7 +54,14 @@ struct Altered<'a> {
 
 impl Alter {
     pub(crate) async fn run(mut self, global: &Global) -> Result<(), Failure> {
+        if self.compact {
+            return Err(Failure::refused(COMPACTION_IS_FIXED));
+        }
         let client = connect(&global.bootstrap).await?;
+        // It is the one that may be refused: then nothing else is changed.
+        if let Some(ms) = self.keep_tombstones {
+            client.keep_tombstones(&self.name, ms).await?;
+        }
         if self.retention.is_given() {
             let (ms, bytes) = (self.retention.ms(), self.retention.bytes());
             client.retain_topic(&self.name, ms, bytes).await?;
@@ -128,8 +148,11 @@ fn told_kept(topic: &TopicInfo, global: &Global) -> Result<(), Failure> {
         Output::Json => output::print_json(&TopicRow::new(topic)),
         Output::Table => {
             let (kept_for, bytes_kept) = retention::told(topic.retention);
+            let compacted = topic.compaction.map(compaction::told);
+            let compacted = compacted.map_or_else(String::new, |told| format!("; {told}"));
             output::print(&format!(
-                "topic {}: records are kept: {kept_for}; bytes of each partition: {bytes_kept}",
+                "topic {}: records are kept: {kept_for}; bytes of each partition: \
+                 {bytes_kept}{compacted}",
                 topic.name
             ))
         }
@@ -150,6 +173,8 @@ mod tests {
             replicas: vec![1, 4],
             partition,
             retention: RetentionOptions::default(),
+            keep_tombstones: None,
+            compact: false,
             waiting: Waiting {
                 no_wait: false,
                 timeout: Duration::ZERO,
@@ -163,6 +188,7 @@ mod tests {
         TopicInfo {
             name,
             retention,
+            compaction: None,
             partitions,
         }
     }

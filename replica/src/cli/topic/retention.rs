@@ -29,21 +29,28 @@ impl RetentionOptions {
     }
 }
 
+/// The units of time, in milliseconds, from the largest on.
+const TIMES: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
 /// Reads `7d`, `12h`, `30m`, `10s`, `500ms` or `forever`.
 fn parse_time(text: &str) -> Result<Limit, String> {
-    let units = [
-        ("ms", 1),
-        ("s", 1_000),
-        ("m", 60_000),
-        ("h", 3_600_000),
-        ("d", 86_400_000),
-    ];
     match text {
         "forever" => Ok(Limit::Lift),
-        text => number(text, &units)
+        text => number(text, &TIMES)
             .map(Limit::Set)
             .ok_or_else(|| "allowed: forever, or a time such as 7d, 12h, 30m or 10s".to_owned()),
     }
+}
+
+/// Reads `7d`, `12h`, `30m`, `10s` or `500ms`.
+pub(super) fn parse_duration_ms(text: &str) -> Result<u64, String> {
+    number(text, &TIMES).ok_or_else(|| "allowed: a time such as 7d, 12h, 30m or 10s".to_owned())
 }
 
 /// Reads `1000`, `64KiB`, `100MiB`, `10GiB`, `1TiB` or `unlimited`.
@@ -76,32 +83,31 @@ fn number(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// Both limits, as they are told: in the largest units that are exact.
 pub(super) fn told(retention: Retention) -> (String, String) {
-    let largest = |number: u64, units: &[(&str, u64)]| {
-        let unit = units
-            .iter()
-            .find(|(_, factor)| number.is_multiple_of(*factor));
-        let (name, factor) = unit.copied().unwrap_or(("", 1));
-        format!("{}{name}", number / factor)
-    };
-    let times = [
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1_000),
-        ("ms", 1),
-    ];
     let sizes = [
         ("TiB", 1 << 40),
         ("GiB", 1 << 30),
         ("MiB", 1 << 20),
         ("KiB", 1 << 10),
     ];
-    let ms = retention.ms.map(|ms| largest(ms, &times));
+    let ms = retention.ms.map(told_ms);
     let bytes = retention.bytes.map(|bytes| largest(bytes, &sizes));
     (
         ms.unwrap_or_else(|| "forever".to_owned()),
         bytes.unwrap_or_else(|| "unlimited".to_owned()),
     )
+}
+
+/// A time in milliseconds, as it is written.
+pub(super) fn told_ms(ms: u64) -> String {
+    largest(ms, &TIMES)
+}
+
+fn largest(number: u64, units: &[(&str, u64)]) -> String {
+    let unit = units
+        .iter()
+        .find(|(_, factor)| number.is_multiple_of(*factor));
+    let (name, factor) = unit.copied().unwrap_or(("", 1));
+    format!("{}{name}", number / factor)
 }
 
 #[cfg(test)]

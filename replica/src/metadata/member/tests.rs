@@ -170,6 +170,7 @@ fn the_replicas_of_a_node_that_leaves_go_to_those_with_the_fewest() {
         name: "new".to_owned(),
         partitions: 5,
         replication: 4,
+        compaction: None,
     });
     let new = catalog.partitions.values().filter(|it| it.topic == "new");
     assert!(new.clone().count() == 5 && new.clone().all(|it| !it.names(NodeId(2))));

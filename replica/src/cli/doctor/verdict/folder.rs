@@ -35,6 +35,15 @@ fn of_trial(folder: &Folder) -> Row {
         Ok(_) => return Row::ok("data_dir", found),
         Err(errno) => errno,
     };
+    let found = format!("{found}: nothing can be created: {errno}");
+    if folder.holds_node && matches!(errno, Errno::NOSPC | Errno::DQUOT) {
+        // It serves what it has, and writes what it must to the room that it has set aside.
+        return Row::ok("data_dir", found).but(
+            Verdict::Warning,
+            "make room on this file system, or raise the quota: the node serves reads, and appends \
+             are refused",
+        );
+    }
     let advice = match errno {
         Errno::ROFS => "the file system is mounted read-only: mount it for writing, or choose \
                         another folder"
@@ -49,11 +58,7 @@ fn of_trial(folder: &Folder) -> Row {
         Errno::NOTDIR => "that is no folder: choose another".to_owned(),
         _ => "choose a folder that files can be created in".to_owned(),
     };
-    Row::ok(
-        "data_dir",
-        format!("{found}: nothing can be created: {errno}"),
-    )
-    .but(Verdict::Fails, advice)
+    Row::ok("data_dir", found).but(Verdict::Fails, advice)
 }
 
 /// What a kind of file system means for what is stored on it.

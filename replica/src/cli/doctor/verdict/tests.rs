@@ -294,6 +294,13 @@ fn a_full_disk_keeps_only_a_new_node_from_starting() {
     };
     assert_complaint(&full(false), "free_space", Verdict::Fails, &["256 MiB"]);
     assert_complaint(&full(true), "free_space", Verdict::Warning, &["topics"]);
+    for errno in [Errno::NOSPC, Errno::DQUOT] {
+        let nothing_left = in_folder(|folder| {
+            folder.holds_node = true;
+            folder.trial = Err(errno);
+        });
+        assert_complaint(&nothing_left, "data_dir", Verdict::Warning, &["room"]);
+    }
     let few_files = in_folder(|folder| {
         folder.file_system.as_mut().unwrap().available_files = Some(10);
     });
