@@ -109,6 +109,12 @@ impl Detector {
         Some(heard.heartbeat.disk)
     }
 
+    /// Whether nothing can be said of `node` yet: it is not heard, but this node has not listened
+    /// for long enough to call it silent.
+    pub(super) fn is_undecided(&self, node: NodeId, now: Instant) -> bool {
+        self.disk_of(node, now).is_none() && now - self.listens_since <= SILENCE_MAX
+    }
+
     /// The partitions and epochs of which their leader tells that the present stage of a change of
     /// voters has done its work.
     pub(super) fn done(&self, catalog: &Catalog, now: Instant) -> BTreeSet<(u64, u32)> {
@@ -306,6 +312,19 @@ mod tests {
         for ms in (0..=ms).step_by(100) {
             detector.on_tick(at(ms));
         }
+    }
+
+    #[test]
+    fn a_node_is_not_called_silent_before_one_has_listened() {
+        let (mut detector, _) = cluster();
+        tick_until(&mut detector, 5_000);
+        assert!(!detector.is_undecided(NodeId(3), at(5_000)), "it is silent");
+        // This process stood still: the first that it hears may be a question about node 3.
+        detector.on_tick(at(9_000));
+        assert!(detector.is_undecided(NodeId(3), at(9_010)));
+        hear(&mut detector, &[3], 9_020);
+        assert!(!detector.is_undecided(NodeId(3), at(9_030)), "it is there");
+        assert!(!detector.is_undecided(NodeId(2), at(9_700)), "it is silent");
     }
 
     #[test]

@@ -63,7 +63,11 @@ impl<P: Platform> Control<P> {
                 voters.join(", ")
             ));
         };
-        let is_heard = self.detector.disks(self.platform.now()).get(&to) == Some(&voter.disk);
+        let now = self.platform.now();
+        if self.detector.is_undecided(to, now) {
+            return Ok(undecided(to));
+        }
+        let is_heard = self.detector.disk_of(to, now) == Some(voter.disk.0);
         if !is_heard {
             return refused(format!("node {to} is not heard: start it first"));
         }
@@ -129,8 +133,19 @@ impl<P: Platform> Control<P> {
             return Err(Box::new(Response::Refused(self.driver.not_primary())));
         }
         let now = self.platform.now();
+        if let ControlOperation::RecoverNode { node } = operation
+            && self.detector.is_undecided(NodeId(node), now)
+        {
+            return Err(Box::new(undecided(NodeId(node))));
+        }
         let heard = |node| self.detector.disk_of(node, now);
         admission::admit(operation, self.driver.catalog(), heard)
             .map_err(|refusal| Box::new(Response::Control(ControlReply::Refused(refusal))))
     }
+}
+
+/// What is answered while it is too early to say whether `node` is there.
+fn undecided(node: NodeId) -> Response {
+    let detail = format!("the primary has not listened for long enough to know of node {node}");
+    Response::Refused(Refusal::new(Code::Unavailable, detail))
 }
