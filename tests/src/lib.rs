@@ -3,6 +3,7 @@
 //! The tests start real processes through [`quorate_jepsen`] and look at them only from outside.
 
 use std::fmt;
+use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -42,6 +43,27 @@ pub fn cluster_with_topic(partitions: u32) -> Cluster {
                 .try_for_each(PartitionDescription::check_whole)
         }));
     }
+    cluster
+}
+
+/// A cluster whose nodes close segments early and look for old records often.
+pub fn cluster_of_small_segments() -> Cluster {
+    let mut cluster = sure(Cluster::start(Options::default()));
+    for id in cluster.node_ids() {
+        let config = cluster.description(id).config_file.clone();
+        sure(cluster.kill(id));
+        let text = sure(fs::read_to_string(&config));
+        let set = |line: &str| match line.split_once(" = ") {
+            Some(("segment_bytes", _)) => "segment_bytes = 65536\n".to_owned(),
+            Some(("retention_check_ms", _)) => "retention_check_ms = 100\n".to_owned(),
+            Some(_) | None => format!("{line}\n"),
+        };
+        let text: String = text.lines().map(set).collect();
+        assert!(text.contains("65536"), "{text}");
+        sure(fs::write(&config, text));
+        sure(cluster.restart(id));
+    }
+    sure(cluster.wait_whole(PATIENCE));
     cluster
 }
 

@@ -4,29 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quorate_jepsen::{Cluster, Failure, Options, PATIENCE, wait_until};
-use quorate_tests::{TOPIC, assert_no_panic, assert_refused, sure, take_turn};
-
-/// A cluster whose nodes close segments early and look for old records often.
-fn cluster() -> Cluster {
-    let mut cluster = sure(Cluster::start(Options::default()));
-    for id in cluster.node_ids() {
-        let config = cluster.description(id).config_file.clone();
-        sure(cluster.kill(id));
-        let text = sure(fs::read_to_string(&config));
-        let set = |line: &str| match line.split_once(" = ") {
-            Some(("segment_bytes", _)) => "segment_bytes = 65536\n".to_owned(),
-            Some(("retention_check_ms", _)) => "retention_check_ms = 100\n".to_owned(),
-            Some(_) | None => format!("{line}\n"),
-        };
-        let text: String = text.lines().map(set).collect();
-        assert!(text.contains("65536"), "{text}");
-        sure(fs::write(&config, text));
-        sure(cluster.restart(id));
-    }
-    sure(cluster.wait_whole(PATIENCE));
-    cluster
-}
+use quorate_jepsen::{Cluster, Failure, PATIENCE, wait_until};
+use quorate_tests::{
+    TOPIC, assert_no_panic, assert_refused, cluster_of_small_segments, sure, take_turn,
+};
 
 /// The folder of the topic's only partition on a node.
 fn folder(cluster: &Cluster, id: u16) -> PathBuf {
@@ -79,7 +60,7 @@ fn wait_removed(cluster: &Cluster, id: u16) {
 #[test]
 fn old_records_go_everywhere_and_a_node_that_was_away_begins_behind_them() {
     let _turn = take_turn();
-    let mut cluster = cluster();
+    let mut cluster = cluster_of_small_segments();
     let line = cluster.command_line();
     sure(line.create_topic(TOPIC, 1, 3));
     produce(&cluster, 0..1_000);

@@ -1,6 +1,7 @@
 //! Of every key the last record stays, on all replicas; what deletes a key goes in the end.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quorate_batch::{BatchHeader, records};
@@ -76,6 +77,15 @@ fn overwrite(rig: &Rig, id: u64, round: &str, times: usize) {
             let records = [(&*one, Some(&*value)), (&*two, Some(&*value))];
             client.produce_soon(id, &keyed(&records));
         }
+    }
+}
+
+/// The records of the keys that are not deleted are written again, twice as many as are there.
+fn overwrite_kept(rig: &Rig, id: u64, value: &str) {
+    let value = format!("{value} {}", "x".repeat(5 << 10));
+    for number in (4..KEYS).chain(4..KEYS) {
+        let records = [(&*key(number), Some(&*value))];
+        rig.client(1).produce_soon(id, &keyed(&records));
     }
 }
 
@@ -162,14 +172,17 @@ fn deletions_stay_while_a_replica_is_down_that_has_what_they_delete() {
         let content = Content::of(&rig, node, id);
         content.is_compacted() && content.records.len() == KEYS
     };
-    wait_until("both have compacted their logs", || {
-        is_thin(1) && is_thin(2)
-    });
-    // Time enough for some looks, in each of which they would go.
-    std::thread::sleep(10 * std::time::Duration::from_millis(BRIEFLY.tombstone_ms));
-    for node in 1..=2 {
-        let deleted = Content::of(&rig, node, id).table().into_values();
-        assert_eq!(deleted.filter(Option::is_none).count(), 4, "node {node}");
+    // However often they go over their logs, and however long that takes.
+    let begun = Instant::now();
+    while begun.elapsed() < 10 * Duration::from_millis(BRIEFLY.tombstone_ms) {
+        wait_until("both have compacted their logs", || {
+            is_thin(1) && is_thin(2)
+        });
+        for node in 1..=2 {
+            let deleted = Content::of(&rig, node, id).table().into_values();
+            assert_eq!(deleted.filter(Option::is_none).count(), 4, "node {node}");
+        }
+        overwrite_kept(&rig, id, "second 5");
     }
     rig.start_node(3);
     wait_until("the last one has caught up, and deletions go", || {
