@@ -9,6 +9,8 @@
 
 mod agreement;
 mod anomaly;
+mod compaction;
+mod deletion;
 mod density;
 mod duplicate;
 mod loss;
@@ -40,5 +42,7 @@ pub fn check(history: &History) -> Vec<Anomaly> {
     loss::check(history, &mut anomalies);
     density::check(history, &mut anomalies);
     order::check(history, &mut anomalies);
+    deletion::check(history, &mut anomalies);
+    compaction::check(history, &mut anomalies);
     anomalies
 }

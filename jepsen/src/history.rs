@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::{Damage, FaultEvent, Value};
+use crate::{Damage, FaultEvent, Rules, Value};
 
 /// Nanoseconds of the monotonic clock since the trial began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,7 +109,17 @@ pub struct History {
     pub broken_promises: Vec<String>,
     /// What was done to the nodes.
     pub faults: Vec<FaultEvent>,
+    /// What may go, for the partitions that do not keep everything.
+    pub rules: BTreeMap<u32, Rules>,
 }
+
+/// What holds for a partition of which nothing may go.
+static KEEPS_ALL: Rules = Rules {
+    is_doomed: false,
+    retention: None,
+    deletions: Vec::new(),
+    keys: None,
+};
 
 impl History {
     /// Every value that was acknowledged or read, with its partition and offset.
@@ -126,6 +136,11 @@ impl History {
             values.map(|(offset, value)| (read.partition, offset, value))
         });
         acknowledged.chain(read)
+    }
+
+    /// What may go from a partition.
+    pub fn rules_of(&self, partition: u32) -> &Rules {
+        self.rules.get(&partition).unwrap_or(&KEEPS_ALL)
     }
 
     /// How many appends were acknowledged.

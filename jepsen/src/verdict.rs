@@ -104,6 +104,7 @@ mod tests {
             reads: vec![read],
             broken_promises: Vec::new(),
             faults: vec![fault],
+            rules: BTreeMap::new(),
         }
     }
 

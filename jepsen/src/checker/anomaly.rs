@@ -38,6 +38,8 @@ pub enum Kind {
     Corrupt,
     /// A reading skipped offsets.
     Hole,
+    /// What was deleted was read again.
+    Returned,
     /// There is no final reading of a partition that acknowledged appends.
     Unread,
     /// A client or a node did what it never should.

@@ -1,27 +1,20 @@
-//! What was acknowledged, or read by anybody, stands in the final reading, where it stood.
+//! What was acknowledged, or read by anybody, stands in the final reading, where it stood; unless
+//! it was among what may go.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{Anomaly, Kind};
-use crate::{History, Outcome, Value};
+use crate::{History, Moment, Outcome, Read, Value};
 
 pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
-    // The longest finished final reading of a partition stands for it; that the others agree with
-    // it is the business of the agreement check.
-    let mut last: BTreeMap<u32, BTreeMap<u64, Value>> = BTreeMap::new();
-    for read in history
-        .reads
-        .iter()
-        .filter(|read| read.is_final && read.finished)
-    {
-        let values: BTreeMap<u64, Value> = read.values().collect();
-        let longest = last.entry(read.partition).or_default();
-        if longest.len() < values.len() {
-            *longest = values;
-        }
-    }
+    let acknowledged_at = acknowledged_at(history);
     for (partition, expected) in expected(history) {
-        let Some(found) = last.get(&partition) else {
+        let rules = history.rules_of(partition);
+        if rules.is_doomed {
+            continue;
+        }
+        let Some(last) = last_reading(history, partition) else {
             let what = format!(
                 "{} records are known, but none was read at the end",
                 expected.len()
@@ -29,8 +22,23 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
             anomalies.push(Anomaly::new(Kind::Unread, partition, what));
             continue;
         };
+        let found: BTreeMap<u64, Value> = last.values().collect();
+        let begins_at = match last.records.first() {
+            Some(first) => first.offset,
+            None => last.from,
+        };
+        let deleted_before = rules.deleted_before();
+        let is_old = |value: &Value, stay: Duration| {
+            let since = acknowledged_at.get(value).copied();
+            since.is_none_or(|since| since.0.saturating_add(nanos(stay)) <= last.completed.0)
+        };
         for (offset, value) in expected {
-            if found.get(&offset) != Some(&value) {
+            let may_be_gone = offset < begins_at
+                && (offset < deleted_before
+                    || rules.retention.is_some_and(|stay| is_old(&value, stay)));
+            // What compaction may take out is judged by itself.
+            let is_there = found.get(&offset) == Some(&value) || rules.keys.is_some();
+            if !is_there && !may_be_gone {
                 let what = format!("{value} no longer stands at offset {offset}");
                 anomalies.push(Anomaly::new(Kind::Lost, partition, what));
             }
@@ -38,8 +46,29 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     }
 }
 
+/// The longest finished final reading of a partition stands for it; that the others agree with it
+/// is the business of the agreement check.
+pub(super) fn last_reading(history: &History, partition: u32) -> Option<&Read> {
+    let is_last = |read: &&Read| read.partition == partition && read.is_final && read.finished;
+    let readings = history.reads.iter().filter(is_last);
+    // Of several of one length the first.
+    readings.rev().max_by_key(|read| read.values().count())
+}
+
+/// When each value was acknowledged.
+fn acknowledged_at(history: &History) -> BTreeMap<Value, Moment> {
+    let acknowledged = history
+        .appends
+        .iter()
+        .filter_map(|append| match append.outcome {
+            Outcome::Ok { .. } => Some((append.value, append.completed)),
+            Outcome::Fail | Outcome::Info => None,
+        });
+    acknowledged.collect()
+}
+
 /// Per partition, what must be there: offsets with the values that anybody was shown there.
-fn expected(history: &History) -> BTreeMap<u32, BTreeSet<(u64, Value)>> {
+pub(super) fn expected(history: &History) -> BTreeMap<u32, BTreeSet<(u64, Value)>> {
     let mut expected: BTreeMap<u32, BTreeSet<(u64, Value)>> = BTreeMap::new();
     for append in &history.appends {
         if let Outcome::Ok { offset } = append.outcome {
@@ -57,6 +86,10 @@ fn expected(history: &History) -> BTreeMap<u32, BTreeSet<(u64, Value)>> {
             .extend(read.values());
     }
     expected
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! Good histories, made at random by a log that is right, and each made bad in one place.
 
+use std::time::Duration;
+
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::Kind;
-use crate::{Append, History, Moment, Outcome, Payload, Read, Record, Value, check};
+use crate::{
+    Append, Deletion, History, Keys, Moment, Outcome, Payload, Read, Record, Value, check,
+};
 
 const RECORDS: u64 = 60;
 const SEEDS: u64 = 200;
@@ -181,5 +185,93 @@ fn record_that_goes_back_is_found() {
         let records = last_read(history);
         let place = random.random_range(1..records.len());
         records.swap(place - 1, place);
+    });
+}
+
+const KEYS: Keys = Keys {
+    count: 5,
+    tombstone_every: 4,
+    tombstones_stay: Duration::from_secs(1),
+};
+
+/// Makes a good history one of a compacted partition: of the shadowed records some are gone.
+fn compact(history: &mut History, random: &mut ChaCha8Rng) {
+    history.rules.entry(0).or_default().keys = Some(KEYS);
+    let records = last_read(history);
+    let key = |record: &Record| match record.payload {
+        Payload::Value(value) => KEYS.key(&value),
+        Payload::Damaged(_) => unreachable!("a good history has no damage"),
+    };
+    let all = records.clone();
+    records.retain(|record| {
+        let is_shadowed = all
+            .iter()
+            .any(|later| later.offset > record.offset && key(later) == key(record));
+        !is_shadowed || random.random()
+    });
+}
+
+/// Makes a good history one in which the beginning was deleted; where it begins then.
+fn delete(history: &mut History, random: &mut ChaCha8Rng) -> u64 {
+    let before = random.random_range(1..last_read(history).len() as u64);
+    let last = history.reads.last().unwrap().invoked.0;
+    history
+        .rules
+        .entry(0)
+        .or_default()
+        .deletions
+        .push(Deletion {
+            before: Some(before),
+            invoked: Moment(last - 200),
+            completed: Moment(last - 100),
+            outcome: Outcome::Ok { offset: before },
+        });
+    last_read(history).retain(|record| record.offset >= before);
+    before
+}
+
+#[test]
+fn good_histories_of_logs_that_lose_records_pass() {
+    for seed in 0..SEEDS {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut history = good(&mut random);
+        match seed % 2 {
+            0 => compact(&mut history, &mut random),
+            _ => drop(delete(&mut history, &mut random)),
+        }
+        let found = check(&history);
+        assert!(found.is_empty(), "seed {seed}: {found:?}");
+    }
+}
+
+#[test]
+fn last_record_of_a_key_that_is_gone_is_found() {
+    for seed in 0..SEEDS {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut history = good(&mut random);
+        compact(&mut history, &mut random);
+        let offsets = history.appends.iter().filter_map(|it| match it.outcome {
+            Outcome::Ok { offset } => Some(offset),
+            Outcome::Fail | Outcome::Info => None,
+        });
+        let last = offsets.max().unwrap();
+        last_read(&mut history).retain(|record| record.offset < last);
+        // It depends on what is left of its key what this is called.
+        let found = check(&history);
+        let is_named = |kind| matches!(kind, Kind::Lost | Kind::Returned);
+        assert!(
+            found.iter().any(|it| is_named(it.kind)),
+            "seed {seed}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn deleted_record_that_is_back_is_found() {
+    assert_found(Kind::Returned, |history, random| {
+        let whole = last_read(history).clone();
+        let before = delete(history, random);
+        let back = whole[before as usize - 1].clone();
+        last_read(history).insert(0, back);
     });
 }

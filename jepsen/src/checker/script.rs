@@ -1,7 +1,11 @@
 //! Small histories for the checkers' own tests.
 
+use std::time::Duration;
+
 use super::Kind;
-use crate::{Append, History, Moment, Outcome, Payload, Read, Record, Value};
+use crate::{
+    Append, Deletion, History, Keys, Moment, Outcome, Payload, Read, Record, Rules, Value,
+};
 
 /// Value `counter` of `process`, sent to partition 0.
 pub(super) fn value(process: u32, counter: u64) -> Value {
@@ -92,6 +96,68 @@ impl Script {
             .expect("the script has a reading")
             .finished = false;
         self
+    }
+
+    /// Makes the last reading begin `nanos` earlier.
+    pub(super) fn begun_earlier(mut self, nanos: u64) -> Self {
+        self = self.wait(nanos);
+        let last = self.history.reads.last_mut();
+        last.expect("the script has a reading").completed = Moment(self.now);
+        self
+    }
+
+    /// Lets time pass.
+    pub(super) fn wait(mut self, nanos: u64) -> Self {
+        self.now += nanos;
+        self
+    }
+
+    /// The records before `before` were deleted; the log begins at `start` now.
+    pub(super) fn deleted(self, before: Option<u64>, start: u64) -> Self {
+        self.deletion(before, Outcome::Ok { offset: start })
+    }
+
+    /// It was asked in vain that the records before `before` go.
+    pub(super) fn delete_refused(self, before: Option<u64>) -> Self {
+        self.deletion(before, Outcome::Fail)
+    }
+
+    /// The same, and it is not known whether they have.
+    pub(super) fn delete_in_doubt(self, before: Option<u64>) -> Self {
+        self.deletion(before, Outcome::Info)
+    }
+
+    fn deletion(mut self, before: Option<u64>, outcome: Outcome) -> Self {
+        let (invoked, completed) = self.tick();
+        self.rules().deletions.push(Deletion {
+            before,
+            invoked,
+            completed,
+            outcome,
+        });
+        self
+    }
+
+    /// The partition is compacted.
+    pub(super) fn keyed(mut self, keys: Keys) -> Self {
+        self.rules().keys = Some(keys);
+        self
+    }
+
+    /// Records expire that are so old.
+    pub(super) fn retained(mut self, nanos: u64) -> Self {
+        self.rules().retention = Some(Duration::from_nanos(nanos));
+        self
+    }
+
+    /// The topic is to be deleted.
+    pub(super) fn doomed(mut self) -> Self {
+        self.rules().is_doomed = true;
+        self
+    }
+
+    fn rules(&mut self) -> &mut Rules {
+        self.history.rules.entry(0).or_default()
     }
 
     pub(super) fn history(self) -> History {
