@@ -2,6 +2,8 @@
 //!
 //! The tests start real processes through [`quorate_jepsen`] and look at them only from outside.
 
+pub mod simulation;
+
 use std::fmt;
 use std::fs;
 use std::process::{Child, Command, Stdio};

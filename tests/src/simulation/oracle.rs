@@ -1,0 +1,8 @@
+//! The judges of a simulated run, which know nothing of how the nodes work.
+//!
+//! - What clients were told of records is judged by [`quorate_jepsen::check`], the judge of real
+//!   clusters.
+//! - [`replicas`] reads the bytes that the nodes have left on their disks, by a reader of its own,
+//!   and compares the copies of a partition.
+
+pub mod replicas;
