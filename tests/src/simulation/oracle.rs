@@ -4,5 +4,8 @@
 //!   clusters.
 //! - [`replicas`] reads the bytes that the nodes have left on their disks, by a reader of its own,
 //!   and compares the copies of a partition.
+//! - [`control`] searches an order in which the operations of the control plane could have
+//!   happened one after the other.
 
+pub mod control;
 pub mod replicas;
