@@ -6,3 +6,4 @@
 //! nodes have left on their disks, whether the promises were kept.
 
 pub mod oracle;
+pub mod workload;

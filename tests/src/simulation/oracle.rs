@@ -6,6 +6,8 @@
 //!   and compares the copies of a partition.
 //! - [`control`] searches an order in which the operations of the control plane could have
 //!   happened one after the other.
+//! - [`facts`] holds what leaders said of their partitions against what was said before.
 
 pub mod control;
+pub mod facts;
 pub mod replicas;

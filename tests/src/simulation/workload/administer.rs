@@ -1,0 +1,507 @@
+//! Those who change the cluster while others use it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use quorate_client::{
+    Client, Code, Compaction, Error, Limit, MemberInfo, Platform, Retention, TopicInfo,
+};
+use quorate_jepsen::{Moment, Outcome};
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
+use super::ledger::Ending;
+use super::{Desk, Fate, Seen, Target, Topic, compaction_of, consume, produce};
+use crate::simulation::oracle::control::Topic as Known;
+use crate::simulation::oracle::control::{Member, MemberAction, TopicAction};
+
+/// Between two tries to do what must be done, in milliseconds.
+const AGAIN_MS: (u64, u64) = (50, 500);
+
+/// Creates `topic`, however long it takes; its partitions. None if the workload ends before.
+pub async fn create<P: Platform>(
+    desk: &Desk<P>,
+    random: &mut ChaCha8Rng,
+    topic: &Topic,
+) -> Vec<Target> {
+    let compaction = match &topic.fate {
+        Fate::Compacted(keys) => Some(compaction_of(keys)),
+        Fate::Kept | Fate::Expiring { .. } => None,
+    };
+    while let Some(client) = desk.connect().await {
+        let shape = (topic.partitions, topic.replication);
+        let is_there = create_once(desk, &client, &topic.name, shape, compaction).await;
+        let is_there = match topic.fate {
+            Fate::Expiring { after, .. } if is_there => {
+                let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+                retain_once(desk, &client, &topic.name, (Some(millis), None)).await
+            }
+            Fate::Kept | Fate::Compacted(_) | Fate::Expiring { .. } => is_there,
+        };
+        if is_there {
+            return desk.ledger.open(topic);
+        }
+        desk.pause(random, AGAIN_MS).await;
+    }
+    Vec::new()
+}
+
+/// Whether the topic certainly exists after this.
+async fn create_once<P: Platform>(
+    desk: &Desk<P>,
+    client: &Client<P>,
+    name: &str,
+    (partitions, replication): (u32, u16),
+    compaction: Option<Compaction>,
+) -> bool {
+    let invoked = desk.now();
+    let creating = async {
+        match compaction {
+            Some(compaction) => {
+                let creating =
+                    client.create_compacted_topic(name, partitions, replication, compaction);
+                creating.await
+            }
+            None => client.create_topic(name, partitions, replication).await,
+        }
+    };
+    let created = desk.patiently("creating a topic", creating).await;
+    let note = |action, completed| desk.ledger.note_topic(name, action, invoked, completed);
+    match desk.ledger.ending("create topic", created) {
+        Ending::Done(info) => {
+            note(TopicAction::Created(known(&info)), Some(desk.now()));
+            true
+        }
+        Ending::Refused(error) if code_of(&error) == Some(Code::TopicExists) => {
+            note(TopicAction::Exists, Some(desk.now()));
+            true
+        }
+        Ending::Refused(_) => false,
+        Ending::Doubtful => {
+            let unseen = Known {
+                id: None,
+                partitions,
+                is_compacted: compaction.is_some(),
+                retention: (None, None),
+            };
+            note(TopicAction::Created(unseen), None);
+            false
+        }
+    }
+}
+
+/// Whether the topic certainly does not exist after this.
+async fn delete_once<P: Platform>(desk: &Desk<P>, client: &Client<P>, name: &str) -> bool {
+    let invoked = desk.now();
+    let deleting = client.delete_topic(name);
+    let deleted = desk.patiently("deleting a topic", deleting).await;
+    let note = |action, completed| desk.ledger.note_topic(name, action, invoked, completed);
+    match desk.ledger.ending("delete topic", deleted) {
+        Ending::Done(()) => {
+            note(TopicAction::Deleted, Some(desk.now()));
+            true
+        }
+        Ending::Refused(error) if code_of(&error) == Some(Code::UnknownTopic) => {
+            note(TopicAction::Missing, Some(desk.now()));
+            true
+        }
+        Ending::Refused(_) => false,
+        Ending::Doubtful => {
+            note(TopicAction::Deleted, None);
+            false
+        }
+    }
+}
+
+/// Whether the topic certainly keeps its records so after this.
+async fn retain_once<P: Platform>(
+    desk: &Desk<P>,
+    client: &Client<P>,
+    name: &str,
+    retention: (Option<u64>, Option<u64>),
+) -> bool {
+    let limit = |limit: Option<u64>| limit.map_or(Limit::Lift, Limit::Set);
+    let invoked = desk.now();
+    let retaining = client.retain_topic(name, limit(retention.0), limit(retention.1));
+    let retained = desk.patiently("changing a retention", retaining).await;
+    let note = |action, completed| desk.ledger.note_topic(name, action, invoked, completed);
+    match desk.ledger.ending("retain topic", retained) {
+        Ending::Done(()) => {
+            note(TopicAction::Retained(retention), Some(desk.now()));
+            true
+        }
+        Ending::Refused(error) if code_of(&error) == Some(Code::UnknownTopic) => {
+            note(TopicAction::Missing, Some(desk.now()));
+            false
+        }
+        Ending::Refused(_) => false,
+        Ending::Doubtful => {
+            note(TopicAction::Retained(retention), None);
+            false
+        }
+    }
+}
+
+async fn look_once<P: Platform>(desk: &Desk<P>, client: &Client<P>, name: &str) {
+    let invoked = desk.now();
+    let looking = client.topic_info(name);
+    let info = desk.patiently("reading a topic", looking).await;
+    let note = |action| {
+        let completed = Some(desk.now());
+        desk.ledger.note_topic(name, action, invoked, completed);
+    };
+    match desk.ledger.ending("read topic", info) {
+        Ending::Done(info) => note(TopicAction::Seen(Some(known(&info)))),
+        Ending::Refused(error) if code_of(&error) == Some(Code::UnknownTopic) => {
+            note(TopicAction::Seen(None));
+        }
+        Ending::Refused(_) | Ending::Doubtful => {}
+    }
+}
+
+async fn list_once<P: Platform>(desk: &Desk<P>, client: &Client<P>, names: &[String]) {
+    let invoked = desk.now();
+    let listed = desk.patiently("listing topics", client.list_topics()).await;
+    let Ending::Done(topics) = desk.ledger.ending("list topics", listed) else {
+        return;
+    };
+    let topics: BTreeMap<_, _> = topics.iter().map(|it| (it.name.as_str(), it)).collect();
+    for name in names {
+        let seen = topics.get(name.as_str()).map(|info| known(info));
+        let (action, completed) = (TopicAction::Seen(seen), Some(desk.now()));
+        desk.ledger.note_topic(name, action, invoked, completed);
+    }
+}
+
+fn known(info: &TopicInfo) -> Known {
+    let Retention { ms, bytes } = info.retention;
+    Known {
+        id: info.partitions.first().map(|partition| partition.id),
+        partitions: info.partitions.len() as u32,
+        is_compacted: info.compaction.is_some(),
+        retention: (ms, bytes),
+    }
+}
+
+fn code_of(error: &Error) -> Option<Code> {
+    match error {
+        Error::Refused { refusal, .. } => Some(refusal.code),
+        _ => None,
+    }
+}
+
+/// Creates, deletes, changes and looks at topics of these names, in which nobody writes, until the
+/// workload ends. Several of these may share their names.
+pub async fn juggle<P: Platform>(
+    desk: Desk<P>,
+    mut random: ChaCha8Rng,
+    names: Vec<String>,
+    pause_ms: RangeInclusive<u64>,
+) {
+    while let Some(client) = desk.connect().await {
+        for _ in 0..random.random_range(1..20) {
+            if desk.ledger.is_stopping() {
+                return;
+            }
+            let name = &names[random.random_range(0..names.len())];
+            match random.random_range(0..7) {
+                0 | 1 => {
+                    let shape = (random.random_range(1..=3), 1);
+                    let compaction = random.random::<bool>().then(Compaction::default);
+                    create_once(&desk, &client, name, shape, compaction).await;
+                }
+                2 => {
+                    delete_once(&desk, &client, name).await;
+                }
+                3 => {
+                    let limit = random.random_range(1..4) * 1_000_000;
+                    let ms = random.random::<bool>().then_some(limit);
+                    retain_once(&desk, &client, name, (ms, None)).await;
+                }
+                4 => list_once(&desk, &client, &names).await,
+                _ => look_once(&desk, &client, name).await,
+            }
+            desk.pause(&mut random, (*pause_ms.start(), *pause_ms.end()))
+                .await;
+        }
+    }
+}
+
+/// Has topics of one name live and die, one after the other, with writers and readers of their own,
+/// until the workload ends. What one holds must never be seen in the next.
+pub async fn recreate<P: Platform>(
+    desk: Desk<P>,
+    mut random: ChaCha8Rng,
+    topic: Topic,
+    habits: (produce::Habits, consume::Habits),
+) {
+    while !desk.ledger.is_stopping() {
+        let targets = create(&desk, &mut random, &topic).await;
+        if targets.is_empty() {
+            return;
+        }
+        // What this one was for ends with it, so it may be deleted at any time.
+        desk.ledger.doom(&targets);
+        let life = Life::new(&desk, &mut random, &targets, &habits);
+        desk.pause(&mut random, (200, 5000)).await;
+        // Clients may still be at work when it is deleted, or have ended before.
+        let is_empty_handed = random.random::<bool>();
+        let life = if is_empty_handed {
+            life.end(&desk).await;
+            None
+        } else {
+            Some(life)
+        };
+        let mut is_gone = false;
+        while !is_gone && !desk.ledger.is_stopping() {
+            let Some(client) = desk.connect().await else {
+                break;
+            };
+            is_gone = delete_once(&desk, &client, &topic.name).await;
+            desk.pause(&mut random, AGAIN_MS).await;
+        }
+        if let Some(life) = life {
+            life.end(&desk).await;
+        }
+    }
+}
+
+/// The clients of one life of a topic.
+struct Life {
+    ledger: super::Ledger,
+    stopped: flume::Receiver<()>,
+}
+
+impl Life {
+    fn new<P: Platform>(
+        desk: &Desk<P>,
+        random: &mut ChaCha8Rng,
+        targets: &[Target],
+        habits: &(produce::Habits, consume::Habits),
+    ) -> Self {
+        let ledger = desk.ledger.for_some();
+        let desk = Desk {
+            ledger: ledger.clone(),
+            ..desk.clone()
+        };
+        let (sender, stopped) = flume::bounded(0);
+        let mut seed = || {
+            use rand::SeedableRng;
+            ChaCha8Rng::seed_from_u64(random.random())
+        };
+        let writing = produce::produce(desk.clone(), seed(), targets.to_vec(), habits.0.clone());
+        let reading = consume::consume(desk.clone(), seed(), targets.to_vec(), habits.1.clone());
+        let other = sender.clone();
+        desk.platform.spawn(async move {
+            writing.await;
+            drop(other);
+        });
+        desk.platform.spawn(async move {
+            reading.await;
+            drop(sender);
+        });
+        Self { ledger, stopped }
+    }
+
+    async fn end<P: Platform>(self, desk: &Desk<P>) {
+        self.ledger.stop();
+        let ended = async { while self.stopped.recv_async().await.is_ok() {} };
+        desk.patiently("ending the clients of a topic", ended).await;
+    }
+}
+
+/// Moves the partitions of `targets` to other nodes, until the workload ends.
+pub async fn move_partitions<P: Platform>(
+    desk: Desk<P>,
+    mut random: ChaCha8Rng,
+    targets: Vec<Target>,
+    replication: u16,
+    pause_ms: RangeInclusive<u64>,
+) {
+    while let Some(client) = desk.connect().await {
+        desk.pause(&mut random, (*pause_ms.start(), *pause_ms.end()))
+            .await;
+        let metadata = desk
+            .patiently("asking for nodes", client.cluster_metadata())
+            .await;
+        let Some(Ok(metadata)) = metadata else {
+            continue;
+        };
+        let staying = metadata.members.iter().filter(|member| !member.is_leaving);
+        let mut nodes: Vec<u16> = staying.map(|member| member.id).collect();
+        let target = &targets[random.random_range(0..targets.len())];
+        while nodes.len() > usize::from(replication) {
+            nodes.remove(random.random_range(0..nodes.len()));
+        }
+        let moving = client.alter_topic(&target.topic, Some(target.index), &nodes);
+        let moved = desk.patiently("moving a partition", moving).await;
+        let _ = desk.ledger.ending("move partition", moved);
+    }
+}
+
+/// Has one node after the other become the primary, until the workload ends.
+pub async fn transfer_primary<P: Platform>(
+    desk: Desk<P>,
+    mut random: ChaCha8Rng,
+    nodes: Vec<u16>,
+    pause_ms: RangeInclusive<u64>,
+) {
+    while let Some(client) = desk.connect().await {
+        desk.pause(&mut random, (*pause_ms.start(), *pause_ms.end()))
+            .await;
+        let to = nodes[random.random_range(0..nodes.len())];
+        let transferred = desk
+            .patiently("a transfer", client.transfer_primary(to))
+            .await;
+        let _ = desk.ledger.ending("transfer primary", transferred);
+    }
+}
+
+/// Deletes the oldest records of `targets`, until the workload ends.
+pub async fn delete_records<P: Platform>(
+    desk: Desk<P>,
+    mut random: ChaCha8Rng,
+    targets: Vec<Target>,
+    pause_ms: RangeInclusive<u64>,
+) {
+    while let Some(client) = desk.connect().await {
+        desk.pause(&mut random, (*pause_ms.start(), *pause_ms.end()))
+            .await;
+        let target = &targets[random.random_range(0..targets.len())];
+        let end = desk.ledger.end_of(target.log);
+        let before = (random.random_range(0..4) > 0).then(|| random.random_range(0..=end));
+        let number = desk.ledger.begin_deletion(target.log, before, desk.now());
+        let deleting = client.delete_records(&target.topic, target.index, before);
+        let outcome = match desk.patiently("deleting records", deleting).await {
+            Some(Ok(offset)) => Outcome::Ok { offset },
+            Some(Err(error)) if error.certainty() == quorate_client::Certainty::Definite => {
+                Outcome::Fail
+            }
+            Some(Err(_)) | None => Outcome::Info,
+        };
+        desk.ledger
+            .end_deletion(target.log, number, desk.now(), outcome);
+    }
+}
+
+/// Has nodes leave and come back, and looks at who belongs to the cluster, until the workload ends.
+/// Nodes that are not among `movable`, with their control addresses, are only looked at.
+pub async fn change_members<P: Platform>(
+    desk: Desk<P>,
+    mut random: ChaCha8Rng,
+    movable: Vec<(u16, SocketAddr)>,
+    looked_at: Vec<u16>,
+    pause_ms: RangeInclusive<u64>,
+) {
+    while let Some(client) = desk.connect().await {
+        desk.pause(&mut random, (*pause_ms.start(), *pause_ms.end()))
+            .await;
+        let draw = random.random_range(0..4);
+        if draw >= 2 || movable.is_empty() {
+            look_at_members(&desk, &client, &looked_at).await;
+            continue;
+        }
+        let (id, address) = movable[random.random_range(0..movable.len())];
+        let invoked = desk.now();
+        let (action, result) = match draw {
+            0 => {
+                let adding = client.add_node(id, address);
+                (
+                    MemberAction::Added,
+                    desk.patiently("adding a node", adding).await,
+                )
+            }
+            _ => {
+                let removing = client.remove_node(id, true);
+                (
+                    MemberAction::Removed,
+                    desk.patiently("removing a node", removing).await,
+                )
+            }
+        };
+        let note = |action, completed| desk.ledger.note_member(id, action, invoked, completed);
+        match desk.ledger.ending("change members", result) {
+            Ending::Done(()) => note(action, Some(desk.now())),
+            Ending::Refused(error) if code_of(&error) == Some(Code::UnknownNode) => {
+                note(MemberAction::Missing, Some(desk.now()));
+            }
+            Ending::Refused(_) => {}
+            Ending::Doubtful => note(action, None),
+        }
+    }
+}
+
+async fn look_at_members<P: Platform>(desk: &Desk<P>, client: &Client<P>, looked_at: &[u16]) {
+    let invoked = desk.now();
+    let described = desk
+        .patiently("describing nodes", client.describe_nodes())
+        .await;
+    let Ending::Done(nodes) = desk.ledger.ending("describe nodes", described) else {
+        return;
+    };
+    let completed: Moment = desk.now();
+    let members: BTreeMap<u16, &MemberInfo> = nodes
+        .iter()
+        .map(|node| (node.member.id, &node.member))
+        .collect();
+    for id in looked_at {
+        let member = match members.get(id) {
+            Some(member) if member.is_leaving => Member::Leaving,
+            Some(_) => Member::Present,
+            None => Member::Absent,
+        };
+        let action = MemberAction::Seen(member);
+        desk.ledger
+            .note_member(*id, action, invoked, Some(completed));
+    }
+}
+
+/// Looks at the partitions of topics, until the workload ends.
+pub async fn watch<P: Platform>(
+    desk: Desk<P>,
+    mut random: ChaCha8Rng,
+    topics: Vec<String>,
+    pause_ms: RangeInclusive<u64>,
+) {
+    while let Some(client) = desk.connect().await {
+        for _ in 0..10 {
+            if desk.ledger.is_stopping() {
+                return;
+            }
+            let topic = &topics[random.random_range(0..topics.len())];
+            look_at_partitions(&desk, &client, topic).await;
+            desk.pause(&mut random, (*pause_ms.start(), *pause_ms.end()))
+                .await;
+        }
+    }
+}
+
+/// Notes how the partitions of a topic are; the notes.
+pub(super) async fn look_at_partitions<P: Platform>(
+    desk: &Desk<P>,
+    client: &Client<P>,
+    topic: &str,
+) -> Vec<Seen> {
+    let invoked = desk.now();
+    let describing = client.describe_topic(topic);
+    let described = desk.patiently("describing a topic", describing).await;
+    let Ending::Done(topic) = desk.ledger.ending("describe topic", described) else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for partition in topic.partitions {
+        let Ok(status) = partition.status else {
+            continue;
+        };
+        let seen = Seen {
+            invoked,
+            completed: desk.now(),
+            info: partition.info,
+            status,
+        };
+        desk.ledger.note_seen(seen.clone());
+        all.push(seen);
+    }
+    all
+}
