@@ -1,30 +1,28 @@
-//! A whole node: one control thread and one thread for each shard, each with its own runtime.
+//! A whole node: its control part and one part for each shard.
+//!
+//! In production each part is a thread with its own runtime ([`run`]). All of them may also be
+//! tasks of one runtime ([`run_within`]): the node is the same but for its threads.
 //!
 //! Nothing starts before everything is known to be startable: the folder is taken and checked,
-//! every address is listened on. Then the threads run until the node is told to stop or one of them
-//! ends. An error in one thread ends the whole node: what the others would do without it is not
+//! every address is listened on. Then the parts run until the node is told to stop or one of them
+//! ends. An error in one part ends the whole node: what the others would do without it is not
 //! worth reasoning about, and the cluster is made to lose a node.
 
 mod folder;
 mod listen;
+mod part;
 mod thread;
 
-use std::net::SocketAddr;
 use std::panic::PanicHookInfo;
-use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_platform::{Compio, CompioListener, Tasks};
-use quorate_vsr::NodeId;
+use quorate_platform::{Compio, Platform, Tasks};
 use rustix::process::{Resource, Rlimit};
 
-use self::thread::Report;
+use self::part::{Part, Report, Signals, Starting};
 use crate::config::Config;
-use crate::control;
 use crate::error::NodeError;
-use crate::metadata::{Metadata, Published};
 use crate::reserve::{Reserve, Reserved};
-use crate::shard::{self, ShardStatus};
 use crate::stop::Stop;
 
 pub(crate) use self::folder::IDENTITY;
@@ -32,7 +30,10 @@ pub use self::listen::listen;
 
 /// What is set aside for each shard: as much as it may have accepted and not written.
 const RESERVE_BYTES: u64 = 64 << 20;
-/// Threads of a node that has failed get this long to end before the process ends without them.
+/// How many partitions of each shard may have a file open to be written, where no limit of the
+/// process says so.
+const OPEN_FILES_MAX: usize = 64;
+/// Parts of a node that has failed get this long to end before the node ends without them.
 const END_MAX: Duration = Duration::from_secs(5);
 
 /// Runs the node until `stop` is set; then its leaderships are handed over and its data is durable.
@@ -48,8 +49,59 @@ pub fn run(config: Config, founds: bool, stop: Stop) -> Result<(), NodeError> {
         name: "main".to_owned(),
         error,
     })?;
-    let _lock = runtime.block_on(folder::take(&Compio, &config, founds))?;
-    Node::start(config, founds, stop)?.supervise()
+    runtime.block_on(async {
+        let _lock = folder::take(&Compio, &config, founds).await?;
+        let shards = config.shard_addresses.len();
+        let reserve = Reserve::take(&config.data_dir, RESERVE_BYTES * shards as u64);
+        let (bound_sender, bound) = flume::unbounded();
+        let platform = Reserved::new(Compio, reserve);
+        let open_files_max = open_files_max(shards);
+        let cores: Vec<_> = (0..shards).map(|shard| config.core_of(shard)).collect();
+        let starting = Starting::new(platform, config, founds, open_files_max, stop, bound_sender);
+        let start = |part, starting: Starting<_>, reports| {
+            let core = match part {
+                Part::Control => None,
+                Part::Shard(index) => cores[index],
+            };
+            thread::start(part, core, reports, move || starting.run(part))
+        };
+        let node = Node::start(&Compio, starting, bound, start).await?;
+        node.supervise().await
+    })
+}
+
+/// Runs the node on the calling thread, all parts as tasks of `platform`, until `stop` is set.
+///
+/// It is the node that [`run`] runs, without what belongs to the process: threads, a hook for
+/// panics, the limit of open files, and the reserve of the disk. After an error some of its tasks
+/// may still run; whoever called it lets go of the runtime, as the end of a process would.
+pub async fn run_within<P: Platform>(
+    platform: P,
+    config: Config,
+    founds: bool,
+    stop: Stop,
+) -> Result<(), NodeError> {
+    let _lock = folder::take(&platform, &config, founds).await?;
+    let (bound_sender, bound) = flume::unbounded();
+    let tasks = platform.clone();
+    let starting = Starting::new(
+        platform.clone(),
+        config,
+        founds,
+        OPEN_FILES_MAX,
+        stop,
+        bound_sender,
+    );
+    let start = |part, starting: Starting<P>, reports: flume::Sender<Report>| {
+        tasks.spawn(async move {
+            let result = starting.run(part).await;
+            // Nobody listens any more: the node has ended.
+            let _ = reports.send(Report { part, result });
+        });
+        Ok(())
+    };
+    let node = Node::start(&platform, starting, bound, start).await?;
+    node.supervise().await
 }
 
 /// A panic ends the process at once, also one in a task that its thread would survive: the node
@@ -91,214 +143,81 @@ fn open_files_max(shards: usize) -> usize {
     (limit / 2 / shards).clamp(MIN, MAX)
 }
 
-/// The threads of a node that runs.
+/// The parts of a node that runs.
 struct Node {
     shards: usize,
     reports: flume::Receiver<Report>,
     signals: Signals,
 }
 
-/// What is said to the threads, in this order.
-#[derive(Clone, Debug, Default)]
-struct Signals {
-    /// Every address is listened on.
-    go: Stop,
-    /// The shards may end.
-    handed_over: Stop,
-    /// The control thread may end.
-    end: Stop,
-}
-
-/// The name of the control thread.
-const CONTROL: &str = "control";
-
 impl Node {
-    fn start(config: Config, founds: bool, stop: Stop) -> Result<Self, NodeError> {
+    /// Starts all parts with `start`, and lets them go on once all of them listen.
+    async fn start<P: Platform>(
+        tasks: &impl Tasks,
+        starting: Starting<P>,
+        bound: flume::Receiver<()>,
+        start: impl Fn(Part, Starting<P>, flume::Sender<Report>) -> Result<(), NodeError>,
+    ) -> Result<Self, NodeError> {
         let (reports_sender, reports) = flume::unbounded();
-        let (bound_sender, bound) = flume::unbounded();
-        let signals = Signals::default();
-        let me = NodeId(config.node_id);
-        let metadata = Metadata::empty(config.cluster_id, me);
-        let reserve_bytes = RESERVE_BYTES * config.shard_addresses.len() as u64;
-        let reserve = Reserve::take(&config.data_dir, reserve_bytes);
-        let starting = Starting {
-            founds,
-            incarnation: Compio.random(),
-            metadata: Arc::new(Published::new(metadata)),
-            statuses: config
-                .shard_addresses
-                .iter()
-                .map(|_| Arc::default())
-                .collect(),
-            signals: signals.clone(),
-            reports: reports_sender,
-            bound: bound_sender,
-            platform: Reserved::new(Compio, reserve),
-            config,
-        };
-        let shards = starting.statuses.len();
-        let started = starting.start_all(stop);
-        drop(starting);
-        // One message per thread; a thread that fails before it listens sends none.
-        let listening = bound.iter().take(shards + 1).count() == shards + 1;
+        let mut parts = starting.parts();
+        let count = starting.parts().count();
         let node = Self {
-            shards,
+            shards: count - 1,
             reports,
-            signals,
+            signals: starting.signals().clone(),
         };
-        if started.is_err() || !listening {
+        let started =
+            parts.try_for_each(|part| start(part, starting.clone(), reports_sender.clone()));
+        drop((starting, reports_sender));
+        // One message per part; a part that fails before it listens sends none.
+        let mut listening = 0;
+        while listening < count && bound.recv_async().await.is_ok() {
+            listening += 1;
+        }
+        if started.is_err() || listening < count {
             // Those that wait for the others find that there is nothing to wait for.
             node.signals.handed_over.set();
             node.signals.end.set();
             node.signals.go.set();
             started?;
-            return Err(node.first_failure());
+            return Err(node.first_failure(tasks).await);
         }
         node.signals.go.set();
         Ok(node)
     }
 
-    /// Waits until all threads have ended.
-    fn supervise(self) -> Result<(), NodeError> {
+    /// Waits until all parts have ended.
+    async fn supervise(self) -> Result<(), NodeError> {
         let mut shards_left = self.shards;
         loop {
-            let report = self.next_report();
+            let report = self.reports.recv_async().await;
+            let report = report.expect("every part reports its end, and one is still to do so");
             report.result?;
-            if report.thread == CONTROL {
-                return Ok(());
+            match report.part {
+                Part::Control => return Ok(()),
+                Part::Shard(_) => shards_left -= 1,
             }
-            shards_left -= 1;
             if shards_left == 0 {
                 self.signals.end.set();
             }
         }
     }
 
-    fn next_report(&self) -> Report {
-        self.reports
-            .recv()
-            .expect("every thread reports its end, and one is still to do so")
-    }
-
-    /// Why the node cannot start: some thread has failed.
-    fn first_failure(&self) -> NodeError {
+    /// Why the node cannot start: some part has failed.
+    async fn first_failure(&self, tasks: &impl Tasks) -> NodeError {
         let mut ended_well = 0;
         loop {
-            match self.reports.recv_timeout(END_MAX) {
-                Ok(Report {
+            match tasks.timeout(END_MAX, self.reports.recv_async()).await {
+                Ok(Ok(Report {
                     result: Err(error), ..
-                }) => return error,
-                Ok(Report { result: Ok(()), .. }) if ended_well <= self.shards => ended_well += 1,
+                })) => return error,
+                Ok(Ok(Report { result: Ok(()), .. })) if ended_well <= self.shards => {
+                    ended_well += 1
+                }
                 Ok(_) | Err(_) => {
                     return NodeError::Config("the node ended before it started".to_owned());
                 }
             }
         }
     }
-}
-
-/// What the threads are started with.
-struct Starting {
-    config: Config,
-    founds: bool,
-    incarnation: u64,
-    metadata: Arc<Published>,
-    statuses: Vec<Arc<ShardStatus>>,
-    signals: Signals,
-    reports: flume::Sender<Report>,
-    bound: flume::Sender<()>,
-    /// What every thread gets, so that each may give back what is set aside.
-    platform: Reserved<Compio>,
-}
-
-impl Starting {
-    fn start_all(&self, stop: Stop) -> Result<(), NodeError> {
-        self.start_control(stop)?;
-        (0..self.statuses.len()).try_for_each(|index| self.start_shard(index))
-    }
-
-    fn start_control(&self, stop: Stop) -> Result<(), NodeError> {
-        let (config, founds) = (self.config.clone(), self.founds);
-        let (incarnation, metadata) = (self.incarnation, Arc::clone(&self.metadata));
-        let (statuses, signals) = (self.statuses.clone(), self.signals.clone());
-        let (bound, platform) = (self.bound.clone(), self.platform.clone());
-        thread::start(
-            CONTROL.to_owned(),
-            None,
-            self.reports.clone(),
-            move || async move {
-                let Some(listener) =
-                    listen_together(config.control_address, "control", bound, &signals).await?
-                else {
-                    return Ok(());
-                };
-                let setup = control::Setup {
-                    node: NodeId(config.node_id),
-                    cluster: config.cluster_id,
-                    incarnation,
-                    folder: config.data_dir.join("control"),
-                    founds,
-                    listener,
-                    nodes: config.nodes,
-                    shard_addresses: config.shard_addresses,
-                    statuses,
-                    metadata,
-                    stop,
-                    handed_over: signals.handed_over,
-                    end: signals.end,
-                };
-                control::run(platform, setup).await
-            },
-        )
-    }
-
-    fn start_shard(&self, index: usize) -> Result<(), NodeError> {
-        let config = &self.config;
-        let address = config.shard_addresses[index];
-        let (node, cluster) = (NodeId(config.node_id), config.cluster_id);
-        let folder = config.data_dir.join(format!("shard-{index}"));
-        let storage = config.storage;
-        let shards = u32::try_from(self.statuses.len()).expect("the configuration has few shards");
-        let open_files_max = open_files_max(self.statuses.len());
-        let (incarnation, metadata) = (self.incarnation, Arc::clone(&self.metadata));
-        let (status, signals) = (Arc::clone(&self.statuses[index]), self.signals.clone());
-        let (bound, platform) = (self.bound.clone(), self.platform.clone());
-        let (name, core) = (format!("shard-{index}"), config.core_of(index));
-        thread::start(name, core, self.reports.clone(), move || async move {
-            let purpose = format!("shard {index}");
-            let Some(listener) = listen_together(address, &purpose, bound, &signals).await? else {
-                return Ok(());
-            };
-            let setup = shard::Setup {
-                node,
-                index: u32::try_from(index).expect("the configuration has few shards"),
-                shards,
-                cluster,
-                incarnation,
-                folder,
-                storage,
-                open_files_max,
-                listener,
-                metadata,
-                status,
-                stop: signals.handed_over,
-            };
-            shard::run(platform, setup).await
-        })
-    }
-}
-
-/// Listens on `address` and waits until all threads do; `None` if another one cannot.
-async fn listen_together(
-    address: SocketAddr,
-    purpose: &str,
-    bound: flume::Sender<()>,
-    signals: &Signals,
-) -> Result<Option<CompioListener>, NodeError> {
-    let listener = listen(&Compio, address, purpose).await?;
-    // The other end counts the threads that listen.
-    let _ = bound.send(());
-    drop(bound);
-    signals.go.wait().await;
-    Ok((!signals.end.is_set()).then_some(listener))
 }

@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use compio::driver::ProactorBuilder;
 use compio::runtime::{Runtime, RuntimeBuilder};
 
+use super::part::{Part, Report};
 use crate::error::NodeError;
 
 /// Entries of a thread's submission ring.
@@ -47,41 +48,34 @@ fn build(proactor: &ProactorBuilder, core: Option<usize>) -> io::Result<Runtime>
 ///
 /// The report comes in any case, also when the work panics.
 pub(super) fn start<F: Future<Output = Result<(), NodeError>>>(
-    name: String,
+    part: Part,
     core: Option<usize>,
     reports: flume::Sender<Report>,
     work: impl FnOnce() -> F + Send + 'static,
 ) -> Result<(), NodeError> {
-    let thread = name.clone();
     let run = move || {
         let work = AssertUnwindSafe(|| match runtime(core) {
             Ok(runtime) => runtime.block_on(work()),
             Err(error) => Err(NodeError::Thread {
-                name: thread.clone(),
+                name: part.to_string(),
                 error,
             }),
         });
         let result = std::panic::catch_unwind(work).unwrap_or_else(|panic| {
             let message = message_of(panic.as_ref());
             Err(NodeError::Panicked {
-                name: thread.clone(),
+                name: part.to_string(),
                 message,
             })
         });
         // Nobody listens any more: the node has ended.
-        let _ = reports.send(Report { thread, result });
+        let _ = reports.send(Report { part, result });
     };
+    let name = part.to_string();
     let started = std::thread::Builder::new().name(name.clone()).spawn(run);
     started
         .map(drop)
         .map_err(|error| NodeError::Thread { name, error })
-}
-
-/// How a thread ended.
-#[derive(Debug)]
-pub(super) struct Report {
-    pub(super) thread: String,
-    pub(super) result: Result<(), NodeError>,
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {
@@ -97,17 +91,16 @@ mod tests {
     #[test]
     fn a_panic_is_reported_like_any_other_end() {
         let (sender, reports) = flume::unbounded();
-        let name = || "a thread".to_owned();
-        start(name(), None, sender.clone(), || async {
+        start(Part::Shard(3), None, sender.clone(), || async {
             panic!("out of luck")
         })
         .unwrap();
         let report = reports.recv().unwrap();
-        let Err(NodeError::Panicked { message, .. }) = report.result else {
+        let Err(NodeError::Panicked { name, message }) = report.result else {
             panic!("{report:?}");
         };
-        assert_eq!(message, "out of luck");
-        start(name(), None, sender, || async { Ok(()) }).unwrap();
+        assert_eq!((&*name, &*message), ("shard-3", "out of luck"));
+        start(Part::Control, None, sender, || async { Ok(()) }).unwrap();
         assert!(reports.recv().unwrap().result.is_ok());
     }
 }
