@@ -72,7 +72,7 @@ impl Floor {
 
 pub(crate) async fn one_by_one(scene: &Scene) {
     let mut rows = Vec::new();
-    for len in SIZES {
+    for len in scene.chosen(&SIZES) {
         let folder = scene.clear();
         let mut floor = Floor::new(folder, len);
         let mut writer = Writer::new(&folder.join("log"), len, SpareFiles::MANY).await;
@@ -121,7 +121,7 @@ async fn append_durably(writer: &mut Writer, time: Duration) -> Round {
 
 pub(crate) async fn in_groups(scene: &Scene) {
     let mut rows = Vec::new();
-    for len in SIZES {
+    for len in scene.chosen(&SIZES) {
         let folder = scene.clear();
         let group = GROUP.min(GROUP_BYTES_MAX / len);
         let mut floor = Floor::new(folder, group * len);

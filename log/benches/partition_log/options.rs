@@ -17,6 +17,9 @@ pub(crate) struct Options {
     /// What the partitions hold that are opened in the table of the recovery
     #[arg(long, value_name = "N")]
     pub(crate) gigabytes: Option<f64>,
+    /// Measure only appends of this size
+    #[arg(long, value_name = "N")]
+    pub(crate) bytes: Option<usize>,
     /// Said by cargo
     #[arg(long = "bench", hide = true)]
     _bench: bool,

@@ -19,6 +19,7 @@ pub(crate) struct Scene {
     folder: TempDir,
     pub(crate) is_quick: bool,
     pub(crate) gigabytes: f64,
+    pub(crate) bytes: Option<usize>,
 }
 
 impl Scene {
@@ -32,6 +33,7 @@ impl Scene {
             folder: builder.tempdir_in(folder).unwrap(),
             is_quick: options.quick,
             gigabytes: options.gigabytes.unwrap_or(default),
+            bytes: options.bytes,
         }
     }
 
@@ -63,6 +65,14 @@ impl Scene {
             }
         }
         self.folder.path()
+    }
+
+    /// Those of the `sizes` of appends that are to be measured.
+    pub(crate) fn chosen(&self, sizes: &[usize]) -> Vec<usize> {
+        match self.bytes {
+            Some(bytes) => vec![bytes],
+            None => sizes.to_vec(),
+        }
     }
 
     /// How often the variants of a table take turns.
