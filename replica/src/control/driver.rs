@@ -285,6 +285,8 @@ impl<P: Platform> Driver<P> {
             Effect::Restore { op, state } => {
                 let catalog = Catalog::decode(&state)
                     .map_err(|error| foreign(format!("the state at {op:?}: {error}")))?;
+                let before = self.catalog.version;
+                tracing::info!(%op, before, now = catalog.version, "took in a snapshot");
                 self.catalog = Arc::new(catalog);
             }
             Effect::ReplyRegistered { client, session } => {
@@ -319,6 +321,7 @@ impl<P: Platform> Driver<P> {
                 Response::Metadata(driver.metadata().tell(topics))
             }),
             Effect::RejectRead { read, reason } => {
+                tracing::debug!(%reason, "a read is refused");
                 self.answer_read(read, |driver, _| Response::Refused(driver.refusal(reason)))
             }
             Effect::Distrust { from, why } => {
@@ -425,8 +428,15 @@ impl<P: Platform> Driver<P> {
         if now == self.seen {
             return;
         }
-        let primary = self.group.primary();
-        tracing::info!(view = %now.view, status = ?now.status, %primary, "the group has changed");
+        tracing::info!(
+            view = %now.view,
+            status = ?now.status,
+            primary = %self.group.primary(),
+            is_primary = now.is_primary,
+            op = %self.group.op_number(),
+            commit = %self.group.commit_number(),
+            "the group has changed"
+        );
         if self.seen.is_primary && !now.is_primary {
             self.waiting.give_up(self.address_of_other_primary());
         }

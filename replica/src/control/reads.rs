@@ -66,6 +66,7 @@ impl Reads {
             let detail = "the control plane has no primary that hears a majority of the nodes: \
                           check that a majority is running, and ask again";
             let refusal = Refusal::new(Code::Unavailable, detail);
+            tracing::debug!("a read has waited in vain for a majority");
             first.remove().caller.answer(&Response::Refused(refusal));
         }
     }

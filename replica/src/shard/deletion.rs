@@ -138,6 +138,7 @@ impl<P: Platform> State<P> {
             partition.replica.is_open() && partition.replica.log_start() < before
         };
         if self.partitions.get(&id).is_some_and(is_new) {
+            tracing::info!(partition = id, %before, "records are deleted on request");
             self.step(id, Event::Expire { before });
         }
         let replica = self.partitions.get(&id).map(|partition| &partition.replica);

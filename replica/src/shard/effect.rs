@@ -55,6 +55,8 @@ impl<P: Platform> State<P> {
                 self.enqueue(id);
             }
             Effect::Truncate { to } => {
+                let from = partition.log.next_offset();
+                tracing::info!(partition = id, from, %to, "cuts records that were not committed");
                 partition.truncate_to = Some(to);
                 self.enqueue(id);
             }

@@ -93,6 +93,9 @@ impl<P: Platform> State<P> {
         match partition.log.producers().check(&header) {
             Verdict::Accept => {}
             Verdict::Duplicate { base_offset } => {
+                let epoch = partition.replica.epoch();
+                let written_in = partition.log.epochs().epoch_at(base_offset);
+                tracing::debug!(partition = id, base_offset, %epoch, written_in, "sent again");
                 let next_offset = base_offset + u64::from(records);
                 return Ok(Place {
                     base_offset,
@@ -103,6 +106,7 @@ impl<P: Platform> State<P> {
             Verdict::Fenced { epoch } => return Err(fenced(&header, epoch)),
         }
         if partition.until_committed.bytes() >= UNCOMMITTED_BYTES_MAX {
+            tracing::debug!(partition = id, "too much is not committed yet");
             return Err(overloaded(id));
         }
         if !self.space.admits(&self.platform, batch.len()) {
