@@ -6,4 +6,5 @@
 //! nodes have left on their disks, whether the promises were kept.
 
 pub mod oracle;
+pub mod sometimes;
 pub mod workload;
