@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use quorate_platform::Platform;
-use quorate_wire::{Request, Response};
+use quorate_wire::{Code, Refusal, Request, Response};
 
 use crate::backoff::Backoff;
 use crate::client::Inner;
@@ -36,29 +36,23 @@ impl<P: Platform> Inner<P> {
         let name = topic.escape_debug();
         let what = format!("deleting records of topic \"{name}\" partition {index}");
         let mut backoff = Backoff::new();
+        let mut target = None;
         let mut certainty = Certainty::Definite;
         loop {
-            let known = self.metadata.topic(topic).await?;
-            let info = known.partition(index).map_err(|refusal| Error::Refused {
-                what: what.clone(),
-                refusal,
-            })?;
-            let failure = match self.delete_at(info.leader, info.id, before, &what).await {
+            let tried = self.try_delete(topic, index, before, &mut target, &what);
+            let failure = match tried.await {
                 Ok(log_start) => return Ok(log_start),
-                Err(Error::Refused { refusal, .. }) if !refusal.code.is_retriable() => {
-                    let what = what.clone();
-                    return Err(Error::Refused { what, refusal });
-                }
                 Err(failure) => failure,
             };
-            let is_definite = match &failure {
-                Error::Refused { refusal, .. } => refusal.code.is_definite(),
-                _ => false,
-            };
-            if !is_definite {
+            if failure.certainty() == Certainty::Indefinite {
                 certainty = Certainty::Indefinite;
             }
-            if self.platform.now().since(started) >= after {
+            // A refusal says nothing about the tries before it.
+            let is_final = !failure.is_retriable();
+            if is_final && certainty == Certainty::Definite {
+                return Err(failure);
+            }
+            if is_final || self.platform.now().since(started) >= after {
                 return Err(Error::Deadline {
                     what,
                     after,
@@ -72,6 +66,32 @@ impl<P: Platform> Inner<P> {
             // If nobody answers, the next round says so.
             let _ = self.metadata.refresh().await;
         }
+    }
+
+    /// One try, at whoever leads. The first one decides which partition is meant: a topic created
+    /// again under its name is another one.
+    async fn try_delete(
+        &self,
+        topic: &str,
+        index: u32,
+        before: Option<u64>,
+        target: &mut Option<u64>,
+        what: &str,
+    ) -> Result<u64, Error> {
+        let refused = |refusal: Refusal| Error::Refused {
+            what: what.to_owned(),
+            refusal,
+        };
+        let known = self.metadata.topic(topic).await?;
+        let info = known.partition(index).map_err(refused)?;
+        if *target.get_or_insert(info.id) != info.id {
+            let detail = format!(
+                "topic \"{}\" was deleted, and created again under its name",
+                topic.escape_debug()
+            );
+            return Err(refused(Refusal::new(Code::UnknownPartition, detail)));
+        }
+        self.delete_at(info.leader, info.id, before, what).await
     }
 
     async fn delete_at(

@@ -268,3 +268,47 @@ async fn records_are_deleted_where_the_partition_is_led() {
     let error = client.delete_records("orders", 7, None).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
 }
+
+#[compio::test]
+async fn refusal_after_a_doubt_does_not_say_that_nothing_was_deleted() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    client.create_topic("orders", 1, 3).await.unwrap();
+    cluster.world().partition("orders", 0).next_offset = 100;
+    let refusal = || Refusal::new(Code::OffsetOutOfRange, "not there");
+    cluster.script(move |_, _, request| match request {
+        Request::DeleteRecords { .. } => Twist::Refuse(refusal()),
+        _ => Twist::Pass,
+    });
+    let refused = client.delete_records("orders", 0, Some(40)).await;
+    assert_eq!(refused.unwrap_err().certainty(), Certainty::Definite);
+    let is_first = Cell::new(true);
+    cluster.script(move |_, _, request| match request {
+        Request::DeleteRecords { .. } if is_first.take() => Twist::ApplyThenCut,
+        Request::DeleteRecords { .. } => Twist::Refuse(refusal()),
+        _ => Twist::Pass,
+    });
+    let refused = client.delete_records("orders", 0, Some(40)).await;
+    assert_eq!(refused.unwrap_err().certainty(), Certainty::Indefinite);
+    assert_eq!(cluster.world().partition("orders", 0).log_start, 40);
+}
+
+#[compio::test]
+async fn records_of_a_topic_that_is_created_again_are_not_deleted_in_its_stead() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    client.create_topic("orders", 1, 3).await.unwrap();
+    let is_first = Cell::new(true);
+    cluster.script(move |world, _, request| match request {
+        Request::DeleteRecords { .. } if is_first.take() => {
+            world.topics.clear();
+            world.add_topic("orders", 1);
+            world.partition("orders", 0).next_offset = 100;
+            Twist::Cut
+        }
+        _ => Twist::Pass,
+    });
+    let error = client.delete_records("orders", 0, None).await.unwrap_err();
+    assert!(error.to_string().contains("created again"), "{error}");
+    assert_eq!(cluster.world().partition("orders", 0).log_start, 0);
+}
