@@ -7,7 +7,12 @@
 //! - [`control`] searches an order in which the operations of the control plane could have
 //!   happened one after the other.
 //! - [`facts`] holds what leaders said of their partitions against what was said before.
+//!
+//! [`Verdict`] has them all look at one run.
 
 pub mod control;
 pub mod facts;
 pub mod replicas;
+mod verdict;
+
+pub use verdict::Verdict;
