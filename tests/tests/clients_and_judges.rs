@@ -14,12 +14,22 @@ use quorate_tests::simulation::oracle::Verdict;
 use quorate_tests::simulation::oracle::replicas::{Copy, compare};
 use quorate_tests::simulation::workload::settle::{Settled, settle};
 use quorate_tests::simulation::workload::{
-    Desk, Fate, Topic, Workload, administer, consume, produce,
+    Desk, Fate, Target, Topic, Workload, administer, consume, produce,
 };
 use quorate_tests::{assert_no_panic, cluster_of_small_segments, sure, take_turn};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
+const KEYS: Keys = Keys {
+    count: 20,
+    tombstone_every: 10,
+    tombstones_stay: Duration::from_secs(2),
+};
+/// What is one second old may go; the clock of the nodes is the clock of the clients.
+const EXPIRING: Fate = Fate::Expiring {
+    after: Duration::from_secs(2),
+    not_before: Duration::from_secs(1),
+};
 const BOUND: Duration = Duration::from_secs(40);
 
 fn topic(name: &str, fate: Fate) -> Topic {
@@ -68,16 +78,61 @@ fn assert_spoilt_copy_is_found(cluster: &Cluster, settled: &[Settled]) {
     let (first, mut other) = (folders.next().unwrap(), folders.next().unwrap());
     let end = |files| Copy::read(1, partition.id, files).next_offset();
     assert_eq!([end(&first), end(&other)], [partition.high_watermark; 2]);
-    let (_, bytes) = other
-        .iter_mut()
-        .find(|(name, _)| name.ends_with(".log"))
-        .unwrap();
-    bytes[200] ^= 1;
+    let batch = Copy::read(2, partition.id, &other).batches[0]
+        .bytes
+        .to_vec();
+    let mut logs = other.iter_mut().filter(|(name, _)| name.ends_with(".log"));
+    let (_, bytes) = logs.next().unwrap();
+    let at = bytes.windows(batch.len()).position(|bytes| bytes == batch);
+    bytes[at.unwrap() + batch.len() - 1] ^= 1;
     let copies = [
         Copy::read(1, partition.id, &first),
         Copy::read(2, partition.id, &other),
     ];
     assert!(!compare(partition, &copies).is_empty());
+}
+
+/// Clients of every kind, at topics of every kind; the partitions to which they write.
+async fn start(workload: &mut Workload<Compio>) -> Vec<Target> {
+    let fates = [
+        ("kept", Fate::Kept),
+        ("trimmed", Fate::Kept),
+        ("expiring", EXPIRING),
+        ("compacted", Fate::Compacted(KEYS)),
+    ];
+    let (mut all, mut names) = (Vec::new(), Vec::new());
+    for (name, fate) in fates {
+        let targets = workload.create(&topic(name, fate)).await;
+        names.push(name.to_owned());
+        for _ in 0..2 {
+            let read = targets.clone();
+            workload.start(|desk, random| consume::consume(desk, random, read, Default::default()));
+        }
+        if name == "trimmed" {
+            let trimmed = targets.clone();
+            workload.start(|desk, random| {
+                administer::delete_records(desk, random, trimmed, 100..=1000)
+            });
+        }
+        all.extend(targets);
+    }
+    for _ in 0..2 {
+        let written = all.clone();
+        workload.start(|desk, random| produce::produce(desk, random, written, Default::default()));
+        let names = vec!["one".to_owned(), "two".to_owned()];
+        workload.start(|desk, random| administer::juggle(desk, random, names, 0..=100));
+    }
+    let mortal = topic("mortal", Fate::Kept);
+    workload.start(|desk, random| administer::recreate(desk, random, mortal, Default::default()));
+    workload.start(|desk, random| administer::watch(desk, random, names, 0..=300));
+    workload.ledger().note_founders(&[1, 2, 3]);
+    workload.start(|desk, random| {
+        administer::transfer_primary(desk, random, vec![1, 2, 3], 500..=2000)
+    });
+    workload.start(|desk, random| {
+        administer::change_members(desk, random, Vec::new(), vec![1, 2, 3, 4], 0..=300)
+    });
+    all
 }
 
 #[test]
@@ -89,37 +144,7 @@ fn real_nodes_keep_their_promises_to_the_clients_of_the_simulation() {
     let runtime = compio::runtime::Runtime::new().unwrap();
     let (ledger, conclusion) = runtime.block_on(async {
         let mut workload = Workload::new(Compio, config, 7);
-        let keys = Keys {
-            count: 20,
-            tombstone_every: 10,
-            tombstones_stay: Duration::from_secs(2),
-        };
-        let kept = workload.create(&topic("kept", Fate::Kept)).await;
-        let trimmed = workload.create(&topic("trimmed", Fate::Kept)).await;
-        let compacted = workload
-            .create(&topic("compacted", Fate::Compacted(keys)))
-            .await;
-        let mortal = topic("mortal", Fate::Kept);
-        let all = [kept.clone(), trimmed.clone(), compacted.clone()].concat();
-        let habits = (produce::Habits::default(), consume::Habits::default());
-        for _ in 0..2 {
-            workload.start(|desk, random| {
-                produce::produce(desk, random, all.clone(), habits.0.clone())
-            });
-            for targets in [&kept, &trimmed, &compacted] {
-                workload.start(|desk, random| {
-                    consume::consume(desk, random, targets.clone(), habits.1.clone())
-                });
-            }
-            let names = vec!["one".to_owned(), "two".to_owned()];
-            workload.start(|desk, random| administer::juggle(desk, random, names, 0..=100));
-        }
-        workload.start(|desk, random| administer::recreate(desk, random, mortal, habits));
-        workload.start(|desk, random| {
-            administer::delete_records(desk, random, trimmed.clone(), 100..=1000)
-        });
-        let names = ["kept", "trimmed", "compacted"].map(str::to_owned).to_vec();
-        workload.start(|desk, random| administer::watch(desk, random, names, 0..=300));
+        let all = start(&mut workload).await;
         Compio.sleep(Duration::from_secs(3)).await;
         sure(cluster.kill(1));
         Compio.sleep(Duration::from_secs(4)).await;
@@ -134,7 +159,7 @@ fn real_nodes_keep_their_promises_to_the_clients_of_the_simulation() {
     let folder = |node, partition| files(&cluster.description(node).data_dir, partition);
     let verdict = Verdict::of(&ledger, &conclusion, folder);
     assert_eq!(verdict, Verdict::Pass, "{verdict}");
-    assert_eq!(conclusion.settled.len(), 6);
+    assert_eq!(conclusion.settled.len(), 8);
     assert_spoilt_copy_is_found(&cluster, &conclusion.settled);
     assert_no_panic(&cluster);
 }
