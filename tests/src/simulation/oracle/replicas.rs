@@ -8,6 +8,8 @@ mod batch;
 mod copy;
 mod discord;
 #[cfg(test)]
+mod mutation;
+#[cfg(test)]
 mod sample;
 
 use std::collections::BTreeMap;

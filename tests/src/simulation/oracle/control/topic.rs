@@ -109,6 +109,8 @@ impl Model for Topics {
 #[cfg(test)]
 mod tests {
     use quorate_jepsen::Moment;
+    use rand::rngs::ChaCha8Rng;
+    use rand::{RngExt, SeedableRng};
 
     use super::super::search::linearize;
     use super::TopicAction::{Created, Deleted, Exists, Missing, Retained, Seen};
@@ -205,5 +207,72 @@ mod tests {
         assert!(has_order(&actions));
         let again = actions.iter().cloned().chain([(Missing, true)]);
         assert!(!has_order(&again.collect::<Vec<_>>()));
+    }
+
+    /// Clients that do one thing at a time, at one topic that is right.
+    fn good(random: &mut ChaCha8Rng, has_doubts: bool) -> Vec<(TopicAction, bool)> {
+        let (mut state, mut next_id) = (None::<Topic>, 1);
+        let mut actions = Vec::new();
+        for _ in 0..60 {
+            let is_answered = !has_doubts || random.random_range(0..10) > 0;
+            // Without an answer it is not even known whether it was heard.
+            let is_heard = is_answered || random.random();
+            let before = state.clone();
+            let action = match (random.random_range(0..4), &state) {
+                (0, None) => {
+                    let id = is_answered.then_some(next_id);
+                    let created = topic(id);
+                    state = Some(topic(Some(next_id)));
+                    next_id += 1;
+                    Created(created)
+                }
+                (0, Some(_)) => Exists,
+                (1, Some(_)) => {
+                    state = None;
+                    Deleted
+                }
+                (1, None) => Missing,
+                (2, Some(now)) => {
+                    let retention = (Some(random.random_range(1..9)), None);
+                    state = Some(Topic {
+                        retention,
+                        ..now.clone()
+                    });
+                    Retained(retention)
+                }
+                (_, now) => Seen(now.clone()),
+            };
+            if !is_heard {
+                state = before;
+            }
+            actions.push((action, is_answered));
+        }
+        actions
+    }
+
+    #[test]
+    fn good_histories_have_an_order_and_spoilt_ones_have_none() {
+        for seed in 0..200 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut actions = good(&mut random, true);
+            assert!(has_order(&actions), "seed {seed}: {actions:?}");
+            // What nobody has ever made.
+            let mut stranger = topic(Some(1_000_000));
+            stranger.partitions = 77;
+            let at = random.random_range(0..actions.len());
+            actions[at] = (Seen(Some(stranger)), true);
+            assert!(!has_order(&actions), "seed {seed}: {actions:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_answer_to_the_last_question_is_found() {
+        for seed in 0..200 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let actions = good(&mut random, false);
+            let exists = has_order(&[actions.clone(), vec![(Exists, true)]].concat());
+            let is_missing = has_order(&[actions, vec![(Missing, true)]].concat());
+            assert_ne!(exists, is_missing, "seed {seed}");
+        }
     }
 }
