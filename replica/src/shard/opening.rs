@@ -51,7 +51,7 @@ pub(super) async fn recover<P: Platform>(shard: &Rc<Shard<P>>) -> Result<Found<P
         .collect();
 
     let mut store = open_facts(shard, !folders.is_empty()).await?;
-    let spares = spares::open(&shard.platform, &shard.folder).await?;
+    let spares = spares::open(&shard.platform, &shard.folder, shard.storage.segment_bytes).await?;
     shard.state.borrow_mut().spares = Some(spares.clone());
     let mut facts = BTreeMap::new();
     for (&id, bytes) in store.facts() {

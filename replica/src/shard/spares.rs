@@ -10,15 +10,22 @@ use super::Shard;
 use super::space::RESERVE_BYTES;
 use crate::error::NodeError;
 
-const SPARE_BYTES: u64 = 64 << 20;
+/// What is written in advance of a segment, if segments are not smaller.
+const SPARE_BYTES_MAX: u64 = 64 << 20;
 /// Spares of one shard.
 const SPARES_KEPT: usize = 2;
 /// Spares are made only while so much more than they take is free.
 const FREE_BYTES_MIN: u64 = 4 * RESERVE_BYTES;
 
-pub(super) async fn open<P: Platform>(platform: &P, shard: &Path) -> Result<Spares<P>, NodeError> {
+/// Finds the spares of the shard whose folder is `shard`, for segments of so many bytes.
+pub(super) async fn open<P: Platform>(
+    platform: &P,
+    shard: &Path,
+    segment_bytes: u64,
+) -> Result<Spares<P>, NodeError> {
     let folder = shard.join("spares");
-    Spares::open(platform.clone(), &folder, SPARE_BYTES, SPARES_KEPT)
+    let bytes = segment_bytes.min(SPARE_BYTES_MAX);
+    Spares::open(platform.clone(), &folder, bytes, SPARES_KEPT)
         .await
         .map_err(NodeError::log)
 }
@@ -27,7 +34,7 @@ pub(super) async fn open<P: Platform>(platform: &P, shard: &Path) -> Result<Spar
 pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>, spares: Spares<P>) {
     while !shard.is_over() {
         shard.signals.spares.wait().await;
-        while !shard.is_over() && has_room(&shard) {
+        while !shard.is_over() && has_room(&shard, spares.bytes()) {
             let Some(job) = spares.begin_fill() else {
                 break;
             };
@@ -45,7 +52,7 @@ pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>, spares: Spares<P>) {
     }
 }
 
-fn has_room<P: Platform>(shard: &Shard<P>) -> bool {
+fn has_room<P: Platform>(shard: &Shard<P>, spare_bytes: u64) -> bool {
     let available = shard.platform.available_bytes(&shard.folder);
-    available.is_ok_and(|bytes| bytes >= FREE_BYTES_MIN + SPARE_BYTES)
+    available.is_ok_and(|bytes| bytes >= FREE_BYTES_MIN + spare_bytes)
 }
