@@ -182,6 +182,7 @@ impl Cluster {
                     result,
                 });
                 self.turn_off(&node);
+                node.host.disk.borrow().kill();
             }
         }
         let panics = self.panics.borrow();
@@ -261,6 +262,7 @@ impl Cluster {
         let node = Rc::clone(self.node(node));
         assert!(node.is_on.get(), "node {} is off", node.host.id);
         self.turn_off(&node);
+        node.host.disk.borrow().kill();
     }
 
     /// Cuts the power of a node. What it has written and not made durable may be lost.

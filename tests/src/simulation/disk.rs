@@ -26,8 +26,13 @@ impl SimDisk {
         Self(Rc::default())
     }
 
-    /// Lets go of all locks.
+    /// The power of the host fails.
     pub fn crash(&self) {
+        self.kill();
+    }
+
+    /// The process that uses the disk ends: its locks are free.
+    pub fn kill(&self) {
         for lock in self.0.locks.take().values() {
             lock.set(false);
         }
