@@ -5,7 +5,9 @@
 //! that counts over all runs, and a row that stays at zero shows what the runs never reach.
 //!
 //! [`Listener`] hears the events of the nodes, and keeps them for the thread on which they happen,
-//! until [`take_heard`] takes them: for [`Sometimes`], and for whoever shows the end of a run.
+//! until [`take_heard`] takes them. It is meant to be the one subscriber of the process: what one
+//! thread does not listen to may else not be told on another. The events are for [`Sometimes`], and
+//! for whoever shows the end of a run.
 
 mod heard;
 mod row;
