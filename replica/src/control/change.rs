@@ -65,6 +65,7 @@ mod tests {
             learners: Vec::new(),
             replicas: nodes(replicas),
             absent: Vec::new(),
+            since: voters.iter().map(|id| (NodeId(*id), Epoch(1))).collect(),
         }
     }
 

@@ -26,8 +26,15 @@
 //! Any majority without it holds all that any majority with it has acknowledged. The first change
 //! is then to voters without it; only after that, when nothing is said in its old name any more,
 //! does the node come back as a learner with its new disk.
+//!
+//! **Who was away.** A node that was taken out of the lists and put into them again may have heard
+//! of neither, and still have the log that it had before. Such a log is a prefix of the others'
+//! like any that lags behind, and is of use; but not where the topic is compacted, for what deletes
+//! a key that is alive in it may be gone everywhere else. So it is kept on record since when each
+//! node is in the lists ([`PartitionRecord::since`]): if it has promised to nothing since then, it
+//! has missed something ([`PartitionRecord::was_without`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_vsr::{Epoch, NodeId};
 
@@ -56,6 +63,9 @@ pub struct PartitionRecord {
     pub replicas: Vec<NodeId>,
     /// Those of the voters, the previous ones too, whose disk is lost.
     pub absent: Vec<NodeId>,
+    /// The nodes in any of the lists of the present epoch, and since which epoch each of them is in
+    /// one, without a break.
+    pub since: BTreeMap<NodeId, Epoch>,
 }
 
 /// How far a change of a partition's voters is.
@@ -101,6 +111,12 @@ impl PartitionRecord {
     pub fn names(&self, node: NodeId) -> bool {
         let mut lists = [&self.voters, &self.previous, &self.learners].into_iter();
         lists.any(|list| list.contains(&node))
+    }
+
+    /// Whether there was an epoch without `node` since it was one of those who hold the partition,
+    /// if the newest that it has promised to is `promised`. Now it is one of them again.
+    pub fn was_without(&self, node: NodeId, promised: Epoch) -> bool {
+        self.since.get(&node).is_some_and(|since| promised < *since)
     }
 
     /// Whether `node` shall hold it in the end.
@@ -197,6 +213,11 @@ impl PartitionRecord {
         let votes = |node: &NodeId| self.voters.contains(node) || self.previous.contains(node);
         self.absent.retain(votes);
         self.epoch = self.epoch.next();
+        let named = self.named();
+        self.since.retain(|node, _| named.contains(node));
+        for node in named {
+            self.since.entry(node).or_insert(self.epoch);
+        }
     }
 
     /// Takes in that the disk of `node` is lost, with all that it held; true if it held something.
@@ -209,6 +230,7 @@ impl PartitionRecord {
         if self.learners.contains(&node) {
             // What the leader tells of this epoch may still be true of the old disk only.
             self.epoch = self.epoch.next();
+            self.since.insert(node, self.epoch);
             return true;
         }
         false

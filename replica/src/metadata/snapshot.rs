@@ -1,5 +1,6 @@
 //! The catalog as bytes, for checkpoints and for nodes that lag behind.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use quorate_vsr::{Epoch, NodeId};
@@ -10,7 +11,7 @@ use super::operation::NotUnderstood;
 use super::{Catalog, MemberRecord, NodeRecord, PartitionRecord, TopicRecord};
 
 /// The version of the snapshot's shape; it stands before the bytes.
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 #[derive(Archive, Serialize, Deserialize)]
 struct Snapshot {
@@ -56,6 +57,8 @@ struct Partition {
     learners: Vec<u16>,
     replicas: Vec<u16>,
     absent: Vec<u16>,
+    /// Of each node in any of the first three lists, in the order of their ids.
+    since: Vec<u32>,
 }
 
 impl Catalog {
@@ -102,6 +105,11 @@ impl Catalog {
 
     fn encode_partition(&self, id: u64) -> Partition {
         let partition = &self.partitions[&id];
+        let is_told = partition.since.keys().eq(partition.named().iter());
+        assert!(
+            is_told,
+            "of partition {id} it is not known who holds it since when"
+        );
         Partition {
             id,
             leader: partition.leader.0,
@@ -111,6 +119,7 @@ impl Catalog {
             learners: ids(&partition.learners),
             replicas: ids(&partition.replicas),
             absent: ids(&partition.absent),
+            since: partition.since.values().map(|epoch| epoch.0).collect(),
         }
     }
 
@@ -140,19 +149,20 @@ impl Catalog {
             catalog.nodes.insert(record.id, record);
         }
         for topic in snapshot.topics {
-            catalog.insert_topic(topic);
+            catalog.insert_topic(topic).ok_or(not_understood)?;
         }
         Ok(catalog)
     }
 
-    fn insert_topic(&mut self, topic: Topic) {
+    /// `None` if it is not told of everybody since when it holds a partition.
+    fn insert_topic(&mut self, topic: Topic) -> Option<()> {
         let partitions = topic
             .partitions
             .iter()
             .map(|partition| partition.id)
             .collect();
         for (index, partition) in (0..).zip(topic.partitions) {
-            let record = PartitionRecord {
+            let mut record = PartitionRecord {
                 id: partition.id,
                 topic: topic.name.clone(),
                 index,
@@ -163,7 +173,14 @@ impl Catalog {
                 learners: nodes(partition.learners),
                 replicas: nodes(partition.replicas),
                 absent: nodes(partition.absent),
+                since: BTreeMap::new(),
             };
+            let named = record.named();
+            if named.len() != partition.since.len() {
+                return None;
+            }
+            let since = partition.since.into_iter().map(Epoch);
+            record.since = named.into_iter().zip(since).collect();
             self.partitions.insert(record.id, record);
         }
         let record = TopicRecord {
@@ -173,6 +190,7 @@ impl Catalog {
             partitions,
         };
         self.topics.insert(topic.name, record);
+        Some(())
     }
 }
 

@@ -251,6 +251,8 @@ fn a_snapshot_gives_back_the_same_catalog() {
         partition.previous = vec![NodeId(1)];
         partition.learners = vec![NodeId(2), NodeId(4)];
         partition.absent = vec![NodeId(3)];
+        let named = partition.named().into_iter();
+        partition.since = named.zip((1..).map(Epoch)).collect();
     }
     assert_eq!(Catalog::decode(&catalog.encode()), Ok(catalog));
     assert!(Catalog::decode(b"").is_err());

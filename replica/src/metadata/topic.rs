@@ -41,6 +41,7 @@ impl Catalog {
                 index,
                 leader: placement.leader,
                 epoch: Epoch(1),
+                since: placement.voters.iter().map(|it| (*it, Epoch(1))).collect(),
                 replicas: placement.voters.clone(),
                 voters: placement.voters,
                 previous: Vec::new(),

@@ -4,6 +4,48 @@
 //! Two tasks do this. Who leads is told at once, without waiting for anything, for that is what
 //! everybody waits for when a node has died. Opening and removing take their time, one step after
 //! the other, so that they never meet.
+//!
+//! # Who was away while others let deletions go
+//!
+//! In a compacted topic, what deletes a key goes once the logs of all members are compacted that
+//! far. A node that was taken out of the lists of those who hold a partition, and put into them
+//! again, without having heard of it, may hold records of the key in the log that it still has.
+//! When it hears of it, it *drops that log*, with the facts, before it takes part again, and begins
+//! with nothing, as a new learner does (`Partition::is_outdated`). The catalog tells since which
+//! epoch a node is in the lists without a break; the facts tell the newest that was promised.
+//!
+//! **Why nothing is lost by that.** Between those two is an epoch that did not name the node, and
+//! then it might have dropped the log, as any node does that hears of such an epoch. Since then it
+//! has said nothing at all: it says and does nothing in an epoch before its promise to that is
+//! durable, and the newest one that is durable is older. So nobody can tell that the log is dropped
+//! only now. The lists and the promise alone decide, so it makes no difference in which stage of
+//! which change the node was taken out and put in again, nor whether it had left the cluster
+//! meanwhile. Who is wanted again before any epoch was without it was never away.
+//! The change of voters that has left the node out has seen to it that all that was committed with
+//! its help is at a majority of the others. A joint epoch that was given up was one of the previous
+//! voters as well; and who was a learner has never counted.
+//!
+//! **Crashes.** The facts go first, durably, then the folder. If the node crashes before that, it
+//! finds the same old promise and drops the log again; in between, it finds a folder without facts,
+//! which is removed before the partition is opened; and after that, nothing. What it opens then
+//! takes in the newest epoch before anything else, and the first facts that it writes are the
+//! promise to that one.
+//!
+//! **Why no voter ever drops its log.** Who is put into the lists is a learner at first. It becomes
+//! a voter only after it has adopted an epoch in which it was one, durably, and its promise to that
+//! is durable with it; and each voter of a new partition begins with nothing, and with the promise
+//! to an epoch of it. So in no choice of a log does anybody speak who has dropped what it had
+//! acknowledged as a voter. A node with a new disk has no promise, and nothing to drop.
+//!
+//! **Why it hears of it in time.** A leader tells of its epoch as well, and may be faster than the
+//! control plane. If the node promised to that epoch, one would not see any more that it had been
+//! away. So epochs of a compacted topic begin by the word of the control plane alone, and what a
+//! leader says of a later one waits for it (`State::awaits_assignment`). While the control plane
+//! cannot be heard, such a partition cannot go over to a new leader on this node's word.
+//!
+//! **Topics that are not compacted** keep their logs and do not wait: there the log is a prefix of
+//! the leader's but for what is cut as always, saves that it is copied anew, and, should the others
+//! lose their disks, it is all that is left.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -35,6 +77,7 @@ pub(super) async fn tell_leaders<P: Platform>(shard: Rc<Shard<P>>) {
         let catalog = current(&shard);
         link_peers(&shard, &catalog);
         shard.state.borrow_mut().assign_all(&catalog);
+        shard.state.borrow_mut().hear_early();
         if !has_more(&shard, &published).await {
             return;
         }
@@ -121,7 +164,7 @@ async fn open_missing<P: Platform>(
         }
         let mut state = shard.state.borrow_mut();
         state.assign(&newest, id);
-        state.hear_early(id);
+        state.hear_early();
     }
     Ok(())
 }
@@ -157,7 +200,15 @@ async fn remove_unneeded<P: Platform>(
         }
         opening::remove(shard, id).await?;
         leftover.remove(&id);
-        tracing::info!(partition = id, "removed");
+        let is_named = |record: &PartitionRecord| record.names(shard.node);
+        if catalog.partitions.get(&id).is_some_and(is_named) {
+            tracing::info!(
+                partition = id,
+                "dropped a log from before this node was taken out of the replicas and put in again"
+            );
+        } else {
+            tracing::info!(partition = id, "removed");
+        }
     }
     Ok(())
 }
@@ -221,6 +272,9 @@ impl<P: Platform> State<P> {
         if is_ours && !catalog.is_registered(self.node, self.incarnation) {
             return;
         }
+        if partition.is_outdated(catalog, record, self.node) {
+            return;
+        }
         if record.epoch > partition.assigned {
             partition.assigned = record.epoch;
             let (epoch, leader) = (record.epoch, record.leader);
@@ -263,7 +317,11 @@ impl<P: Platform> State<P> {
             // A leader that has heard of a later epoch may have asked for a promise to it, and
             // that may be an epoch in which the node holds the partition again.
             let is_current = record.is_none_or(|record| partition.replica.epoch() <= record.epoch);
-            is_current && self.is_needless(catalog, **id)
+            let is_outdated = record.is_some_and(|record| {
+                let is_known = catalog.is_registered(self.node, self.incarnation);
+                is_known && partition.is_outdated(catalog, record, self.node)
+            });
+            is_current && (is_outdated || self.is_needless(catalog, **id))
         });
         unneeded.map(|(id, _)| *id).collect()
     }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use quorate_log::{BrokenFrames, PartitionLog, ReframeJob, Retention, is_to_be_closed};
 use quorate_platform::Disk;
 use quorate_vsr::partition::Replica;
-use quorate_vsr::{Epoch, Offset};
+use quorate_vsr::{Epoch, NodeId, Offset};
 use quorate_wire::{Compaction, Refusal};
 
 use super::budget::Permit;
@@ -10,6 +10,7 @@ use super::compaction::Passes;
 use super::fetch::Parked;
 use super::tally::Standing;
 use super::waiting::Waiting;
+use crate::metadata::{Catalog, PartitionRecord};
 
 /// One replica of one partition: what the protocol knows, the records, and who waits for them.
 pub(super) struct Partition<D: Disk> {
@@ -84,6 +85,20 @@ impl<D: Disk> Partition<D> {
     /// it would stay so for ever.
     pub(super) fn lacks_producers(&self) -> bool {
         self.log.lacks_producers() && self.replica.member_statuses().len() > 1
+    }
+
+    /// Whether the node, `me`, was no member for a while since it last took part, and the log that
+    /// it had by then must not come back: see `assignment.rs`.
+    pub(super) fn is_outdated(
+        &self,
+        catalog: &Catalog,
+        record: &PartitionRecord,
+        me: NodeId,
+    ) -> bool {
+        let promised = self.replica.epoch();
+        // Who has promised nothing has nothing.
+        let had_part = promised > Epoch(0);
+        had_part && record.was_without(me, promised) && catalog.compaction_of(record.id).is_some()
     }
 
     /// Whether the log is to be cut, dropped or repaired.

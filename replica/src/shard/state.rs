@@ -20,8 +20,9 @@ use super::space::Space;
 use super::tally::{Standing, Tally};
 use crate::metadata::Published;
 
-/// Messages for partitions that this shard has not opened yet. A new topic's leader may hear of it
-/// a moment before its followers do.
+/// Messages for partitions that this shard has not opened yet, or that speak of epochs which it has
+/// to hear of from the control plane first. A leader may hear of its epoch a moment before its
+/// followers do. Whatever does not fit in is said again.
 const EARLY_MAX: usize = 4_096;
 
 /// What is kept in memory of the indexes of closed segments, in bytes: those of about 32 GiB.
@@ -172,13 +173,13 @@ impl<P: Platform> State<P> {
         self.status.publish(self.tally.summary());
     }
 
-    /// Hands a partition what was said to it before it was there.
-    pub(super) fn hear_early(&mut self, id: u64) {
+    /// Hands to partitions what was said to them before they could hear it; what some still cannot
+    /// hear is kept.
+    pub(super) fn hear_early(&mut self) {
         let early = std::mem::take(&mut self.early);
         for (partition, from, message) in early {
             self.hear(partition, from, message);
         }
-        debug_assert!(self.early.iter().all(|(partition, _, _)| *partition != id));
     }
 
     /// Gives a partition up, with all that refers to it.
@@ -244,7 +245,7 @@ impl<P: Platform> State<P> {
 
     /// Hands a peer's message to the partition that it is about.
     pub(super) fn hear(&mut self, id: u64, from: NodeId, message: Message) {
-        if self.partitions.contains_key(&id) {
+        if !self.awaits_assignment(id, &message) {
             self.step(id, Event::Message { from, message });
         } else if !self.metadata.load().catalog.is_deleted(id) {
             if self.early.len() == EARLY_MAX {
@@ -252,6 +253,19 @@ impl<P: Platform> State<P> {
             }
             self.early.push_back((id, from, message));
         }
+    }
+
+    /// Whether a message is to be heard only after the control plane has told of the partition, or,
+    /// if that is compacted, of the epoch which the message would begin. `assignment.rs` says why.
+    fn awaits_assignment(&self, id: u64, message: &Message) -> bool {
+        let Some(partition) = self.partitions.get(&id) else {
+            return true;
+        };
+        if message.epoch() <= partition.replica.epoch() || !message.begins_epoch() {
+            return false;
+        }
+        let catalog = &self.metadata.load().catalog;
+        !catalog.partitions.contains_key(&id) || catalog.compaction_of(id).is_some()
     }
 
     /// Lets the partition's protocol see `event`, and does what it asks for.

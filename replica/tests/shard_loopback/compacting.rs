@@ -190,6 +190,74 @@ fn deletions_stay_while_a_replica_is_down_that_has_what_they_delete() {
     });
 }
 
+/// The last of three nodes has records of keys that are deleted while it is down and taken out of
+/// the replicas; the others let the deletions go.
+fn delete_without_last(rig: &mut Rig, id: u64) {
+    overwrite(rig, id, "first", 6);
+    rig.client(3).fetch_any(id, (6 * KEYS) as u64 - 1);
+    rig.kill_node(3);
+    rig.move_to(id, &[1, 2]);
+    delete(rig, id, 0..4);
+    overwrite_kept(rig, id, "second");
+    wait_until("the deletions are gone", || {
+        hold_last(rig, &[1, 2], id, 4..KEYS, "second ")
+    });
+}
+
+/// The change to all three nodes, of which the last one learns by now, comes to its end; then that
+/// one leads.
+fn end_learning(rig: &mut Rig, id: u64) {
+    rig.wait_done(id);
+    rig.advance(id);
+    rig.wait_done(id);
+    rig.advance(id);
+    rig.lead(id, 3);
+    let value = format!("second {}", "x".repeat(5 << 10));
+    let records = [(&*key(4), Some(&*value))];
+    rig.client(3).produce_soon(id, &keyed(&records));
+}
+
+#[test]
+fn who_was_down_while_it_was_taken_out_and_put_in_again_brings_no_deleted_key_back() {
+    let mut rig = Rig::start(3);
+    let id = create(&mut rig, &[1, 2, 3], BRIEFLY);
+    delete_without_last(&mut rig, id);
+    rig.wish(id, &[1, 2, 3]);
+    rig.advance(id);
+    rig.start_node(3);
+    end_learning(&mut rig, id);
+    wait_until("deleted keys are gone everywhere", || {
+        hold_last(&rig, &[1, 2, 3], id, 4..KEYS, "second ")
+    });
+}
+
+#[test]
+fn a_leader_does_not_talk_anybody_into_an_epoch_of_a_compacted_topic() {
+    let mut rig = Rig::start(3);
+    let id = create(&mut rig, &[1, 2, 3], BRIEFLY);
+    let other = rig.create_partition(&[1, 2, 3]);
+    rig.client(1).produce_soon(other, &batch(&["a"]));
+    rig.client(3).read_all(other, 1);
+    rig.keep_in_the_dark(3);
+    delete_without_last(&mut rig, id);
+    rig.move_to(other, &[1, 2]);
+    for id in [id, other] {
+        rig.wish(id, &[1, 2, 3]);
+        rig.advance(id);
+    }
+    rig.start_node(3);
+    rig.client(1).produce_soon(other, &batch(&["b"]));
+    // The word of a leader reaches the node, and is enough for other topics.
+    rig.wait_done(other);
+    assert_eq!(rig.client(3).describe(id).unwrap().epoch, 1);
+    rig.enlighten(3);
+    end_learning(&mut rig, id);
+    wait_until("deleted keys are gone everywhere", || {
+        hold_last(&rig, &[1, 2, 3], id, 4..KEYS, "second ")
+    });
+    assert_eq!(rig.client(3).read_all(other, 2), ["a", "b"]);
+}
+
 #[test]
 fn a_topic_that_is_not_compacted_keeps_everything_and_a_compacted_one_its_deletions() {
     let mut rig = Rig::start(1);

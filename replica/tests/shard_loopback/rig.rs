@@ -47,6 +47,8 @@ pub(crate) struct Rig {
 
 struct Node {
     published: Arc<Published>,
+    /// What it knows, while it hears nothing from the control plane.
+    kept: Option<Metadata>,
     /// One for each shard.
     statuses: Vec<Arc<ShardStatus>>,
     trouble: Arc<Trouble>,
@@ -108,7 +110,8 @@ impl Rig {
         let state = self.nodes.get_mut(&node).expect("the rig has that node");
         assert!(state.running.is_none(), "node {node} runs already");
         // What a node knows when it starts is what it knew before.
-        state.published = Arc::new(Published::new(metadata));
+        let known = state.kept.clone().unwrap_or(metadata);
+        state.published = Arc::new(Published::new(known));
         let (addresses, running) = state.run(node, incarnation, folders);
         state.running = Some(running);
         let record = self
@@ -164,6 +167,7 @@ impl Rig {
             learners: Vec::new(),
             replicas: nodes(voters),
             absent: Vec::new(),
+            since: voters.iter().map(|id| (NodeId(*id), Epoch(1))).collect(),
         };
         self.catalog.partitions.insert(id, partition);
         let record = TopicRecord {
@@ -264,9 +268,23 @@ impl Rig {
     /// Tells all nodes what was decided.
     pub(crate) fn publish(&mut self) {
         self.catalog.version += 1;
-        for node in self.nodes.values() {
+        for node in self.nodes.values().filter(|node| node.kept.is_none()) {
             node.published.publish(self.metadata());
         }
+    }
+
+    /// The node is told nothing any more, but by the other nodes.
+    pub(crate) fn keep_in_the_dark(&mut self, node: u16) {
+        let metadata = self.metadata();
+        let node = self.nodes.get_mut(&node).expect("the rig has that node");
+        node.kept = Some(metadata);
+    }
+
+    /// The node is told what was decided meanwhile.
+    pub(crate) fn enlighten(&mut self, node: u16) {
+        let node = self.nodes.get_mut(&node).expect("the rig has that node");
+        node.kept = None;
+        self.publish();
     }
 
     /// Where the first shard of the node listens.
@@ -350,6 +368,7 @@ impl Node {
     fn new() -> Self {
         Self {
             published: Arc::new(Published::new(Metadata::empty(CLUSTER, NodeId(1)))),
+            kept: None,
             statuses: Vec::new(),
             trouble: Arc::default(),
             running: None,

@@ -39,10 +39,18 @@
 //! has was compacted that far, and what it lacks it gets from a leader who was one of the members,
 //! and holds nothing below that is shadowed there.
 //!
-//! # What is not covered
+//! # Who was no member meanwhile
 //!
-//! Who was no member while others let deletions go must not come back with the log that it had. It
-//! is to drop that first, as the driver does when it hears that it is a member no more.
+//! Who was no member while others let deletions go must not come back with the log that it had. A
+//! log whose owner is a member again is known here by nothing, so the driver owes this: before a
+//! replica takes part in an epoch that names it again, after one that did not and that is later
+//! than all that it has promised to durably, it drops its log and its facts. It does that when it
+//! hears that it is a member no more, and also if it hears of that only when it is one again. So it
+//! keeps back what a leader says of a new epoch
+//! ([`Message::begins_epoch`](super::Message::begins_epoch)) until it knows whether there was such
+//! an epoch. That nothing is lost by it is the argument of
+//! [the page of this module](super#changing-the-voters): nothing that it would say from then on
+//! differs from what it would say had it dropped the log before it was named again.
 
 use super::{Effect, Phase, Replica};
 use crate::sabotage::{self, Sabotage};

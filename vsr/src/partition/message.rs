@@ -102,6 +102,22 @@ impl Message {
             | Self::Ack(Ack { epoch, .. }) => *epoch,
         }
     }
+
+    /// Whether a receiver that has not heard of the epoch yet promises to it because of this.
+    ///
+    /// A driver may keep such a message back until the control plane has told of the epoch.
+    #[must_use]
+    pub fn begins_epoch(&self) -> bool {
+        match self {
+            Self::RequestPromise { .. } | Self::Adopt(_) => true,
+            Self::Promise(_)
+            | Self::Pull { .. }
+            | Self::Lost { .. }
+            | Self::RequestRepair { .. }
+            | Self::Ack(_)
+            | Self::Commit { .. } => false,
+        }
+    }
 }
 
 impl Promise {

@@ -63,6 +63,7 @@ impl Group {
             learners: Vec::new(),
             replicas: vec![NodeId(node)],
             absent: Vec::new(),
+            since: [(NodeId(node), Epoch(1))].into(),
         };
         self.catalog.partitions.insert(1, partition);
     }

@@ -201,6 +201,52 @@ fn a_disk_that_is_lost_while_its_node_learns_or_has_just_become_a_voter_learns_a
     assert!(!advance(&mut catalog));
 }
 
+/// Since which epoch each node is in one of the lists.
+fn since(catalog: &Catalog) -> Vec<(u16, u32)> {
+    let since = partition(catalog).since.iter();
+    since.map(|(node, epoch)| (node.0, epoch.0)).collect()
+}
+
+#[test]
+fn who_was_taken_out_and_put_in_again_is_a_member_since_then() {
+    let mut catalog = catalog();
+    let founded = [(1, 1), (2, 1), (3, 1)];
+    assert_eq!(since(&catalog), founded);
+    accepted(&mut catalog, &alter(&[1, 2]));
+    advance(&mut catalog);
+    assert_eq!(since(&catalog), founded, "its voice still counts");
+    advance(&mut catalog);
+    assert_eq!(since(&catalog), [(1, 1), (2, 1)]);
+    accepted(&mut catalog, &alter(&[1, 2, 3]));
+    while advance(&mut catalog) {
+        assert_eq!(since(&catalog), [(1, 1), (2, 1), (3, 4)]);
+    }
+    let record = partition(&catalog);
+    assert_eq!(record.voters, nodes(&[1, 2, 3]));
+    assert!(record.was_without(NodeId(3), Epoch(1)));
+    assert!(record.was_without(NodeId(3), Epoch(3)));
+    assert!(!record.was_without(NodeId(3), Epoch(4)));
+    assert!(!record.was_without(NodeId(1), Epoch(1)));
+    assert!(!record.was_without(NodeId(4), Epoch(1)), "it is no member");
+    assert_eq!(Catalog::decode(&catalog.encode()), Ok(catalog));
+}
+
+#[test]
+fn who_is_wanted_again_before_it_was_taken_out_was_never_away() {
+    let mut catalog = catalog();
+    accepted(&mut catalog, &alter(&[1, 2, 4]));
+    advance(&mut catalog);
+    advance(&mut catalog);
+    assert_eq!(partition(&catalog).stage(), Stage::Joint);
+    accepted(&mut catalog, &alter(&[1, 2, 3]));
+    advance(&mut catalog);
+    assert_eq!(since(&catalog), [(1, 1), (2, 1), (3, 1)]);
+    // The newcomer of the joint stage that was given up was taken out with it.
+    accepted(&mut catalog, &alter(&[1, 2, 3, 4]));
+    advance(&mut catalog);
+    assert_eq!(since(&catalog), [(1, 1), (2, 1), (3, 1), (4, 5)]);
+}
+
 #[test]
 fn without_a_majority_nothing_is_changed() {
     let mut catalog = catalog();
@@ -270,6 +316,44 @@ fn a_wish_that_cannot_be_fulfilled_is_refused_with_its_reason() {
     assert!(leaves.detail.contains("node 6 is leaving"), "{leaves}");
 }
 
+/// Who held the partition in which epoch.
+#[derive(Default)]
+struct Past {
+    named: Vec<BTreeSet<NodeId>>,
+    /// In which epochs learners began anew because their disks were lost.
+    anew: BTreeSet<(NodeId, Epoch)>,
+}
+
+impl Past {
+    fn note(&mut self, catalog: &Catalog) {
+        let it = partition(catalog);
+        self.named.resize(it.epoch.0 as usize + 1, it.named());
+    }
+
+    /// The disk of a node is about to be given up.
+    fn note_lost(&mut self, it: &PartitionRecord, node: NodeId) {
+        if it.learners.contains(&node) {
+            self.anew.insert((node, it.epoch.next()));
+        }
+    }
+
+    fn check(&self, it: &PartitionRecord) {
+        assert!(it.since.keys().eq(&it.named()), "{it:?}");
+        for (node, since) in &it.since {
+            let mut is_begun = *since == Epoch(1);
+            is_begun |= !self.named[since.0 as usize - 1].contains(node);
+            is_begun |= self.anew.contains(&(*node, *since));
+            assert!(is_begun, "{node:?} was one before: {it:?}");
+            let mut since_then = since.0 + 1..=it.epoch.0;
+            let is_unbroken = since_then.all(|epoch| {
+                let is_anew = self.anew.contains(&(*node, Epoch(epoch)));
+                self.named[epoch as usize].contains(node) && !is_anew
+            });
+            assert!(is_unbroken, "{node:?} was away: {it:?}");
+        }
+    }
+}
+
 #[test]
 fn whatever_is_wished_and_lost_the_changes_come_to_rest() {
     // A small generator of numbers, so that every run walks the same ways.
@@ -280,6 +364,8 @@ fn whatever_is_wished_and_lost_the_changes_come_to_rest() {
     };
     for _ in 0..500 {
         let mut catalog = catalog();
+        let mut past = Past::default();
+        past.note(&catalog);
         for disk in 1..20 {
             match draw(4) {
                 0 => {
@@ -291,6 +377,7 @@ fn whatever_is_wished_and_lost_the_changes_come_to_rest() {
                 }
                 1 if draw(3) == 0 => {
                     let node = 1 + draw(6) as u16;
+                    past.note_lost(partition(&catalog), NodeId(node));
                     catalog.apply(&Operation::RecoverNode { node, disk });
                 }
                 _ => {
@@ -305,6 +392,8 @@ fn whatever_is_wished_and_lost_the_changes_come_to_rest() {
             let named = it.named();
             assert!(it.absent.iter().all(|node| named.contains(node)), "{it:?}");
             assert!(!it.voters.is_empty() && it.voters.is_sorted(), "{it:?}");
+            past.note(&catalog);
+            past.check(it);
         }
         let steps = (0..).take_while(|_| advance(&mut catalog)).count();
         assert!(steps <= 8, "{steps} steps to {:?}", partition(&catalog));
