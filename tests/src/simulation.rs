@@ -54,6 +54,7 @@
 //! however long it is, and the streams of a host that crashes end in order, unless it was cut off
 //! before.
 
+pub mod atlas;
 mod cluster;
 pub mod disk;
 mod network;

@@ -1,0 +1,87 @@
+//! What judges and scenarios see of a disk, and do to it, from outside of time.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::pages::Pages;
+use super::tree::missing;
+use super::{DiskEvent, DiskOperation, Inode, SimDisk};
+
+impl SimDisk {
+    /// The paths of all files that are seen, sorted.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = self.0.tree.borrow().files();
+        files.into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// The bytes of a file as they are seen.
+    pub fn current_bytes(&self, path: &Path) -> Option<Vec<u8>> {
+        let inode = self.0.tree.borrow().find(path).ok()??;
+        let content = inode.content()?.borrow();
+        Some(all(content.current()))
+    }
+
+    /// The bytes of a file that a loss of power surely leaves, if it surely leaves the name.
+    pub fn durable_bytes(&self, path: &Path) -> Option<Vec<u8>> {
+        let inode = self.0.tree.borrow().find_durable(path)?;
+        let content = inode.content()?.borrow();
+        Some(all(content.durable()))
+    }
+
+    /// Changes the durable bytes from `position` on: each bit that is set in `flips` turns.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file.
+    pub fn rot(&self, path: &Path, position: u64, flips: &[u8]) -> io::Result<()> {
+        let inode = self.file_at(path)?;
+        let content = inode.content().ok_or(io::ErrorKind::IsADirectory)?;
+        content.borrow_mut().rot(position, flips);
+        Ok(())
+    }
+
+    /// Has the sectors of `range` fail to be read until they are written.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file.
+    pub fn wear_out(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
+        let inode = self.file_at(path)?;
+        let content = inode.content().ok_or(io::ErrorKind::IsADirectory)?;
+        content.borrow_mut().wear_out(range);
+        Ok(())
+    }
+
+    /// Something changes of a file that the rule of damage allows, if there is one.
+    pub fn rot_any(&self) {
+        self.rot_somewhere();
+    }
+
+    /// How often something was done so far.
+    pub fn count(&self, operation: DiskOperation) -> u64 {
+        let counts = self.0.counts.borrow();
+        counts.get(&operation).copied().unwrap_or(0)
+    }
+
+    /// Calls `hook` after every operation.
+    pub fn on_event(&self, hook: impl FnMut(&DiskEvent<'_>) + 'static) {
+        *self.0.hook.borrow_mut() = Some(Box::new(hook));
+    }
+
+    /// Bytes that are used.
+    pub fn used_bytes(&self) -> u64 {
+        self.0.used.get()
+    }
+
+    fn file_at(&self, path: &Path) -> io::Result<Inode> {
+        self.0.tree.borrow().find(path)?.ok_or_else(missing)
+    }
+}
+
+fn all(pages: &Pages) -> Vec<u8> {
+    let len = usize::try_from(pages.len()).expect("a simulated file fits in memory");
+    let mut bytes = vec![0; len];
+    pages.read(0, &mut bytes);
+    bytes
+}
