@@ -57,11 +57,14 @@
 pub mod atlas;
 mod cluster;
 pub mod disk;
+pub mod nemesis;
 mod network;
 mod node;
 pub mod oracle;
 mod platform;
+pub mod run;
 pub mod sometimes;
+pub mod swarm;
 mod tasks;
 mod trace;
 pub mod workload;

@@ -1,0 +1,417 @@
+//! Breaks a cluster while it works: takes nodes and links away and gives them back.
+//!
+//! Every fault has an end, drawn when it begins. Nobody is spared: a majority may be gone at once,
+//! or all. What that must never cost is a record; that it costs time is in the nature of things, so
+//! whether the cluster comes back is looked at after [`Nemesis::heal`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::rngs::ChaCha8Rng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+
+use super::{CLIENTS, Cluster, Failure, host_name};
+
+/// How long a node that was asked to stop may take when all is healed.
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A node loses its power.
+    Crash,
+    /// Several nodes do at once, or all of them.
+    CrashMany,
+    /// The process of a node ends.
+    Kill,
+    /// A node ends in order.
+    Stop,
+    /// A node stands still.
+    Pause,
+    /// A node hears nobody and nobody hears it, in one direction or both.
+    Isolate,
+    /// The nodes fall into two groups, of which one may be reached by clients.
+    Halves,
+    /// The nodes fall into two groups, but for one that both hear.
+    Bridge,
+    /// Some links lose everything, in one direction or both.
+    Cut,
+    /// What goes over some links waits, and comes in the end.
+    Hold,
+    /// Some links are slow.
+    Lag,
+    /// The wall clock of a node jumps or runs wrong.
+    Clock,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Crash,
+        Self::CrashMany,
+        Self::Kill,
+        Self::Stop,
+        Self::Pause,
+        Self::Isolate,
+        Self::Halves,
+        Self::Bridge,
+        Self::Cut,
+        Self::Hold,
+        Self::Lag,
+        Self::Clock,
+    ];
+}
+
+/// What a nemesis does, and how often.
+#[derive(Clone, Debug)]
+pub struct Habits {
+    /// The faults that it knows.
+    pub kinds: Vec<Kind>,
+    /// Between the beginnings of two faults, in milliseconds.
+    pub pause_ms: (u64, u64),
+    /// How long a fault lasts, in milliseconds.
+    pub lasts_ms: (u64, u64),
+}
+
+/// A direction of a link, between hosts.
+type Way = (u16, u16);
+
+/// Something that has to be given back.
+#[derive(Clone, Debug)]
+enum Ending {
+    Start(u16),
+    Resume(u16),
+    Repair(Vec<Way>),
+    Release(Vec<Way>),
+    Quicken(Vec<Way>),
+}
+
+/// Whoever breaks a cluster.
+#[derive(Debug)]
+pub struct Nemesis {
+    random: ChaCha8Rng,
+    habits: Habits,
+    nodes: Vec<u16>,
+    latency_max: Duration,
+    next: Duration,
+    /// By when they are due, and in which order they were made.
+    endings: BTreeMap<(Duration, u64), Ending>,
+    faults: u64,
+    /// Nodes that are off, or about to be, or stand still.
+    busy: BTreeSet<u16>,
+    /// By how many faults a way is cut now.
+    cut: BTreeMap<Way, u32>,
+    held: BTreeSet<Way>,
+}
+
+impl Nemesis {
+    /// For the nodes of a cluster whose messages take at most `latency_max`.
+    pub fn new(seed: u64, habits: Habits, nodes: Vec<u16>, latency_max: Duration) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(u64::MAX - 1);
+        Self {
+            random,
+            habits,
+            nodes,
+            latency_max,
+            next: Duration::ZERO,
+            endings: BTreeMap::new(),
+            faults: 0,
+            busy: BTreeSet::new(),
+            cut: BTreeMap::new(),
+            held: BTreeSet::new(),
+        }
+    }
+
+    /// How many faults there were.
+    pub fn faults(&self) -> u64 {
+        self.faults
+    }
+
+    /// Does what is due. To be called before every step.
+    pub fn turn(&mut self, cluster: &mut Cluster) {
+        let now = cluster.elapsed();
+        while let Some(entry) = self.endings.first_entry()
+            && entry.key().0 <= now
+        {
+            let ending = entry.remove();
+            self.end(cluster, ending);
+        }
+        if now >= self.next {
+            let pause = self.habits.pause_ms;
+            self.next = now + self.drawn_ms(pause);
+            self.begin(cluster);
+        }
+    }
+
+    /// Ends all faults, and starts every node that is off.
+    pub fn heal(&mut self, cluster: &mut Cluster) -> Result<(), Failure> {
+        cluster.note(CLIENTS, "everything is healed");
+        // Nodes that end in order do so first.
+        let is_stopping = |cluster: &Cluster, ending: &Ending| match ending {
+            Ending::Start(node) => cluster.is_on(*node),
+            Ending::Resume(_) | Ending::Repair(_) | Ending::Release(_) | Ending::Quicken(_) => {
+                false
+            }
+        };
+        let endings = std::mem::take(&mut self.endings);
+        let (stopping, rest): (Vec<_>, Vec<_>) = endings
+            .into_values()
+            .partition(|ending| is_stopping(cluster, ending));
+        rest.into_iter()
+            .for_each(|ending| self.end(cluster, ending));
+        for ending in stopping {
+            if let Ending::Start(node) = ending {
+                if !cluster.run_until(STOP_MAX, |cluster| !cluster.is_on(node))? {
+                    cluster.note(node, "does not end, so it is killed");
+                    cluster.kill(node);
+                }
+                cluster.start(node);
+            }
+        }
+        for node in self.nodes.clone() {
+            if !cluster.is_on(node) {
+                cluster.start(node);
+            }
+        }
+        self.busy.clear();
+        Ok(())
+    }
+
+    fn begin(&mut self, cluster: &mut Cluster) {
+        let kinds = &self.habits.kinds;
+        let Some(kind) = kinds.choose(&mut self.random).copied() else {
+            return;
+        };
+        self.faults += 1;
+        match kind {
+            Kind::Crash => self.power_off(cluster, 1),
+            Kind::CrashMany => {
+                let count = self.random.random_range(1..=self.nodes.len());
+                self.power_off(cluster, count);
+            }
+            Kind::Kill => {
+                for node in self.free_nodes(cluster, 1) {
+                    cluster.kill(node);
+                    self.until_later(cluster, Ending::Start(node));
+                }
+            }
+            Kind::Stop => {
+                for node in self.free_nodes(cluster, 1) {
+                    cluster.stop(node);
+                    self.until_later(cluster, Ending::Start(node));
+                }
+            }
+            Kind::Pause => {
+                for node in self.free_nodes(cluster, 1) {
+                    cluster.pause(node);
+                    self.until_later(cluster, Ending::Resume(node));
+                }
+            }
+            Kind::Isolate | Kind::Halves | Kind::Bridge | Kind::Cut => {
+                let ways = self.ways_of(kind);
+                self.cut(cluster, ways);
+            }
+            Kind::Hold => self.hold(cluster),
+            Kind::Lag => self.lag(cluster),
+            Kind::Clock => self.turn_clock(cluster),
+        }
+    }
+
+    fn power_off(&mut self, cluster: &mut Cluster, count: usize) {
+        for node in self.free_nodes(cluster, count) {
+            cluster.crash(node);
+            self.until_later(cluster, Ending::Start(node));
+        }
+    }
+
+    /// So many nodes that run and of which nothing else is under way, or fewer; they are taken.
+    fn free_nodes(&mut self, cluster: &Cluster, count: usize) -> Vec<u16> {
+        let is_free = |node: &u16| cluster.is_on(*node) && !self.busy.contains(node);
+        let mut free: Vec<u16> = self.nodes.iter().copied().filter(is_free).collect();
+        free.shuffle(&mut self.random);
+        free.truncate(count);
+        self.busy.extend(&free);
+        free
+    }
+
+    /// The ways that a fault of the network cuts.
+    fn ways_of(&mut self, kind: Kind) -> Vec<Way> {
+        let mut nodes = self.nodes.clone();
+        nodes.shuffle(&mut self.random);
+        let clients_too = self.random.random_bool(0.5);
+        let (one, rest) = nodes.split_first().expect("there are nodes");
+        let (one, mut rest) = (*one, rest.to_vec());
+        let half = self.random.random_range(1..nodes.len());
+        let both = |left: &[u16], right: &[u16]| {
+            let pairs = left.iter().flat_map(|a| right.iter().map(|b| (*a, *b)));
+            pairs
+                .flat_map(|(a, b)| [(a, b), (b, a)])
+                .collect::<Vec<_>>()
+        };
+        match kind {
+            Kind::Isolate => {
+                rest.extend(clients_too.then_some(CLIENTS));
+                let mut ways = both(&[one], &rest);
+                match self.random.random_range(0..3) {
+                    0 => ways.retain(|way| way.0 == one),
+                    1 => ways.retain(|way| way.1 == one),
+                    _ => {}
+                }
+                ways
+            }
+            Kind::Halves => {
+                let (left, right) = nodes.split_at(half);
+                let mut right = right.to_vec();
+                right.extend(clients_too.then_some(CLIENTS));
+                both(left, &right)
+            }
+            Kind::Bridge => {
+                let (left, right) = rest.split_at(rest.len() / 2);
+                both(left, right)
+            }
+            _ => {
+                let all = [&nodes[..], &[CLIENTS]].concat();
+                let mut ways = Vec::new();
+                for (at, a) in all.iter().enumerate() {
+                    for b in &all[at + 1..] {
+                        match self.random.random_range(0..8) {
+                            0 => ways.extend([(*a, *b), (*b, *a)]),
+                            1 => ways.push((*a, *b)),
+                            2 => ways.push((*b, *a)),
+                            _ => {}
+                        }
+                    }
+                }
+                ways
+            }
+        }
+    }
+
+    fn cut(&mut self, cluster: &mut Cluster, mut ways: Vec<Way>) {
+        ways.retain(|(a, b)| !self.held.contains(&(*a, *b)) && !self.held.contains(&(*b, *a)));
+        for way in &ways {
+            let faults = self.cut.entry(*way).or_default();
+            *faults += 1;
+            if *faults == 1 {
+                let (from, to) = (host_name(way.0), host_name(way.1));
+                cluster.note(way.0, format!("is cut off from {to}"));
+                cluster.network().partition_oneway(from, to);
+            }
+        }
+        self.until_later(cluster, Ending::Repair(ways));
+    }
+
+    /// Some links between nodes that nothing else is wrong with.
+    fn some_links(&mut self) -> Vec<Way> {
+        let mut links = Vec::new();
+        for (at, a) in self.nodes.iter().enumerate() {
+            for b in &self.nodes[at + 1..] {
+                let is_free = !self.held.contains(&(*a, *b))
+                    && !self.cut.contains_key(&(*a, *b))
+                    && !self.cut.contains_key(&(*b, *a));
+                if is_free && self.random.random_bool(0.5) {
+                    links.push((*a, *b));
+                }
+            }
+        }
+        links
+    }
+
+    fn hold(&mut self, cluster: &mut Cluster) {
+        let links = self.some_links();
+        for (a, b) in &links {
+            self.held.insert((*a, *b));
+            cluster.note(*a, format!("what it and {} say waits", host_name(*b)));
+            cluster.network().hold(host_name(*a), host_name(*b));
+        }
+        self.until_later(cluster, Ending::Release(links));
+    }
+
+    fn lag(&mut self, cluster: &mut Cluster) {
+        let links = self.some_links();
+        let slowest = Duration::from_millis(self.random.random_range(20..=400));
+        for (a, b) in &links {
+            let what = format!("it and {} are up to {slowest:?} apart", host_name(*b));
+            cluster.note(*a, what);
+            let network = cluster.network();
+            network.set_link_max_message_latency(host_name(*a), host_name(*b), slowest);
+        }
+        self.until_later(cluster, Ending::Quicken(links));
+    }
+
+    /// A wrong clock stays wrong until it is set again.
+    fn turn_clock(&mut self, cluster: &mut Cluster) {
+        let node = *self.nodes.choose(&mut self.random).expect("there are some");
+        let clock = cluster.wall_clock(node);
+        match self.random.random_range(0..3) {
+            0 => clock
+                .offset_ms
+                .set(self.random.random_range(-60_000..=60_000)),
+            1 => clock
+                .drift_ppm
+                .set(self.random.random_range(-50_000..=50_000)),
+            _ => {
+                clock.offset_ms.set(0);
+                clock.drift_ppm.set(0);
+            }
+        }
+        let set = (clock.offset_ms.get(), clock.drift_ppm.get());
+        cluster.note(node, format!("has a clock that is wrong by {set:?}"));
+    }
+
+    fn end(&mut self, cluster: &mut Cluster, ending: Ending) {
+        match ending {
+            // It has not ended yet.
+            Ending::Start(node) if cluster.is_on(node) => {
+                self.until_later(cluster, Ending::Start(node));
+            }
+            Ending::Start(node) => {
+                cluster.start(node);
+                self.busy.remove(&node);
+            }
+            Ending::Resume(node) => {
+                cluster.resume(node);
+                self.busy.remove(&node);
+            }
+            Ending::Repair(ways) => {
+                for way in ways {
+                    let faults = self.cut.get_mut(&way).expect("it is cut by this fault");
+                    *faults -= 1;
+                    if *faults == 0 {
+                        self.cut.remove(&way);
+                        let (from, to) = (host_name(way.0), host_name(way.1));
+                        cluster.note(way.0, format!("reaches {to} again"));
+                        cluster.network().repair_oneway(from, to);
+                    }
+                }
+            }
+            Ending::Release(links) => {
+                for (a, b) in links {
+                    self.held.remove(&(a, b));
+                    cluster.note(a, format!("it and {} speak again", host_name(b)));
+                    cluster.network().release(host_name(a), host_name(b));
+                }
+            }
+            Ending::Quicken(links) => {
+                let latency_max = self.latency_max;
+                for (a, b) in links {
+                    let network = cluster.network();
+                    network.set_link_max_message_latency(host_name(a), host_name(b), latency_max);
+                }
+            }
+        }
+    }
+
+    fn until_later(&mut self, cluster: &Cluster, ending: Ending) {
+        let lasts = self.habits.lasts_ms;
+        let due = cluster.elapsed() + self.drawn_ms(lasts);
+        let number = self.random.random();
+        self.endings.insert((due, number), ending);
+    }
+
+    fn drawn_ms(&mut self, (least, most): (u64, u64)) -> Duration {
+        Duration::from_millis(self.random.random_range(least..=most))
+    }
+}

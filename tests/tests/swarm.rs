@@ -1,0 +1,44 @@
+//! A few runs of every profile, and that a seed is one run, down to the last byte.
+
+use quorate_tests::simulation::run::{Outcome, run_seed};
+use quorate_tests::simulation::swarm::Profile;
+
+fn clean(seeds: std::ops::Range<u64>, profile: Profile) -> Vec<Outcome> {
+    let run = |seed| {
+        let outcome = run_seed(seed, profile);
+        let is_clean = outcome.problems.is_empty();
+        assert!(is_clean, "{}\n{outcome}", outcome.timeline);
+        outcome
+    };
+    seeds.map(run).collect()
+}
+
+/// That some runs prove nothing is in the nature of things; most do.
+fn assert_worth(outcomes: &[Outcome]) {
+    let worth = outcomes.iter().filter(|it| it.proves_nothing.is_none());
+    assert!(2 * worth.count() > outcomes.len());
+    assert!(outcomes.iter().all(|outcome| outcome.faults > 0));
+}
+
+#[test]
+fn swarm_is_clean() {
+    assert_worth(&clean(0..8, Profile::Swarm));
+}
+
+#[test]
+fn healed_clusters_come_back() {
+    assert_worth(&clean(1000..1004, Profile::Liveness));
+}
+
+#[test]
+fn power_cuts_lose_nothing() {
+    assert_worth(&clean(2000..2004, Profile::Disk));
+}
+
+#[test]
+fn one_seed_is_one_run_whatever_breaks() {
+    let hash = |seed| run_seed(seed, Profile::Swarm).hash;
+    let first = hash(50);
+    assert_eq!(first, hash(50));
+    assert_ne!(first, hash(51));
+}
