@@ -16,6 +16,11 @@ use super::{CLIENTS, Cluster, Failure, host_name};
 /// How long a node that was asked to stop may take when all is healed.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
+/// Less than a node wants to have left, and more than a run writes.
+const LITTLE_ROOM_BYTES: u64 = 200 << 20;
+/// More than enough.
+const ROOM_BYTES: u64 = 1 << 40;
+
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -43,11 +48,13 @@ pub enum Kind {
     Lag,
     /// The wall clock of a node jumps or runs wrong.
     Clock,
+    /// The disk of a node has little room.
+    Fill,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Crash,
         Self::CrashMany,
         Self::Kill,
@@ -60,6 +67,7 @@ impl Kind {
         Self::Hold,
         Self::Lag,
         Self::Clock,
+        Self::Fill,
     ];
 }
 
@@ -85,6 +93,7 @@ enum Ending {
     Repair(Vec<Way>),
     Release(Vec<Way>),
     Quicken(Vec<Way>),
+    Empty(u16),
 }
 
 /// Whoever breaks a cluster.
@@ -151,9 +160,11 @@ impl Nemesis {
         // Nodes that end in order do so first.
         let is_stopping = |cluster: &Cluster, ending: &Ending| match ending {
             Ending::Start(node) => cluster.is_on(*node),
-            Ending::Resume(_) | Ending::Repair(_) | Ending::Release(_) | Ending::Quicken(_) => {
-                false
-            }
+            Ending::Resume(_)
+            | Ending::Repair(_)
+            | Ending::Release(_)
+            | Ending::Quicken(_)
+            | Ending::Empty(_) => false,
         };
         let endings = std::mem::take(&mut self.endings);
         let (stopping, rest): (Vec<_>, Vec<_>) = endings
@@ -216,6 +227,7 @@ impl Nemesis {
             Kind::Hold => self.hold(cluster),
             Kind::Lag => self.lag(cluster),
             Kind::Clock => self.turn_clock(cluster),
+            Kind::Fill => self.fill(cluster),
         }
     }
 
@@ -361,6 +373,14 @@ impl Nemesis {
         cluster.note(node, format!("has a clock that is wrong by {set:?}"));
     }
 
+    /// There is room for what has been accepted, but the node is to take no more.
+    fn fill(&mut self, cluster: &mut Cluster) {
+        let node = *self.nodes.choose(&mut self.random).expect("there are some");
+        cluster.note(node, "has little room on its disk");
+        cluster.disk(node).set_capacity(LITTLE_ROOM_BYTES);
+        self.until_later(cluster, Ending::Empty(node));
+    }
+
     fn end(&mut self, cluster: &mut Cluster, ending: Ending) {
         match ending {
             // It has not ended yet.
@@ -400,6 +420,10 @@ impl Nemesis {
                     let network = cluster.network();
                     network.set_link_max_message_latency(host_name(a), host_name(b), latency_max);
                 }
+            }
+            Ending::Empty(node) => {
+                cluster.note(node, "has room on its disk again");
+                cluster.disk(node).set_capacity(ROOM_BYTES);
             }
         }
     }

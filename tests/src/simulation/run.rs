@@ -59,7 +59,7 @@ pub fn run(plan: &Plan) -> Outcome {
     listen();
     // What an earlier run on this thread has left is not of this one.
     drop(take_heard());
-    Run::new(plan).to_end()
+    Run::new(plan).complete()
 }
 
 /// Has what nodes tell heard on all threads. Somebody else may have seen to it.
@@ -104,7 +104,10 @@ struct End {
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan) -> Self {
         let cluster = Cluster::new(plan.seed, &plan.shape);
-        let nodes = (1..=plan.shape.nodes).collect();
+        let nodes: Vec<_> = (1..=plan.shape.nodes).collect();
+        for node in &nodes {
+            cluster.disk(*node).set_faults(plan.disk.clone());
+        }
         let habits = plan.nemesis.clone();
         let nemesis = Nemesis::new(plan.seed, habits, nodes, plan.shape.latency.end);
         Self {
@@ -118,7 +121,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn to_end(mut self) -> Outcome {
+    fn complete(mut self) -> Outcome {
         let stage = Rc::new(Stage::default());
         if let Err(failure) = self.go_through(&stage) {
             self.problems.push(failure.to_string());

@@ -14,6 +14,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::Shape;
+use super::disk::DiskFaults;
 use super::nemesis::{self, Kind};
 use super::workload::{Fate, Topic, consume, produce};
 
@@ -40,6 +41,8 @@ pub struct Plan {
     pub trouble: Duration,
     /// What breaks, and how often.
     pub nemesis: nemesis::Habits,
+    /// What is wrong with all disks.
+    pub disk: DiskFaults,
     /// The topics whose records stay, or go by rules.
     pub topics: Vec<Topic>,
     /// Whether records are deleted from the first topic.
@@ -122,6 +125,7 @@ impl Plan {
                 },
                 lasts_ms: (10, *[1000, 6000].choose(random).expect("there are some")),
             },
+            disk: disk(random),
             deletes_records: random.random_bool(0.3),
             others: others.into_iter().map(|what| pause(what, random)).collect(),
             topics,
@@ -191,6 +195,16 @@ fn writing(random: &mut ChaCha8Rng) -> produce::Habits {
         value_bytes: 0..=largest,
         pause_ms: 0..=*[50, 500].choose(random).expect("there are some"),
         ..produce::Habits::default()
+    }
+}
+
+/// On a slow disk a write is still under way when the power fails.
+fn disk(random: &mut ChaCha8Rng) -> DiskFaults {
+    let slowest = *[2, 10, 100].choose(random).expect("there are some");
+    DiskFaults {
+        slow: *[0.0, 0.05, 0.3].choose(random).expect("there are some"),
+        slow_max: Duration::from_millis(slowest),
+        ..DiskFaults::default()
     }
 }
 
