@@ -98,7 +98,7 @@ pub(super) fn begin<D: Disk>(
     }
     let bytes_max = usize::try_from(stretch.bytes).unwrap_or(usize::MAX);
     match log.begin_read(stretch.offset, bytes_max, until) {
-        Read::Ready(batches) => Lookup::Ready(end.sighting(find(&batches, timestamp))),
+        Read::Ready(batches) => Lookup::Ready(end.sighting(&batches, timestamp)),
         Read::Job(read) => {
             let durable = log.durable_offset();
             let rest = if durable < until {
@@ -184,12 +184,21 @@ fn find(batches: &[Bytes], timestamp: i64) -> Option<Found> {
     })
 }
 
+/// The offset behind the last one of `batches`.
+fn next_offset(batches: &[Bytes]) -> Option<u64> {
+    let header = BatchHeader::parse(batches.last()?).ok();
+    header.map(|header| header.next_offset())
+}
+
 impl End {
-    fn sighting(self, found: Option<Found>) -> Sighting {
-        match found {
-            Some(found) => Sighting::Found(found),
-            None if self.is_last => Sighting::Nothing,
-            None => Sighting::Behind(self.offset),
+    /// What is in `batches`, which begin where the look does.
+    fn sighting(self, batches: &[Bytes], timestamp: i64) -> Sighting {
+        match (find(batches, timestamp), next_offset(batches)) {
+            (Some(found), _) => Sighting::Found(found),
+            // A read ends before what it cannot read: that is where to look next.
+            (None, Some(reached)) if reached < self.offset => Sighting::Behind(reached),
+            (None, _) if self.is_last => Sighting::Nothing,
+            (None, _) => Sighting::Behind(self.offset),
         }
     }
 }
@@ -204,8 +213,14 @@ impl<D: Disk> LookupJob<D> {
             end,
         } = self;
         let mut batches = read.run().await?;
-        batches.extend(rest);
-        Ok(end.sighting(find(&batches, timestamp)))
+        let goes_on = |batch: &Bytes| {
+            let header = BatchHeader::parse(batch).ok();
+            header.map(|header| header.base_offset) == next_offset(&batches)
+        };
+        if rest.first().is_some_and(goes_on) {
+            batches.extend(rest);
+        }
+        Ok(end.sighting(&batches, timestamp))
     }
 }
 

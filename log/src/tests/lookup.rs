@@ -1,4 +1,5 @@
 use super::scene::*;
+use crate::{LogError, Lookup, Sighting};
 
 #[compio::test]
 async fn every_time_leads_to_the_first_record_since() {
@@ -39,4 +40,51 @@ async fn a_stretch_partly_in_memory_is_searched_to_its_end() {
     assert_eq!(lookup(&log, 0, u64::MAX).await, Some((0, 0)));
     assert_eq!(lookup(&log, 1, u64::MAX).await, Some((1, 1)));
     assert_eq!(lookup(&log, 2, u64::MAX).await, None);
+}
+
+/// Where a look for a time meets damage that is not known yet.
+async fn damage_met(log: &Log, timestamp: i64) -> u64 {
+    let mut from = 0;
+    loop {
+        let looked = match log.begin_lookup(timestamp, from, u64::MAX) {
+            Lookup::Ready(sighting) => Ok(sighting),
+            Lookup::Job(job) => job.run().await,
+            Lookup::Index(job) => {
+                job.run().await.unwrap();
+                continue;
+            }
+            Lookup::Damaged(range) => panic!("{range:?} is known"),
+        };
+        match looked {
+            Ok(Sighting::Behind(offset)) => {
+                assert!(offset > from, "it comes to an end");
+                from = offset;
+            }
+            Err(LogError::Damaged { offset, .. }) => return offset,
+            other => panic!("{timestamp}: {other:?}"),
+        }
+    }
+}
+
+/// A read gives what is sound before the damage: the record is not behind that.
+#[compio::test]
+async fn damage_that_is_not_known_yet_is_not_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = batches(40);
+    write(folder.path(), &all).await;
+    for (at, batch) in all.iter().enumerate() {
+        let log = open(folder.path()).await;
+        let bases = segments(folder.path());
+        let offset = 2 * at as u64;
+        let base = bases[bases.partition_point(|base| *base <= offset) - 1];
+        let path = folder.path().join(format!("{base:020}.log"));
+        let sound = std::fs::read(&path).unwrap();
+        let mut rotten = sound.clone();
+        rotten[place(&sound, batch) + batch.len() - 3] ^= 1;
+        std::fs::write(&path, rotten).unwrap();
+        for timestamp in [offset as i64, offset as i64 + 1] {
+            assert_eq!(damage_met(&log, timestamp).await, offset);
+        }
+        std::fs::write(&path, sound).unwrap();
+    }
 }
