@@ -71,6 +71,24 @@ impl<D: Disk> Onlooker<D> {
         })
     }
 
+    /// The files that compactions have not written to their end, the last one first.
+    pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
+        let is_one = |path: &&PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| matches!(Name::parse(name), Name::Compacting(..)))
+        };
+        self.hidden.iter().rev().filter(is_one).cloned().collect()
+    }
+
+    /// The size of one of these files; `None` if it is gone.
+    pub(crate) async fn leftover_bytes(&self, path: &Path) -> io::Result<Option<u64>> {
+        match self.disk.open(path, OpenMode::Read).await {
+            Ok(file) => file.len().await.map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The file that is seen at `path`.
     fn seen(&self, path: &Path) -> io::Result<PathBuf> {
         match self.renamed.get(path) {

@@ -91,6 +91,14 @@ pub enum Finding {
         /// What is known of it.
         state: IndexState,
     },
+    /// A compaction had begun to write this file and was interrupted, or is under way. It counts
+    /// for nothing, and whoever opens the log removes it. Told of behind all segments.
+    Leftover {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
 }
 
 /// A look at the log in a folder; see [`Inspection::next`].
@@ -109,6 +117,8 @@ pub struct Inspection<D: Disk> {
     is_complete: bool,
     /// What is told of next.
     start: Option<Finding>,
+    /// What is told of at the end, the last one first.
+    leftovers: Vec<PathBuf>,
     passage: Option<Passage<Seen<D::File>>>,
     /// Everything in the passage has been told of.
     is_told: bool,
@@ -151,6 +161,10 @@ impl<D: Disk> Inspection<D> {
                 (at, at + usize::from(is_there))
             }
         };
+        let leftovers = match scope {
+            Scope::All | Scope::From(_) => disk.leftovers(),
+            Scope::Segment(_) => Vec::new(),
+        };
         let first = base_offsets.get(at).copied().unwrap_or_default();
         Ok(Self {
             disk,
@@ -165,6 +179,7 @@ impl<D: Disk> Inspection<D> {
             frontier: Frontier::new(first),
             is_complete: first == 0,
             start: None,
+            leftovers,
             passage: None,
             is_told: false,
             passed_bytes: 0,
@@ -199,7 +214,7 @@ impl<D: Disk> Inspection<D> {
         }
         self.leave();
         if self.at >= self.until {
-            return Ok(None);
+            return self.leftover().await;
         }
         self.enter(self.base_offsets[self.at]).await.map(Some)
     }
@@ -271,6 +286,19 @@ impl<D: Disk> Inspection<D> {
             (self.frontier, self.is_complete) = passage.leave();
             self.at += 1;
         }
+    }
+
+    /// The next file that is not of the log; `None` if all have been told of.
+    async fn leftover(&mut self) -> Result<Option<Finding>, LogError> {
+        while let Some(path) = self.leftovers.pop() {
+            let measured = self.disk.leftover_bytes(&path).await;
+            let measured = measured.map_err(|source| LogError::io("measure", &path, source))?;
+            // A compaction that is under way may have come to its end meanwhile.
+            if let Some(bytes) = measured {
+                return Ok(Some(Finding::Leftover { path, bytes }));
+            }
+        }
+        Ok(None)
     }
 
     /// What the file of the log's beginning is; `None` if there is none where none is needed.

@@ -26,7 +26,10 @@ impl Seen {
             match finding {
                 Finding::Segment { path, .. } => file.clone_from(path),
                 Finding::Piece(Piece::Damage(piece)) => damage.push((file.clone(), piece.clone())),
-                Finding::Piece(_) | Finding::Index { .. } | Finding::Start { .. } => {}
+                Finding::Piece(_)
+                | Finding::Index { .. }
+                | Finding::Start { .. }
+                | Finding::Leftover { .. } => {}
             }
         }
         damage
@@ -36,7 +39,10 @@ impl Seen {
     pub(super) fn indexes(&self) -> Vec<IndexState> {
         let states = self.findings.iter().filter_map(|finding| match finding {
             Finding::Index { state, .. } => Some(state.clone()),
-            Finding::Segment { .. } | Finding::Piece(_) | Finding::Start { .. } => None,
+            Finding::Segment { .. }
+            | Finding::Piece(_)
+            | Finding::Start { .. }
+            | Finding::Leftover { .. } => None,
         });
         states
             .filter(|state| !matches!(state, IndexState::Sound { .. } | IndexState::Missing))
@@ -49,7 +55,8 @@ impl Seen {
             Finding::Piece(_)
             | Finding::Segment { .. }
             | Finding::Index { .. }
-            | Finding::Start { .. } => None,
+            | Finding::Start { .. }
+            | Finding::Leftover { .. } => None,
         });
         batches.collect()
     }
@@ -150,7 +157,9 @@ async fn a_sound_log_is_sound_and_all_of_it_is_seen() {
                 (batch.position, batch.header.batch_bytes as u64)
             }
             Finding::Piece(other) => panic!("{other:?}"),
-            Finding::Start { .. } => panic!("nothing was before the log"),
+            Finding::Start { .. } | Finding::Leftover { .. } => {
+                panic!("nothing was before the log, and nothing compacted")
+            }
             Finding::Index { path, .. } => {
                 let segment = std::fs::metadata(path.with_extension("log")).unwrap();
                 (segment.len(), 0)
@@ -339,7 +348,10 @@ async fn what_is_kept_of_the_log_before_its_first_segment_is_looked_at() {
         let seen = look_at(folder.path(), known, Scope::All).await;
         let mut states = seen.findings.iter().filter_map(|finding| match finding {
             Finding::Start { path: its, state } => Some((its.clone(), state.clone())),
-            Finding::Segment { .. } | Finding::Piece(_) | Finding::Index { .. } => None,
+            Finding::Segment { .. }
+            | Finding::Piece(_)
+            | Finding::Index { .. }
+            | Finding::Leftover { .. } => None,
         });
         let (its, state) = states.next().unwrap();
         assert_eq!((its, states.next()), (path.clone(), None));
@@ -364,4 +376,29 @@ async fn what_is_kept_of_the_log_before_its_first_segment_is_looked_at() {
     assert!(matches!(state().await, IndexState::Wrong { .. }));
     std::fs::remove_file(&path).unwrap();
     assert_eq!(state().await, IndexState::Missing);
+}
+
+#[compio::test]
+async fn what_a_compaction_has_not_written_to_its_end_is_named_and_harmless() {
+    let folder = tempfile::tempdir().unwrap();
+    write_eventful(folder.path()).await;
+    let [first, second] = [0, 1].map(|at| segments(folder.path())[at]);
+    let before = look(folder.path()).await;
+    let path = crate::segment::compacting_path(folder.path(), first, second);
+    std::fs::write(&path, b"some of it").unwrap();
+    let seen = look(folder.path()).await;
+    let (last, others) = seen.findings.split_last().unwrap();
+    let bytes = 10;
+    let leftover = Finding::Leftover {
+        path: path.clone(),
+        bytes,
+    };
+    assert_eq!(*last, leftover);
+    assert_eq!(others, before.findings);
+    assert!(seen.damage().is_empty());
+    let one = look_at(folder.path(), Known::default(), Scope::Segment(first)).await;
+    assert!(!one.findings.contains(&leftover), "it is of no segment");
+    open(folder.path()).await;
+    assert!(!path.exists());
+    assert_eq!(look(folder.path()).await.findings, before.findings);
 }

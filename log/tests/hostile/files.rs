@@ -100,7 +100,8 @@ impl Files {
                 Finding::Piece(damage @ Piece::Damage(_)) => panic!("{damage:?}"),
                 Finding::Piece(Piece::Room { .. })
                 | Finding::Index { .. }
-                | Finding::Start { .. } => {}
+                | Finding::Start { .. }
+                | Finding::Leftover { .. } => {}
             }
         }
         assert_eq!(self.batches.len() as u64, BATCHES);

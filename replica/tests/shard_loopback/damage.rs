@@ -88,7 +88,8 @@ fn content(path: &Path) -> Option<(Vec<u8>, usize)> {
                 Finding::Piece(Piece::Frame(_) | Piece::Room { .. })
                 | Finding::Segment { .. }
                 | Finding::Index { .. }
-                | Finding::Start { .. } => {}
+                | Finding::Start { .. }
+                | Finding::Leftover { .. } => {}
             }
         }
         Some((batches, end))

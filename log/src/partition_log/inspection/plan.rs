@@ -36,7 +36,7 @@ impl Plan {
                 self.batches_end = 0;
             }
             // The node goes without it until it is written anew.
-            Finding::Start { .. } => {}
+            Finding::Start { .. } | Finding::Leftover { .. } => {}
             Finding::Piece(Piece::Frame(_) | Piece::Room { .. }) => self.close_frame(),
             Finding::Piece(Piece::Batch(batch)) => {
                 self.batches_end = batch.position + batch.header.batch_bytes as u64;

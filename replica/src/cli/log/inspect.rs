@@ -18,8 +18,9 @@ const BUFFER_BYTES: usize = 256 << 10;
 ///
 /// In the order of the files, with the position of everything in bytes. With `--output json` each
 /// is an object on a line of its own, of the `kind` "segment", "frame", "batch", "record",
-/// "damage", "room" (zeros that no write has reached), "index" or "start" (what is known of the log
-/// before its first segment). Nothing is changed.
+/// "damage", "room" (zeros that no write has reached), "index", "start" (what is known of the log
+/// before its first segment) or "leftover" (what a compaction has not written to its end). Nothing
+/// is changed.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// A segment file, or the folder of a partition, a shard or a node
@@ -121,6 +122,9 @@ impl Printer {
             }
             Finding::Start { path, state } => {
                 self.write(&Line::start(path.display().to_string(), &state))
+            }
+            Finding::Leftover { path, bytes } => {
+                self.write(&Line::leftover(path.display().to_string(), bytes))
             }
             Finding::Index { path, state } => {
                 self.group(inspection).await?;

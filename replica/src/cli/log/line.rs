@@ -24,6 +24,7 @@ pub(super) enum Line {
     Room(RoomLine),
     Index(IndexLine),
     Start(StartLine),
+    Leftover(LeftoverLine),
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +90,15 @@ pub(super) struct StartLine {
     state: &'static str,
     #[serde(skip)]
     text: String,
+}
+
+/// A file that a compaction has not written to its end.
+#[derive(Debug, Serialize)]
+pub(super) struct LeftoverLine {
+    file: String,
+    bytes: u64,
+    /// What it is left of.
+    leftover: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -178,6 +188,10 @@ impl Line {
         })
     }
 
+    pub(super) fn leftover(file: String, bytes: u64) -> Self {
+        Self::Leftover(LeftoverLine::new(file, bytes))
+    }
+
     /// Under [`HEADER`], as far as it has columns.
     pub(super) fn text(&self) -> String {
         match self {
@@ -202,7 +216,27 @@ impl Line {
             ),
             Self::Index(index) => format!("{}: {}", index.file, index.text),
             Self::Start(start) => format!("{}: {}", start.file, start.text),
+            Self::Leftover(leftover) => leftover.text(),
         }
+    }
+}
+
+impl LeftoverLine {
+    pub(super) fn new(file: String, bytes: u64) -> Self {
+        let leftover = "compaction";
+        Self {
+            file,
+            bytes,
+            leftover,
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        format!(
+            "{}: {} bytes of a compaction that was interrupted, or is under way: it counts for \
+             nothing, and the node removes it at its next start",
+            self.file, self.bytes
+        )
     }
 }
 

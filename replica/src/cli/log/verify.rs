@@ -5,6 +5,7 @@ use quorate_client::Compio;
 use quorate_log::{Finding, IndexState, Inspection, Piece};
 use serde::Serialize;
 
+use super::line::LeftoverLine;
 use super::place::{FactsPlace, LogPlace, Place};
 use super::progress::Progress;
 use super::reading;
@@ -21,8 +22,8 @@ use crate::cli::{Failure, Global};
 /// node will do about it by itself, and what is left to do if no other replica has it. With
 /// `--output json` every file is an object on a line of its own.
 ///
-/// The exit code is 0 if everything is sound, and 5 if damage was found. The remains of a write
-/// that a crash interrupted are no damage.
+/// The exit code is 0 if everything is sound, and 5 if damage was found. The remains of a write or
+/// of a compaction that a crash interrupted are no damage.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// A segment file, or the folder of a partition, a shard or a node
@@ -222,6 +223,10 @@ impl Verification {
                 self.progress.set(passed);
             }
             Finding::Start { path, state } => row.note_start(&path, &state),
+            Finding::Leftover { path, bytes } => {
+                let row = LeftoverLine::new(path.display().to_string(), bytes);
+                self.print(|| row.text(), &row)?;
+            }
             Finding::Index { path, state } => {
                 let row = std::mem::take(row).with_index(&path, &state);
                 self.damaged += u64::from(row.has_damage);
