@@ -216,6 +216,7 @@ impl Error {
             Response::Fetched { .. } => "records",
             Response::RecordsDeleted { .. } => "the beginning of a partition",
             Response::Partition(_) => "the state of a partition",
+            Response::Found { .. } => "the place of a record",
         };
         let reason = format!("it answered with {name}, which was not asked for");
         Self::Protocol { address, reason }

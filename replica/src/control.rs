@@ -375,7 +375,8 @@ impl<P: Platform> Control<P> {
             Request::Produce { .. }
             | Request::Fetch { .. }
             | Request::DeleteRecords { .. }
-            | Request::Describe { .. } => {
+            | Request::Describe { .. }
+            | Request::Lookup { .. } => {
                 unreachable!("the connection answers these itself")
             }
         }

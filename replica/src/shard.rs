@@ -40,6 +40,7 @@ mod kept;
 mod link;
 mod link_queue;
 mod listener;
+mod lookup;
 mod open_files;
 mod opening;
 mod partition;

@@ -22,6 +22,8 @@ mod fetching;
 mod hostile;
 #[path = "shard_loopback/leadership.rs"]
 mod leadership;
+#[path = "shard_loopback/looking_up.rs"]
+mod looking_up;
 #[path = "shard_loopback/moving.rs"]
 mod moving;
 #[path = "shard_loopback/producing.rs"]

@@ -96,6 +96,15 @@ impl Partition {
         bytes.freeze()
     }
 
+    /// Offset and timestamp of the first record that is late enough.
+    pub(crate) fn since(&self, timestamp: i64) -> Option<(u64, i64)> {
+        let records = |batch| quorate_batch::records(batch).unwrap();
+        let records = self.batches.iter().flat_map(records);
+        let mut records = records.map(|record| record.unwrap());
+        let found = records.find(|it| it.offset >= self.log_start && it.timestamp >= timestamp);
+        found.map(|record| (record.offset, record.timestamp))
+    }
+
     /// The values of all records, in order.
     pub(crate) fn values(&self) -> Vec<String> {
         let records = |batch| quorate_batch::records(batch).unwrap();

@@ -120,6 +120,10 @@ impl World {
             Request::DeleteRecords { partition, before } => {
                 self.delete_records(node, *partition, *before)
             }
+            Request::Lookup {
+                partition,
+                timestamp,
+            } => self.look_up(node, *partition, *timestamp),
             Request::Fetch {
                 partition,
                 offset,
@@ -289,6 +293,19 @@ impl World {
         }
         partition.log_start = partition.log_start.max(log_start_offset);
         Ok(Response::RecordsDeleted { log_start_offset })
+    }
+
+    fn look_up(&mut self, node: u16, partition: u64, timestamp: i64) -> Result<Response, Refusal> {
+        let partition = self.by_id(partition)?;
+        if partition.info.leader != node {
+            return Err(not_leader(node));
+        }
+        let found = partition.since(timestamp);
+        Ok(Response::Found {
+            epoch: partition.info.epoch,
+            offset: found.map_or(partition.next_offset, |(offset, _)| offset),
+            timestamp: found.map(|(_, timestamp)| timestamp),
+        })
     }
 
     fn fetch(

@@ -96,6 +96,14 @@ pub enum Request {
         /// [`PartitionInfo::id`](crate::PartitionInfo::id).
         partition: u64,
     },
+    /// Looks for the first committed record since a time. The leader's shard answers, with
+    /// [`Response::Found`](crate::Response::Found), once it knows all that was ever committed.
+    Lookup {
+        /// [`PartitionInfo::id`](crate::PartitionInfo::id).
+        partition: u64,
+        /// The least timestamp that the record may have, in milliseconds since 1970.
+        timestamp: i64,
+    },
 }
 
 /// How recent an answer has to be.

@@ -41,6 +41,17 @@ pub enum Response {
     },
     /// To [`Request::Describe`](crate::Request::Describe).
     Partition(PartitionStatus),
+    /// To [`Request::Lookup`](crate::Request::Lookup).
+    Found {
+        /// The epoch in which the answering node leads.
+        epoch: u32,
+        /// The record's offset, or the high watermark if there is no such record. Of a compressed
+        /// batch: its first offset.
+        offset: u64,
+        /// The record's timestamp, in milliseconds since 1970; `None` if there is none. Of a
+        /// compressed batch: its greatest timestamp.
+        timestamp: Option<i64>,
+    },
 }
 
 /// What came of a [`ControlOperation`](crate::ControlOperation).

@@ -346,7 +346,8 @@ impl<P: Platform> Connection<P> {
             Request::Produce { partition, .. }
             | Request::Fetch { partition, .. }
             | Request::DeleteRecords { partition, .. }
-            | Request::Describe { partition } => {
+            | Request::Describe { partition }
+            | Request::Lookup { partition, .. } => {
                 let refusal = wrong_address(&reception.metadata, partition);
                 caller.answer_in_turn(&Response::Refused(refusal)).await;
             }

@@ -10,6 +10,7 @@ use super::Shard;
 use super::connection::{Connection, Reply};
 use super::deletion;
 use super::fetch::{self, Fetch};
+use super::lookup;
 use super::state::State;
 
 /// Carries out one request, or starts to.
@@ -56,6 +57,10 @@ pub(super) fn carry_out<P: Platform>(
             deletion::start(shard, partition, before, reply);
         }
         Request::Describe { partition } => shard.state.borrow().describe(partition, reply),
+        Request::Lookup {
+            partition,
+            timestamp,
+        } => lookup::start(shard, partition, timestamp, reply),
         Request::Metadata {
             topics,
             consistency: Consistency::AsKnown,

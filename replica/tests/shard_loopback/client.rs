@@ -232,6 +232,36 @@ impl Client {
         }
     }
 
+    /// The place of the first record since a time, and its timestamp.
+    pub(crate) fn look_up(
+        &mut self,
+        partition: u64,
+        timestamp: i64,
+    ) -> Result<(u64, Option<i64>), Refusal> {
+        let request = Request::Lookup {
+            partition,
+            timestamp,
+        };
+        match self.call(&request, &[]).0 {
+            Response::Found {
+                offset, timestamp, ..
+            } => Ok((offset, timestamp)),
+            Response::Refused(refusal) => Err(refusal),
+            other => panic!("{other:?} is no answer to a lookup"),
+        }
+    }
+
+    /// Looks up again and again while the leader is not ready.
+    pub(crate) fn look_up_soon(&mut self, partition: u64, timestamp: i64) -> (u64, Option<i64>) {
+        loop {
+            match self.look_up(partition, timestamp) {
+                Ok(found) => return found,
+                Err(refusal) if refusal.code == Code::NotLeader => std::thread::yield_now(),
+                Err(refusal) => panic!("{refusal:?}"),
+            }
+        }
+    }
+
     pub(crate) fn describe(&mut self, partition: u64) -> Result<PartitionStatus, Refusal> {
         match self.call(&Request::Describe { partition }, &[]).0 {
             Response::Partition(status) => Ok(status),
@@ -312,6 +342,17 @@ pub(crate) fn sequenced(id: i64, epoch: i16, base_sequence: i32, values: &[&str]
             base_sequence,
         }),
     )
+}
+
+/// A batch of records of these times.
+pub(crate) fn timed(records: &[(i64, &str)]) -> Bytes {
+    let mut builder = BatchBuilder::new(2 << 20);
+    for (timestamp, value) in records {
+        builder
+            .push(*timestamp, None, Some(value.as_bytes()), &[])
+            .expect("the values are short");
+    }
+    builder.finish(None)
 }
 
 /// A batch of records with keys; one without a value deletes its key.

@@ -102,17 +102,28 @@ impl Replica {
             learners,
         } = &self.members;
         if electorate.is_joint() {
-            // Who is open has adopted: that is what opening means.
-            let has_adopted = |node| match followers.get(&node) {
-                Some(follower) => follower.adopted,
-                None => true,
-            };
-            let is_adopted = electorate.has_majority(has_adopted);
-            return is_adopted.then_some(ChangeProgress::Adopted);
+            return self.knows_commits().then_some(ChangeProgress::Adopted);
         }
         let is_in_sync = |node| followers.get(node).is_some_and(|other| other.is_in_sync());
         let is_caught_up = !learners.is_empty() && learners.iter().all(is_in_sync);
         is_caught_up.then_some(ChangeProgress::LearnersCaughtUp)
+    }
+
+    /// Whether this replica is open and knows all that was ever committed, for a majority of each
+    /// set of voters has adopted its log.
+    ///
+    /// Before, its high watermark is only a lower bound of what earlier leaders have acknowledged.
+    #[must_use]
+    pub fn knows_commits(&self) -> bool {
+        let Some(Phase::Open { followers, .. }) = self.phase() else {
+            return false;
+        };
+        // Who is open has adopted: that is what opening means.
+        let has_adopted = |node| match followers.get(&node) {
+            Some(follower) => follower.adopted,
+            None => true,
+        };
+        self.members.electorate.has_majority(has_adopted)
     }
 
     /// Everybody who takes part in the epoch, as an open leader sees them: voters, then voters who

@@ -135,6 +135,18 @@ fn a_change_is_adopted_when_a_majority_of_each_has_adopted() {
 }
 
 #[test]
+fn a_leader_knows_all_commits_once_a_majority_of_each_has_adopted() {
+    assert!(!leader_of_a_joint_epoch().replica.knows_commits());
+    let mut a = open_leader_of_a_joint_epoch();
+    assert!(!a.replica.knows_commits(), "it is only open");
+    a.hear(D, holds(2, 5));
+    assert!(!a.replica.knows_commits(), "the new ones alone");
+    a.hear(B, holds(2, 5));
+    assert!(a.replica.knows_commits());
+    assert_eq!(a.replica.high_watermark(), Offset(5));
+}
+
+#[test]
 fn answers_of_an_earlier_joint_epoch_do_not_count_in_the_next() {
     let mut a = open_leader_of_a_joint_epoch();
     a.hear(B, holds(2, 5));
