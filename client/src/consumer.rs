@@ -55,6 +55,9 @@ pub enum Start {
     End,
     /// At this offset.
     Offset(u64),
+    /// At the first record with this timestamp or a later one, in milliseconds since 1970; behind
+    /// the last committed record if there is none. Of a compressed batch at its first record.
+    Time(i64),
 }
 
 /// Where to end reading.
@@ -103,7 +106,12 @@ impl<P: Platform> Consumer<P> {
         let offsets = offsets.await?;
         let inbox = Rc::new(Inbox::default());
         let mut fetchers = Vec::new();
-        for (partition, offsets) in partitions.iter().zip(offsets) {
+        let positions = partitions.iter().zip(&offsets);
+        let positions = try_join_all(positions.map(async |(partition, offsets)| {
+            position(&client, topic, partition.index, config.start, *offsets).await
+        }));
+        let positions = positions.await?;
+        for ((partition, offsets), position) in partitions.iter().zip(offsets).zip(positions) {
             let until = match config.until {
                 Until::Forever => u64::MAX,
                 Until::HighWatermark => offsets.high_watermark,
@@ -115,7 +123,7 @@ impl<P: Platform> Consumer<P> {
                 partition: partition.id,
                 config: config.clone(),
                 inbox: inbox.clone(),
-                position: position(topic, partition.index, config.start, offsets)?,
+                position,
                 until,
                 source: Source::new(),
             });
@@ -258,7 +266,13 @@ fn chosen<'a>(
     indexes.into_iter().map(partition).collect()
 }
 
-fn position(topic: &str, partition: u32, start: Start, offsets: Offsets) -> Result<u64, Error> {
+async fn position<P: Platform>(
+    client: &Client<P>,
+    topic: &str,
+    partition: u32,
+    start: Start,
+    offsets: Offsets,
+) -> Result<u64, Error> {
     let Offsets {
         log_start,
         high_watermark,
@@ -266,6 +280,10 @@ fn position(topic: &str, partition: u32, start: Start, offsets: Offsets) -> Resu
     match start {
         Start::Beginning => Ok(log_start),
         Start::End => Ok(high_watermark),
+        Start::Time(timestamp) => {
+            let since = client.inner.since(topic, partition, timestamp).await?;
+            Ok(since.offset)
+        }
         Start::Offset(offset) if (log_start..=high_watermark).contains(&offset) => Ok(offset),
         Start::Offset(offset) => {
             let topic = topic.to_owned();

@@ -46,6 +46,7 @@ mod connection;
 mod consumer;
 mod deleting;
 mod error;
+mod lookup;
 mod membership;
 mod metadata;
 mod pool;
@@ -61,6 +62,7 @@ pub use admin::{
 pub use client::{Client, ClientConfig};
 pub use consumer::{Consumer, ConsumerConfig, Start, Until};
 pub use error::{Certainty, Error, ProduceError};
+pub use lookup::Since;
 pub use producer::{Ack, Acknowledged, Delivery, Producer, ProducerConfig};
 pub use quorate_platform::{Compio, Platform};
 pub use quorate_wire::{

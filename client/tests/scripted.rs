@@ -12,6 +12,8 @@ mod connecting;
 mod consuming;
 #[path = "scripted/failing.rs"]
 mod failing;
+#[path = "scripted/looking_up.rs"]
+mod looking_up;
 #[path = "scripted/partition.rs"]
 mod partition;
 #[path = "scripted/producing.rs"]

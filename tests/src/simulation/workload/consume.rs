@@ -234,10 +234,11 @@ impl<P: Platform> Reading<P> {
         for target in &self.plan.targets {
             let records = self.records.get(&target.index).cloned().unwrap_or_default();
             let first = records.first().map(|record| record.offset);
-            // Where a log begins that has lost records, or where it ended, only the cluster knows.
+            // Where a log begins that has lost records, where it ended, or which record is late
+            // enough, only the cluster knows.
             let from = match self.plan.start {
                 Start::Beginning if !self.desk.ledger.may_begin_late(target.log) => Some(0),
-                Start::Beginning | Start::End => first,
+                Start::Beginning | Start::End | Start::Time(_) => first,
                 Start::Offset(offset) => Some(offset),
             };
             let Some(from) = from else {
