@@ -1,19 +1,21 @@
+mod from;
 mod record_line;
+mod timestamp;
 
 use std::future::poll_fn;
 use std::io::{BufWriter, StdoutLock, Write as _};
 use std::pin::pin;
-use std::str::FromStr;
 use std::task::Poll;
 
 use clap::Args;
 use futures_util::{FutureExt as _, select_biased};
-use quorate_client::{Compio, ConsumedRecord, Consumer, ConsumerConfig, Start, Until};
+use quorate_client::{Compio, ConsumedRecord, Consumer, ConsumerConfig, Until};
 use rustix::process::Signal;
 
 use super::connection::connect;
 use super::output::Output;
 use super::{Failure, Global, block_on, signals};
+use from::From;
 use record_line::RecordLine;
 
 pub(in crate::cli) use record_line::text_or_base64;
@@ -36,8 +38,16 @@ pub(crate) struct Consume {
     /// Read this partition only, counted from 0 [default: all]
     #[arg(long, value_name = "P")]
     partition: Option<u32>,
-    /// Where to start: beginning, end, or an offset
-    #[arg(long, value_name = "beginning|end|N", default_value = "beginning")]
+    /// Where to start: beginning, end, an offset, or a time
+    ///
+    /// A time is one of the clock with its zone (2026-11-28T05:00:00Z), or how long ago it was
+    /// (15m, 2h, 7d). Each partition is read from its first record that is as late or later by the
+    /// timestamp that its producer gave, and from the end if it has none.
+    #[arg(
+        long,
+        value_name = "beginning|end|OFFSET|TIME",
+        default_value = "beginning"
+    )]
     from: From,
     /// End after this many records
     #[arg(long, value_name = "N")]
@@ -45,24 +55,6 @@ pub(crate) struct Consume {
     /// Wait for more at the end
     #[arg(long)]
     follow: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct From(Start);
-
-impl FromStr for From {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "beginning" => Ok(Self(Start::Beginning)),
-            "end" => Ok(Self(Start::End)),
-            offset => match offset.parse() {
-                Ok(offset) => Ok(Self(Start::Offset(offset))),
-                Err(_) => Err("allowed: beginning, end, or an offset from 0"),
-            },
-        }
-    }
 }
 
 impl Consume {
@@ -75,7 +67,7 @@ impl Consume {
             let client = connect(&global.bootstrap).await?;
             let config = ConsumerConfig {
                 partitions: self.partition.map(|partition| vec![partition]),
-                start: self.from.0,
+                start: self.from.start(),
                 until: if self.follow {
                     Until::Forever
                 } else {
@@ -157,23 +149,5 @@ impl Printer {
 
     fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush().map_err(|error| Failure::stdout(&error))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_start_is_a_word_or_an_offset() {
-        assert_eq!("beginning".parse(), Ok(From(Start::Beginning)));
-        assert_eq!("end".parse(), Ok(From(Start::End)));
-        assert_eq!("42".parse(), Ok(From(Start::Offset(42))));
-        for bad in ["", "-1", "start", "18446744073709551616"] {
-            assert!(
-                bad.parse::<From>().unwrap_err().contains("beginning"),
-                "{bad}"
-            );
-        }
     }
 }

@@ -14,6 +14,8 @@ use delete_records::DeleteRecords;
 use partition_row::PartitionRow;
 use retention::RetentionOptions;
 
+pub(in crate::cli) use retention::parse_duration_ms;
+
 use super::connection::{connect, default_replication};
 use super::output::{self, Output};
 use super::{Failure, Global, block_on};

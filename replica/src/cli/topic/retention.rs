@@ -49,7 +49,7 @@ fn parse_time(text: &str) -> Result<Limit, String> {
 }
 
 /// Reads `7d`, `12h`, `30m`, `10s` or `500ms`.
-pub(super) fn parse_duration_ms(text: &str) -> Result<u64, String> {
+pub(in crate::cli) fn parse_duration_ms(text: &str) -> Result<u64, String> {
     number(text, &TIMES).ok_or_else(|| "allowed: a time such as 7d, 12h, 30m or 10s".to_owned())
 }
 
