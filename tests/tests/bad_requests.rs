@@ -111,7 +111,12 @@ fn refuses_bad_options(line: &CommandLine) {
     assert_refused(
         line,
         &["consume", TOPIC, "--from", "yesterday"],
-        &["yesterday", "beginning"],
+        &["yesterday", "beginning", "15m"],
+    );
+    assert_refused(
+        line,
+        &["consume", TOPIC, "--from", "2026-02-30T00:00:00Z"],
+        &["2026-02-30T00:00:00Z", "no such day"],
     );
     assert_refused(
         line,

@@ -133,6 +133,23 @@ fn readings_begin_and_end_where_they_are_told_to(line: &CommandLine) {
     assert_eq!(consume(&["--max", "2"]), "0\n1\n");
     assert_eq!(consume(&["--from", "1", "--max", "2"]), "1\n2\n");
     assert_eq!(consume(&["--max", "0"]), "");
+    feed(line, &["produce", "places"], b"later\n");
+    let records = objects(&sure(line.run(&["consume", "places", "--output", "json"])));
+    let later = as_date_tells(records[5]["timestamp"].as_i64().unwrap());
+    assert_eq!(consume(&["--from", &later]), "later\n");
+    let all = "0\n1\n2\n3\n4\nlater\n";
+    assert_eq!(consume(&["--from", "1h"]), all);
+    assert_eq!(consume(&["--from", "2000-01-01T00:00:00+02:00"]), all);
+    assert_eq!(consume(&["--from", "2999-01-01T00:00:00Z"]), "");
+}
+
+/// Milliseconds since 1970, as the `date` of the system writes them.
+fn as_date_tells(ms: i64) -> String {
+    let time = format!("@{}.{:03}", ms / 1_000, ms % 1_000);
+    let arguments = ["--utc", "--date", &time, "+%Y-%m-%dT%H:%M:%S.%NZ"];
+    let told = std::process::Command::new("date").args(arguments).output();
+    let told = String::from_utf8(told.unwrap().stdout).unwrap();
+    told.trim().to_owned()
 }
 
 fn weaker_acknowledgements_arrive_too(line: &CommandLine) {
