@@ -89,7 +89,8 @@ impl Simulate {
         self.tell(&outcome);
         print!("{}", outcome.sometimes);
         println!(
-            "seed {}: {:.1} s simulated in {:.2} s, {} records acknowledged, {} faults, hash {:016x}",
+            "seed {}: {:.1} s simulated in {:.2} s, {} records acknowledged, {} faults, hash \
+             {:016x}",
             outcome.seed,
             outcome.simulated.as_secs_f64(),
             begun.elapsed().as_secs_f64(),
