@@ -1,10 +1,10 @@
 //! The first committed record since a time.
 //!
-//! Only a leader answers, and only once it knows all that was committed: before that its high watermark may lie below
-//! what earlier leaders have acknowledged, and "there is none" would be wrong. The log says from
-//! where to where it has to be looked; everything that is read is read by jobs, during which the
-//! log may be cut, compacted, or lose its first segments. So each look begins with the partition as
-//! it is then.
+//! Only a leader answers, and only once it knows all that was committed: before that its high
+//! watermark may lie below what earlier leaders have acknowledged, and "there is none" would be
+//! wrong. The log says from where to where it has to be looked; everything that is read is read by
+//! jobs, during which the log may be cut, compacted, or lose its first segments. So each look
+//! begins with the partition as it is then.
 
 use std::rc::Rc;
 
