@@ -67,7 +67,7 @@ fn a_wrong_value_is_refused_with_the_option_and_what_it_may_be() {
         ("produce t --key-separator=", &["--key-separator"]),
         (
             "consume t --from middle",
-            &["--from", "beginning, end, or an offset"],
+            &["--from", "beginning, end, an offset from 0"],
         ),
         ("consume t --output xml", &["--output", "table", "json"]),
         (
