@@ -2,7 +2,7 @@
 //!
 //! The control plane promises that every operation takes effect at one instant between its
 //! invocation and its answer. Topics and nodes are told apart: what is true of each of them alone
-//! is true of all. So each has a small history, and a [`search`] looks for an order of it.
+//! is true of all. So each has a small history, and a search looks for an order of it.
 //!
 //! An operation whose outcome is not known may take effect at any later time, or never.
 
