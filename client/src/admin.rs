@@ -288,7 +288,6 @@ impl<P: Platform> Inner<P> {
         leader_patience: std::time::Duration,
     ) -> Result<Offsets, Error> {
         let started = self.platform.now();
-        let after = self.config.operation_timeout;
         let mut backoff = Backoff::new();
         loop {
             let known = self.metadata.topic(topic).await?;
@@ -314,21 +313,10 @@ impl<P: Platform> Inner<P> {
                 Ok(_) => None,
                 Err(failure) => Some(failure),
             };
-            if self.platform.now().since(started) >= after {
-                let what = format!("asking for the offsets of topic \"{topic}\" partition {index}");
-                let (certainty, last) = (Certainty::Definite, failure.map(Box::new));
-                return Err(Error::Deadline {
-                    what,
-                    after,
-                    certainty,
-                    last,
-                });
-            }
-            self.platform
-                .sleep(backoff.next_pause(&self.platform))
-                .await;
-            // If nobody answers, the next round says so.
-            let _ = self.metadata.refresh().await;
+            self.check_deadline(started, failure, || {
+                format!("asking for the offsets of topic \"{topic}\" partition {index}")
+            })?;
+            self.before_next_try(&mut backoff).await;
         }
     }
 

@@ -4,14 +4,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_platform::Platform;
+use quorate_platform::{Instant, Platform};
 use quorate_wire::{ClusterId, Request};
 
+use crate::backoff::Backoff;
 use crate::connection::Answer;
 use crate::metadata::Metadata;
 use crate::pool::{Pool, Use};
 use crate::session::Sessions;
-use crate::{Consumer, ConsumerConfig, Error, Producer, ProducerConfig};
+use crate::{Certainty, Consumer, ConsumerConfig, Error, Producer, ProducerConfig};
 
 /// How a [`Client`] finds its cluster, and how patient it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +162,35 @@ impl<P: Platform> Clone for Client<P> {
         Self {
             inner: self.inner.clone(),
         }
+    }
+}
+
+impl<P: Platform> Inner<P> {
+    /// Fails once the time is over of an operation that began at `started` and changes nothing.
+    pub(crate) fn check_deadline(
+        &self,
+        started: Instant,
+        last: Option<Error>,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), Error> {
+        let after = self.config.operation_timeout;
+        if self.platform.now().since(started) < after {
+            return Ok(());
+        }
+        Err(Error::Deadline {
+            what: what(),
+            after,
+            certainty: Certainty::Definite,
+            last: last.map(Box::new),
+        })
+    }
+
+    /// Waits before another try, and learns meanwhile who leads. If nobody answers, that try says
+    /// so.
+    pub(crate) async fn before_next_try(&self, backoff: &mut Backoff) {
+        let pause = backoff.next_pause(&self.platform);
+        self.platform.sleep(pause).await;
+        let _ = self.metadata.refresh().await;
     }
 }
 

@@ -60,11 +60,7 @@ impl<P: Platform> Inner<P> {
                     last: Some(Box::new(failure)),
                 });
             }
-            self.platform
-                .sleep(backoff.next_pause(&self.platform))
-                .await;
-            // If nobody answers, the next round says so.
-            let _ = self.metadata.refresh().await;
+            self.before_next_try(&mut backoff).await;
         }
     }
 

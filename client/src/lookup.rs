@@ -4,7 +4,7 @@ use quorate_wire::{Request, Response};
 
 use crate::backoff::Backoff;
 use crate::client::Inner;
-use crate::{Certainty, Client, Error};
+use crate::{Client, Error};
 
 /// Where the records of a partition since some time begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,6 @@ impl<P: Platform> Inner<P> {
         timestamp: i64,
     ) -> Result<Since, Error> {
         let started = self.platform.now();
-        let after = self.config.operation_timeout;
         let name = topic.escape_debug();
         let what = format!("looking for a time in topic \"{name}\" partition {index}");
         let mut backoff = Backoff::new();
@@ -48,20 +47,8 @@ impl<P: Platform> Inner<P> {
                 Err(failure) if failure.is_retriable() => Some(failure),
                 Err(failure) => return Err(failure),
             };
-            if self.platform.now().since(started) >= after {
-                let (certainty, last) = (Certainty::Definite, failure.map(Box::new));
-                return Err(Error::Deadline {
-                    what,
-                    after,
-                    certainty,
-                    last,
-                });
-            }
-            self.platform
-                .sleep(backoff.next_pause(&self.platform))
-                .await;
-            // If nobody answers, the next round says so.
-            let _ = self.metadata.refresh().await;
+            self.check_deadline(started, failure, || what.clone())?;
+            self.before_next_try(&mut backoff).await;
         }
     }
 
