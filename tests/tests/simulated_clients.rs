@@ -4,16 +4,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::rc::Rc;
-use std::sync::Once;
 use std::time::Duration;
 
 use quorate_client::ClientConfig;
 use quorate_jepsen::Keys;
-use quorate_platform::{BufResult, Disk, File, OpenMode, Tasks};
+use quorate_platform::Tasks;
 use quorate_tests::simulation::oracle::Verdict;
-use quorate_tests::simulation::sometimes::{Listener, Sometimes, take_heard};
+use quorate_tests::simulation::sometimes::{Sometimes, listen, take_heard};
 use quorate_tests::simulation::workload::settle::settle;
 use quorate_tests::simulation::workload::{
     Fate, Target, Topic, Workload, administer, consume, produce,
@@ -21,7 +19,6 @@ use quorate_tests::simulation::workload::{
 use quorate_tests::simulation::{Cluster, Shape, SimPlatform};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use tracing_subscriber::layer::SubscriberExt;
 
 const BOUND: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -75,33 +72,7 @@ async fn start(workload: &mut Workload<SimPlatform>) -> Vec<Target> {
     all
 }
 
-/// The files of a folder; none if there is no such folder.
-async fn files<D: Disk>(disk: &D, folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in disk.list(folder).await.unwrap_or_default() {
-        let file = disk
-            .open(&folder.join(&entry.name), OpenMode::Read)
-            .await
-            .unwrap();
-        let room = Vec::with_capacity(usize::try_from(file.len().await.unwrap()).unwrap());
-        let BufResult(read, bytes) = file.read_at(room, 0).await;
-        read.unwrap();
-        files.insert(entry.name, bytes);
-    }
-    files
-}
-
 type Folders = BTreeMap<(u16, u64), BTreeMap<String, Vec<u8>>>;
-
-/// Has the events of all nodes heard, each by the thread on which they happen.
-fn listen() {
-    static LISTENING: Once = Once::new();
-    LISTENING.call_once(|| {
-        let subscriber = tracing_subscriber::registry().with(Listener);
-        tracing::subscriber::set_global_default(subscriber).unwrap();
-    });
-    take_heard();
-}
 
 /// A run: work while nodes crash, come to rest, judgement. What happened, in one number.
 fn run(seed: u64, sometimes: &mut Sometimes) -> u64 {
@@ -140,7 +111,7 @@ fn run(seed: u64, sometimes: &mut Sometimes) -> u64 {
             let id = settled.partition.id;
             for (node, disk, data_dir) in &disks {
                 let folder = format!("shard-{}/partitions/{id}", id % shards);
-                folders.insert((*node, id), files(disk, &data_dir.join(folder)).await);
+                folders.insert((*node, id), disk.folder(&data_dir.join(folder)));
             }
         }
         let judged = Verdict::of(&desk.ledger, &conclusion, |node, id| {

@@ -4,17 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Once;
 use std::time::Duration;
 
 use quorate_client::ClientConfig;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use tracing_subscriber::layer::SubscriberExt;
 
 use super::nemesis::Nemesis;
 use super::oracle::Verdict;
-use super::sometimes::{Heard, Listener, Sometimes, take_heard};
+use super::sometimes::{Heard, Sometimes, listen, take_heard};
 use super::swarm::{Errand, Plan, Profile};
 use super::workload::settle::{Conclusion, settle};
 use super::workload::{Desk, Fate, Target, Topic, Workload, administer, consume, produce};
@@ -57,18 +55,7 @@ pub struct Outcome {
 /// Runs `plan` to its end.
 pub fn run(plan: &Plan) -> Outcome {
     listen();
-    // What an earlier run on this thread has left is not of this one.
-    drop(take_heard());
     Run::new(plan).complete()
-}
-
-/// Has what nodes tell heard on all threads. Somebody else may have seen to it.
-fn listen() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let subscriber = tracing_subscriber::registry().with(Listener);
-        let _ = tracing::subscriber::set_global_default(subscriber);
-    });
 }
 
 /// Draws the run of `seed` and runs it.
@@ -82,6 +69,7 @@ struct Run<'a> {
     nemesis: Nemesis,
     sometimes: Sometimes,
     steps: u64,
+    acknowledged: u64,
     problems: Vec<String>,
     proves_nothing: Option<String>,
 }
@@ -93,7 +81,6 @@ struct Stage {
     /// Says to the clients that all is healed.
     healed: RefCell<Option<flume::Sender<()>>>,
     end: RefCell<Option<End>>,
-    ledger_acknowledged: Cell<u64>,
 }
 
 struct End {
@@ -116,6 +103,7 @@ impl<'a> Run<'a> {
             nemesis,
             sometimes: Sometimes::default(),
             steps: 0,
+            acknowledged: 0,
             problems: Vec::new(),
             proves_nothing: None,
         }
@@ -138,7 +126,7 @@ impl<'a> Run<'a> {
                 trace.timeline()
             },
             simulated: self.cluster.elapsed(),
-            acknowledged: stage.ledger_acknowledged.get(),
+            acknowledged: self.acknowledged,
             faults: self.nemesis.faults(),
             sometimes: self.sometimes,
             problems: self.problems,
@@ -166,9 +154,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let end = stage.end.take().expect("it was just there");
-        stage
-            .ledger_acknowledged
-            .set(end.desk.ledger.acknowledged());
+        self.acknowledged = end.desk.ledger.acknowledged();
         self.stop_all()?;
         self.judge(&end);
         Ok(())
@@ -234,12 +220,10 @@ impl<'a> Run<'a> {
     }
 
     fn stop_all(&mut self) -> Result<(), Failure> {
-        let nodes: Vec<_> = self.cluster.node_ids().collect();
-        for node in nodes
-            .into_iter()
-            .filter(|node| self.cluster.is_on(*node))
-            .collect::<Vec<_>>()
-        {
+        for node in self.cluster.node_ids() {
+            if !self.cluster.is_on(node) {
+                continue;
+            }
             self.cluster.stop(node);
             if !self.run_until(STOP_MAX, |cluster| !cluster.is_on(node))? {
                 self.problem(format!("node {node} does not end within {STOP_MAX:?}"));
@@ -273,14 +257,7 @@ impl<'a> Run<'a> {
         let shard = partition % u64::from(self.plan.shape.shards);
         let data_dir = &self.cluster.config(node).data_dir;
         let folder = data_dir.join(format!("shard-{shard}/partitions/{partition}"));
-        let disk = self.cluster.disk(node);
-        let files = disk.files().into_iter();
-        let files = files.filter(|path| path.parent() == Some(&folder));
-        let named = files.filter_map(|path| {
-            let name = path.file_name()?.to_str()?.to_owned();
-            Some((name, disk.current_bytes(&path)?))
-        });
-        named.collect()
+        self.cluster.disk(node).folder(&folder)
     }
 
     fn problem(&mut self, problem: String) {

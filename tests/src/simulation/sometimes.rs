@@ -15,7 +15,7 @@ mod row;
 use std::fmt;
 use std::ops::AddAssign;
 
-pub use heard::{Heard, Listener, take_heard};
+pub use heard::{Heard, Listener, listen, take_heard};
 use row::ROWS;
 
 /// How often what has happened.

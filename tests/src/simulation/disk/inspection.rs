@@ -1,5 +1,6 @@
 //! What judges and scenarios see of a disk, and do to it, from outside of time.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,17 @@ impl SimDisk {
         let inode = self.0.tree.borrow().find(path).ok()??;
         let content = inode.content()?.borrow();
         Some(all(content.current()))
+    }
+
+    /// The files in a folder as they are seen, by their names.
+    pub fn folder(&self, path: &Path) -> BTreeMap<String, Vec<u8>> {
+        let files = self.files().into_iter();
+        let files = files.filter(|file| file.parent() == Some(path));
+        let named = files.filter_map(|file| {
+            let name = file.file_name()?.to_str()?.to_owned();
+            Some((name, self.current_bytes(&file)?))
+        });
+        named.collect()
     }
 
     /// The bytes of a file that a loss of power surely leaves, if it surely leaves the name.

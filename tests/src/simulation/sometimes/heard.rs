@@ -1,12 +1,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Once;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 /// More than this is not kept of one thread, if nobody takes it.
@@ -38,6 +39,21 @@ pub struct Heard {
 /// Hears what the nodes tell, and nobody else; all but their finest details.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Listener;
+
+/// Has the events of all nodes heard, each by the thread on which they happen; what this one has
+/// heard before is forgotten.
+///
+/// # Panics
+///
+/// If somebody else hears all events of this process.
+pub fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::registry().with(Listener);
+        tracing::subscriber::set_global_default(subscriber).expect("nobody else listens");
+    });
+    drop(take_heard());
+}
 
 /// What this thread has heard since it was asked last.
 pub fn take_heard() -> Vec<Heard> {
