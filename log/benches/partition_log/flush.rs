@@ -26,6 +26,8 @@ pub(crate) struct Floor {
     pub(crate) after: Series,
     pub(crate) linked: Series,
     pub(crate) itself: Series,
+    /// The first of them, where the records are copied before each write.
+    copied: Series,
     pub(crate) grown: Series,
 }
 
@@ -43,6 +45,7 @@ impl Floor {
             after: Series::default(),
             linked: Series::default(),
             itself: Series::default(),
+            copied: Series::default(),
             grown: Series::default(),
         }
     }
@@ -52,6 +55,9 @@ impl Floor {
         self.after.push(ring.write(written, Sync::After, time));
         self.linked.push(ring.write(written, Sync::Linked, time));
         self.itself.push(ring.write(written, Sync::Itself, time));
+        written[0].copy_records(true);
+        self.copied.push(ring.write(written, Sync::After, time));
+        written[0].copy_records(false);
         self.growing[0].restart();
         let grown = ring.write(&mut self.growing, Sync::After, time);
         self.grown.push(grown);
@@ -89,6 +95,7 @@ pub(crate) async fn one_by_one(scene: &Scene) {
             floor.after.cell(),
             floor.linked.cell(),
             floor.itself.cell(),
+            floor.copied.cell(),
             floor.grown.cell(),
             table::ratio(log.median().as_secs_f64(), best),
         ]);
@@ -99,6 +106,7 @@ pub(crate) async fn one_by_one(scene: &Scene) {
         "raw write, then sync",
         "raw linked sync",
         "raw RWF_DSYNC",
+        "raw, copied before",
         "raw growing file",
         "log : best raw time",
     ];

@@ -33,6 +33,8 @@ pub(crate) enum Sync {
 pub(crate) struct Lane {
     file: File,
     buffer: AlignedBuffer,
+    /// What is copied into the buffer before each write, if anything.
+    records: Option<Vec<u8>>,
     /// Where the file begins again; none if it grows.
     wraps_at: Option<u64>,
     position: u64,
@@ -45,9 +47,26 @@ impl Lane {
         Self {
             file,
             buffer: filled(len),
+            records: None,
             wraps_at,
             position: 0,
             begun: Instant::now(),
+        }
+    }
+
+    /// Whether each write is of records that have just been made, and has to copy them first: what
+    /// a disk reads of memory takes longer where a processor has only now written it.
+    pub(crate) fn copy_records(&mut self, copies: bool) {
+        self.records = copies.then(|| self.buffer.to_vec());
+    }
+
+    /// Makes new records, and copies them into the buffer; only the copying counts.
+    fn fill(&mut self) {
+        let records = self.records.clone();
+        self.begun = Instant::now();
+        if let Some(records) = records {
+            self.buffer.copy_from_slice(&records);
+            self.records = Some(records);
         }
     }
 
@@ -122,7 +141,7 @@ impl Ring {
 
     fn begin(&mut self, lanes: &mut [Lane], at: usize, how: Sync) {
         let lane = &mut lanes[at];
-        lane.begun = Instant::now();
+        lane.fill();
         let (data, write) = (2 * at as u64, lane.write(how));
         match how {
             Sync::After | Sync::Itself => self.push(write, data),
