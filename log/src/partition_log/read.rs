@@ -8,13 +8,14 @@ use quorate_batch::{BatchHeader, HEADER_BYTES};
 use quorate_platform::{Disk, OpenMode};
 
 use super::PartitionLog;
-use super::extent::Start;
+use super::extent::{Sought, Start};
 use super::resync::{self, Place};
 use super::walk::{self, KnownEpochs, pass_frames};
 use crate::chain::{Chain, Flaw};
 use crate::damage::DamagedRange;
 use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
+use crate::frame::Frame;
 use crate::readers::WeakReaders;
 use crate::segment::batches_path;
 use crate::window::Window;
@@ -49,6 +50,8 @@ pub struct ReadJob<D: Disk> {
     end: u64,
     /// Where to begin: at or before `from`; none once it has begun.
     start: Option<Start<D>>,
+    /// The same by the index, if `start` does without; none once it is of no use.
+    start_by_index: Option<Box<Sought<D>>>,
     position: u64,
     chain: Chain,
     from: u64,
@@ -83,6 +86,7 @@ impl<D: Disk> ReadJob<D> {
         let goes_on = paused.is_some();
         let window = paused.and_then(|paused| paused.window);
         let window = window.filter(|(window, _)| window.segment() == segment.base_offset);
+        let mut start_by_index = None;
         let (window, start) = match window {
             Some((mut window, position)) => {
                 window.extend(segment.end.position);
@@ -94,7 +98,8 @@ impl<D: Disk> ReadJob<D> {
             }
             None => match log.start_of_read(segment, from) {
                 // Whoever comes from the segment before needs no index for this one.
-                Start::Sought(_) if from == segment.base_offset => {
+                Start::Sought(sought) if from == segment.base_offset => {
+                    start_by_index = Some(sought);
                     let (offset, position) = (from, 0);
                     (None, Start::Known(Place { offset, position }))
                 }
@@ -109,6 +114,7 @@ impl<D: Disk> ReadJob<D> {
             segment: segment.base_offset,
             end: segment.end.position,
             start: Some(start),
+            start_by_index,
             position: 0,
             chain: Chain {
                 next_offset: segment.base_offset,
@@ -140,12 +146,7 @@ impl<D: Disk> ReadJob<D> {
 
     async fn read(mut self) -> Result<Vec<Bytes>, LogError> {
         if let Some(start) = self.start.take() {
-            let (Place { offset, position }, stretch_end) = start.find_stretch().await?;
-            (self.chain.next_offset, self.position) = (offset, position);
-            // What is sought is in there, whole.
-            let stretch_bytes = stretch_end.map_or(0, |end| end.saturating_sub(position));
-            let stretch_bytes = usize::try_from(stretch_bytes).unwrap_or(usize::MAX);
-            self.piece_bytes = self.piece_bytes.max(stretch_bytes).min(PIECE_BYTES_MAX);
+            self.move_to(start).await?;
         }
         let mut window = self.open_window().await?;
         let mut batches: Vec<Bytes> = Vec::new();
@@ -157,19 +158,34 @@ impl<D: Disk> ReadJob<D> {
             {
                 Ok(Next::Before) => {}
                 Ok(Next::Batch(batch)) => {
+                    self.start_by_index = None;
                     bytes_left = bytes_left.saturating_sub(batch.len());
                     batches.push(batch);
                 }
                 Ok(Next::Beyond) => break,
                 // What is sound before the damage is given out; the next read will say it.
                 Err(_) if !batches.is_empty() => break,
-                Err(error) => return Err(error),
+                // The index may know a way past what is damaged before the first batch.
+                Err(error) => match self.start_by_index.take() {
+                    Some(sought) => self.move_to(Start::Sought(sought)).await?,
+                    None => return Err(error),
+                },
             }
         }
         if !batches.is_empty() {
             self.pause(window);
         }
         Ok(batches)
+    }
+
+    async fn move_to(&mut self, start: Start<D>) -> Result<(), LogError> {
+        let (Place { offset, position }, stretch_end) = start.find_stretch().await?;
+        (self.chain.next_offset, self.position) = (offset, position);
+        // What is sought is in there, whole.
+        let stretch_bytes = stretch_end.map_or(0, |end| end.saturating_sub(position));
+        let stretch_bytes = usize::try_from(stretch_bytes).unwrap_or(usize::MAX);
+        self.piece_bytes = self.piece_bytes.max(stretch_bytes).min(PIECE_BYTES_MAX);
+        Ok(())
     }
 
     async fn open_window(&mut self) -> Result<Window<D::File>, LogError> {
@@ -213,18 +229,21 @@ impl<D: Disk> ReadJob<D> {
         bytes_left: usize,
         is_first: bool,
     ) -> Result<Next, LogError> {
-        let header = self.next_header(window).await?;
+        let (mut header, frame) = self.next_header(window).await?;
         let mut next = Next::Before;
         if header.next_offset() > self.from {
             if header.batch_bytes > bytes_left && !is_first {
                 return Ok(Next::Beyond);
             }
-            if header.batch_bytes > PIECE_BYTES_MAX {
-                let is_sound = walk::check_crc(window, self.position, &header).await?;
-                is_sound.map_err(|flaw| self.damaged(flaw))?;
+            let mut checked = self.check_batch(window, &header).await?;
+            if let Err(flaw) = checked
+                && frame.is_none()
+            {
+                // What looks like the batch may be the remains of one, before the batch itself.
+                header = self.find_next(window, self.damaged(flaw)).await?;
+                checked = self.check_batch(window, &header).await?;
             }
-            let batch = window.bytes(self.position, header.batch_bytes).await?;
-            BatchHeader::validate(&batch).map_err(|error| self.damaged(Flaw::Batch(error)))?;
+            let batch = checked.map_err(|flaw| self.damaged(flaw))?;
             // Only now: before the check the header's word on where it ends is worth nothing.
             if header.next_offset() > self.until {
                 return Ok(Next::Beyond);
@@ -236,19 +255,44 @@ impl<D: Disk> ReadJob<D> {
         Ok(next)
     }
 
-    /// The header of the next batch, moved up to past all frames.
-    async fn next_header(&mut self, window: &mut Window<D::File>) -> Result<BatchHeader, LogError> {
+    /// The header of the next batch, moved up to past all frames, and the last frame.
+    async fn next_header(
+        &mut self,
+        window: &mut Window<D::File>,
+    ) -> Result<(BatchHeader, Option<Frame>), LogError> {
         let (position, frame) = pass_frames(window, self.position).await?;
         self.position = position;
         let head = window.bytes(position, HEADER_BYTES).await?;
-        let error = match self.check_header(&head) {
-            Ok(header) => return Ok(header),
-            Err(error) => error,
-        };
-        if frame.is_some() {
-            return Err(error);
+        match self.check_header(&head) {
+            Ok(header) => Ok((header, frame)),
+            Err(error) if frame.is_some() => Err(error),
+            Err(error) => Ok((self.find_next(window, error).await?, None)),
         }
-        // If it is only a frame that is damaged, the batch follows behind it.
+    }
+
+    /// The batch where the job stands, if it is sound.
+    async fn check_batch(
+        &self,
+        window: &mut Window<D::File>,
+        header: &BatchHeader,
+    ) -> Result<Result<Bytes, Flaw>, LogError> {
+        if header.batch_bytes > PIECE_BYTES_MAX
+            && let Err(flaw) = walk::check_crc(window, self.position, header).await?
+        {
+            return Ok(Err(flaw));
+        }
+        let batch = window.bytes(self.position, header.batch_bytes).await?;
+        let checked = BatchHeader::validate(&batch).map_err(Flaw::Batch);
+        Ok(checked.map(|_| batch))
+    }
+
+    /// If it is only a frame that is damaged, the batch follows behind it: its header, moved up to.
+    /// The error is `error` if none does.
+    async fn find_next(
+        &mut self,
+        window: &mut Window<D::File>,
+        error: LogError,
+    ) -> Result<BatchHeader, LogError> {
         let epochs = KnownEpochs {
             history: self.epochs.clone(),
             end: self.until,
@@ -256,15 +300,12 @@ impl<D: Disk> ReadJob<D> {
         };
         let place = Place {
             offset: self.chain.next_offset,
-            position,
+            position: self.position,
         };
-        match resync::find_next(window, place, self.chain.epoch, &epochs).await? {
-            Some(found) => {
-                self.position = found.batch_position;
-                Ok(found.header)
-            }
-            None => Err(error),
-        }
+        let found = resync::find_next(window, place, self.chain.epoch, &epochs).await?;
+        let found = found.ok_or(error)?;
+        self.position = found.batch_position;
+        Ok(found.header)
     }
 
     fn check_header(&self, head: &[u8]) -> Result<BatchHeader, LogError> {
