@@ -30,6 +30,8 @@ pub struct ScrubJob<D: Disk> {
     from: u64,
     /// Where to begin: at or before it.
     start: Start<D>,
+    /// The same by the index, if `start` does without.
+    start_by_index: Option<Start<D>>,
     /// Where what is durable in the segment ends.
     end: Place,
     bytes_max: u64,
@@ -75,6 +77,7 @@ impl<D: Disk> ScrubJob<D> {
         let segment = log.segment_of(from);
         let here = (segment.base_offset, log.generation.get());
         // The index knows where batches are, and passes over the frames before them.
+        let mut start_by_index = None;
         let start = match place.known {
             Some((base_offset, position, cut)) if (base_offset, cut) == here => {
                 Start::Known(Place {
@@ -82,10 +85,13 @@ impl<D: Disk> ScrubJob<D> {
                     position,
                 })
             }
-            _ if segment.base_offset == from => Start::Known(Place {
-                offset: from,
-                position: 0,
-            }),
+            _ if segment.base_offset == from => {
+                start_by_index = Some(log.start_of_read(segment, from));
+                Start::Known(Place {
+                    offset: from,
+                    position: 0,
+                })
+            }
             _ => log.start_of_read(segment, from),
         };
         // What is known to be damaged is not looked at again.
@@ -101,6 +107,7 @@ impl<D: Disk> ScrubJob<D> {
             segment: segment.base_offset,
             from,
             start,
+            start_by_index,
             end: known
                 .filter(|known| known.offset < end.offset)
                 .unwrap_or(end),
@@ -127,6 +134,7 @@ impl<D: Disk> ScrubJob<D> {
     }
 
     async fn scrub(mut self) -> Result<Scrubbed, LogError> {
+        let mut start_by_index = self.start_by_index.take();
         let start = self.start.find().await?;
         let mut scrubbed = Scrubbed {
             next: ScrubPlace::at(start.offset),
@@ -157,7 +165,13 @@ impl<D: Disk> ScrubJob<D> {
         };
         let mut position = start.position;
         while chain.next_offset < self.end.offset && scrubbed.bytes < self.bytes_max {
-            let Ok(found) = batch_at(&mut window, position, chain, &self.epochs).await? else {
+            let found = batch_at(&mut window, position, chain, &self.epochs).await?;
+            let found = match (found, start_by_index.take()) {
+                (Ok(found), _) => Some(found),
+                (Err(_), Some(start)) => batch_by_index(&mut window, start, &self.epochs).await?,
+                (Err(_), None) => None,
+            };
+            let Some(found) = found else {
                 scrubbed.is_damaged = true;
                 break;
             };
@@ -174,6 +188,28 @@ impl<D: Disk> ScrubJob<D> {
         }
         Ok(scrubbed)
     }
+}
+
+/// The first batch of a segment, where the index says that it is: what is damaged is the frame
+/// before it.
+async fn batch_by_index<D: Disk>(
+    window: &mut Window<D::File>,
+    start: Start<D>,
+    epochs: &KnownEpochs,
+) -> Result<Option<FoundBatch>, LogError> {
+    let Place { offset, position } = start.find().await?;
+    if position == 0 || offset != window.segment() {
+        return Ok(None);
+    }
+    let chain = Chain {
+        next_offset: offset,
+        epoch: 0,
+    };
+    let found = batch_at(window, position, chain, epochs).await?;
+    Ok(found.ok().map(|found| FoundBatch {
+        is_frame_damaged: true,
+        ..found
+    }))
 }
 
 /// The frame between `position` and the batch behind it, if it is not what it was.
