@@ -380,9 +380,7 @@ impl Replica {
         self.advance_execution(effects);
         self.advance_transfer(effects);
         self.advance_reads(effects);
-        if cfg!(debug_assertions) {
-            self.check_invariants();
-        }
+        self.assert_invariants();
     }
 
     /// Hands the driver a superblock with everything as it is now.

@@ -53,7 +53,7 @@ pub(super) fn step(bounds: &Bounds, state: &mut State, id: NodeId, event: Event)
 fn stepped(replica: &Replica, event: Event) -> Result<(Replica, Vec<Effect>), Broken> {
     let mut replica = replica.clone();
     let mut effects = Vec::new();
-    caught(|| advance(&mut replica, event, &mut effects))?;
+    caught(|| replica.step(event, &mut effects))?;
     Ok((replica, effects))
 }
 
@@ -72,11 +72,6 @@ pub(super) fn step_changed(
     if let Some((replica, effects)) = state.note(stepped) {
         carry_out(bounds, state, id, node, replica, effects);
     }
-}
-
-fn advance(replica: &mut Replica, event: Event, effects: &mut Vec<Effect>) {
-    replica.step(event, effects);
-    replica.check_invariants();
 }
 
 /// Does what the replica of a node asks for, now that the replica has become `replica`.
@@ -98,7 +93,7 @@ fn carry_out(
         if let Some(answer) = carry_out_one(bounds, state, id, &mut node, &mut process, effect) {
             // Before any other event, but after the other effects of the step that asked.
             let mut more = Vec::new();
-            let stepped = caught(|| advance(&mut replica, answer, &mut more));
+            let stepped = caught(|| replica.step(answer, &mut more));
             if state.note(stepped).is_none() {
                 return;
             }

@@ -5,13 +5,13 @@ use super::{Replica, Status};
 impl Replica {
     /// Asserts what must hold of a replica by itself between any two steps.
     ///
-    /// Debug builds do so after every step; a model or a simulation that is built for speed calls
-    /// it.
+    /// It is called after every step, in every build: none of it grows with the journal or the
+    /// group.
     ///
     /// # Panics
     ///
     /// If the protocol is broken.
-    pub fn check_invariants(&self) {
+    pub(super) fn assert_invariants(&self) {
         assert!(
             self.log_view <= self.view,
             "a log belongs to a view that was entered"

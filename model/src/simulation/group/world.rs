@@ -443,7 +443,6 @@ impl World {
         let Some(replica) = &node.replica else {
             return;
         };
-        replica.check_invariants();
         let first = self.checker.progress.stepped(at, node.id, replica);
         if first <= replica.commit_number() {
             let agreement = &mut self.checker.agreement;
