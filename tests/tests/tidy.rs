@@ -23,7 +23,7 @@ const EMPTY_NAMES: [&str; 9] = [
 ];
 
 /// Who must not know whom: a package, and what may not be among its dependencies.
-const FORBIDDEN: [(&str, &[&str]); 12] = [
+const FORBIDDEN: [(&str, &[&str]); 14] = [
     ("vsr", &["compio", "flume", "rand", "tracing", "quorate-"]),
     (
         "log",
@@ -64,7 +64,12 @@ const FORBIDDEN: [(&str, &[&str]); 12] = [
         &["compio", "quorate-log", "quorate-client", "quorate-replica"],
     ),
     ("jepsen", &["compio", "quorate-"]),
-    ("tests", &["quorate-model"]),
+    ("tests", &["quorate-model", "quorate-vsr-sabotaged"]),
+    ("tests/sabotaged", &["quorate-model"]),
+    (
+        "tests/sabotaged/replica",
+        &["stateright", "turmoil", "quorate-model", "quorate-jepsen"],
+    ),
 ];
 
 /// What is meant to be gone before a commit. Put together here so that this file passes.

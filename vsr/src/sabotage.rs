@@ -6,6 +6,9 @@
 //! checker compiles these same sources a second time, as a package of its own that declares the
 //! feature `sabotage`, and there one rule at a time is broken by `choose`. This package does not
 //! declare that feature, so no build of a node can ever have it.
+//!
+//! The node has rules of its own, which are broken in the same way: whole clusters in simulation
+//! run a second copy of the node, over the second copy of this package.
 
 #![allow(
     unexpected_cfgs,
@@ -48,11 +51,19 @@ pub enum Sabotage {
     RepairedUncompacted,
     /// The log counts as compacted everywhere once it is at a majority.
     CompactedAtMajority,
+    /// A node serves records that are not committed yet.
+    ServedAboveWatermark,
+    /// A node acknowledges to a producer what its own disk holds, and no other perhaps.
+    AcknowledgedAlone,
+    /// A leader does not know which batches were appended before it led.
+    ProducersForgotten,
+    /// A block of the journal counts as written even if its checksum says that it is damaged.
+    DamageTrusted,
 }
 
 impl Sabotage {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
+    /// Those of the protocol cores.
+    pub const CORES: [Self; 15] = [
         Self::CommitWithoutQuorum,
         Self::PrepareOkBeforeDurable,
         Self::ViewNotDurable,
@@ -71,25 +82,29 @@ impl Sabotage {
     ];
 }
 
-/// The rule that is broken at present, for all replicas of the process; one past the last for none.
+/// No rule.
 #[cfg(feature = "sabotage")]
-static CHOSEN: AtomicU8 = AtomicU8::new(Sabotage::ALL.len() as u8);
+const NONE: u8 = u8::MAX;
+
+/// The rule that is broken at present, for all replicas of the process.
+#[cfg(feature = "sabotage")]
+static CHOSEN: AtomicU8 = AtomicU8::new(NONE);
 
 /// Breaks one rule from now on, in the whole process, or none.
 #[cfg(feature = "sabotage")]
 pub fn choose(sabotage: Option<Sabotage>) {
-    let number = sabotage.map_or(Sabotage::ALL.len() as u8, |sabotage| sabotage as u8);
+    let number = sabotage.map_or(NONE, |sabotage| sabotage as u8);
     CHOSEN.store(number, Ordering::SeqCst);
 }
 
 /// Whether this rule is broken at present.
 #[cfg(feature = "sabotage")]
-pub(crate) fn is(sabotage: Sabotage) -> bool {
+pub fn is(sabotage: Sabotage) -> bool {
     CHOSEN.load(Ordering::Relaxed) == sabotage as u8
 }
 
 /// Whether this rule is broken at present: never.
 #[cfg(not(feature = "sabotage"))]
-pub(crate) const fn is(_: Sabotage) -> bool {
+pub const fn is(_: Sabotage) -> bool {
     false
 }

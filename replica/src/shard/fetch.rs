@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::select;
 use quorate_log::{LogError, Read};
 use quorate_platform::{Instant, Platform};
+use quorate_vsr::sabotage::{self, Sabotage};
 use quorate_wire::{Code, PAYLOAD_BYTES_MAX, Refusal, Response};
 
 use super::Shard;
@@ -183,13 +184,14 @@ impl<P: Platform> State<P> {
         if !leads && !fetch.from_follower {
             return Err(self.elsewhere(id));
         }
+        let committed = if sabotage::is(Sabotage::ServedAboveWatermark) {
+            u64::MAX
+        } else {
+            partition.replica.high_watermark().0
+        };
         let range = Range {
             // A follower may know of commits that it has not received yet.
-            high_watermark: partition
-                .replica
-                .high_watermark()
-                .0
-                .min(partition.log.next_offset()),
+            high_watermark: committed.min(partition.log.next_offset()),
             log_start_offset: partition.replica.log_start().0,
         };
         // A follower cannot tell an offset that does not exist from one that it lacks.

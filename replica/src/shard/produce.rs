@@ -2,6 +2,7 @@ use bytes::BytesMut;
 use quorate_batch::{BatchError, BatchHeader, stamp, views};
 use quorate_log::Verdict;
 use quorate_platform::Platform;
+use quorate_vsr::sabotage::{self, Sabotage};
 use quorate_wire::{Acks, BATCH_BYTES_MAX, Code, Refusal};
 
 use super::connection::Reply;
@@ -47,11 +48,11 @@ impl<P: Platform> State<P> {
         };
         // A batch that was sent before may have come far enough already.
         let (waiting, reached) = match acks {
-            Acks::Quorum => (
+            Acks::Quorum if !sabotage::is(Sabotage::AcknowledgedAlone) => (
                 &mut partition.until_committed,
                 partition.replica.high_watermark().0,
             ),
-            Acks::Leader | Acks::None => {
+            Acks::Quorum | Acks::Leader | Acks::None => {
                 (&mut partition.until_durable, partition.log.durable_offset())
             }
         };
@@ -92,6 +93,10 @@ impl<P: Platform> State<P> {
         }
         match partition.log.producers().check(&header) {
             Verdict::Accept => {}
+            Verdict::Duplicate { base_offset }
+                if sabotage::is(Sabotage::ProducersForgotten)
+                    && partition.log.epochs().epoch_at(base_offset)
+                        < Some(partition.replica.epoch().0) => {}
             Verdict::Duplicate { base_offset } => {
                 let epoch = partition.replica.epoch();
                 let written_in = partition.log.epochs().epoch_at(base_offset);

@@ -94,6 +94,8 @@ impl<'a> Run<'a> {
         let nodes: Vec<_> = (1..=plan.shape.nodes).collect();
         for node in &nodes {
             cluster.disk(*node).set_faults(plan.disk.clone());
+            let clock = cluster.wall_clock(*node);
+            clock.steers.set(plan.is_steered_by_wall_clock);
         }
         let habits = plan.nemesis.clone();
         let nemesis = Nemesis::new(plan.seed, habits, nodes, plan.shape.latency.end);

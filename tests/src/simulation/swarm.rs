@@ -43,6 +43,8 @@ pub struct Plan {
     pub nemesis: nemesis::Habits,
     /// What is wrong with all disks.
     pub disk: DiskFaults,
+    /// Whether nodes take their wall clocks for monotonic ones, as none should.
+    pub is_steered_by_wall_clock: bool,
     /// The topics whose records stay, or go by rules.
     pub topics: Vec<Topic>,
     /// Whether records are deleted from the first topic.
@@ -126,6 +128,7 @@ impl Plan {
                 lasts_ms: (10, *[1000, 6000].choose(random).expect("there are some")),
             },
             disk: disk(random),
+            is_steered_by_wall_clock: false,
             deletes_records: random.random_bool(0.3),
             others: others.into_iter().map(|what| pause(what, random)).collect(),
             topics,

@@ -17,6 +17,8 @@ use super::platform::SimPlatform;
 
 /// Milliseconds since 1970 when a simulation begins: 2026-01-01 UTC.
 pub const EPOCH_MS: i64 = 1_767_225_600_000;
+/// No wall clock is behind by more than this.
+const FURTHEST_BACK_MS: i64 = 3_600_000;
 
 /// The wall clock of a host, which may be wrong.
 #[derive(Debug, Default)]
@@ -25,6 +27,9 @@ pub struct WallClock {
     pub offset_ms: Cell<i64>,
     /// By how much it gains on true time, in millionths.
     pub drift_ppm: Cell<i64>,
+    /// Whether it steers the node as well, which takes it for a monotonic clock. No host should
+    /// have such a clock: it is there to see whether that would be noticed.
+    pub steers: Cell<bool>,
 }
 
 impl WallClock {
@@ -70,6 +75,8 @@ pub(super) struct Life {
     origin: tokio::time::Instant,
     /// The last that was seen of it; outside of the runtime, in a crash, it stands still.
     elapsed: Cell<Duration>,
+    /// The latest that a wall clock has shown which steers the node.
+    latest: Cell<u64>,
 }
 
 impl Life {
@@ -83,6 +90,7 @@ impl Life {
             started,
             origin: tokio::time::Instant::now(),
             elapsed: Cell::new(started),
+            latest: Cell::new(0),
         }
     }
 
@@ -91,6 +99,15 @@ impl Life {
             self.elapsed.set(self.started + self.origin.elapsed());
         }
         self.elapsed.get()
+    }
+
+    /// What a node takes for a monotonic clock that is steered by the wall clock: it stands still
+    /// while that goes back.
+    fn steered(&self, wall_clock_ms: i64) -> Instant {
+        let ahead_ms = wall_clock_ms - EPOCH_MS + FURTHEST_BACK_MS;
+        let nanos = u64::try_from(ahead_ms).map_or(0, |ahead| ahead * 1_000_000);
+        self.latest.set(self.latest.get().max(nanos));
+        Instant::from_nanos(self.latest.get())
     }
 
     pub(super) fn random(&self) -> u64 {
@@ -108,6 +125,9 @@ impl Tasks for SimPlatform {
     }
 
     fn now(&self) -> Instant {
+        if self.host().clock.steers.get() {
+            return self.life().steered(self.wall_clock_ms());
+        }
         let elapsed = self.elapsed().as_nanos();
         Instant::from_nanos(u64::try_from(elapsed).expect("a run is short"))
     }

@@ -1,0 +1,119 @@
+use quorate_tests_sabotaged::simulation::nemesis::Kind;
+use quorate_tests_sabotaged::simulation::swarm::{Errand, Other, Plan, Profile};
+use quorate_vsr_sabotaged::sabotage::{self, Sabotage};
+
+/// Something that is broken in all nodes of a cluster.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Breach {
+    what: What,
+    /// In which runs it has a chance to do harm. The rest of them is as it is drawn.
+    aim: fn(&mut Plan),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// A rule of the node or of its protocols.
+    Rule(Sabotage),
+    /// Writes and syncs say that they are done, and power cuts show that they are not.
+    SyncSkipped,
+    /// The wall clock is taken for a monotonic one, by leases as well.
+    LeaseByWallClock,
+}
+
+/// All of them.
+pub(crate) const BREACHES: &[Breach] = &[
+    breach(What::SyncSkipped, crashing),
+    rule(Sabotage::AcknowledgedAlone, crashing),
+    rule(Sabotage::CommitWithoutQuorum, crashing),
+    rule(Sabotage::ProducersForgotten, as_drawn),
+    rule(Sabotage::DedupForgotten, as_drawn),
+    rule(Sabotage::ServedAboveWatermark, parted),
+    rule(Sabotage::DamageTrusted, rotten),
+    breach(What::LeaseByWallClock, mistimed),
+    rule(Sabotage::LeaseTooLong, parted),
+    rule(Sabotage::PrepareOkBeforeDurable, crashing),
+    rule(Sabotage::ViewNotDurable, crashing),
+    rule(Sabotage::LongestLogWins, parted),
+    rule(Sabotage::AdoptedTooEarly, crashing),
+    rule(Sabotage::TruncatedBelowWatermark, parted),
+    rule(Sabotage::StaleLeaderAcknowledges, parted),
+];
+
+const fn breach(what: What, aim: fn(&mut Plan)) -> Breach {
+    Breach { what, aim }
+}
+
+const fn rule(rule: Sabotage, aim: fn(&mut Plan)) -> Breach {
+    breach(What::Rule(rule), aim)
+}
+
+impl Breach {
+    pub(crate) fn name(&self) -> String {
+        match self.what {
+            What::Rule(rule) => format!("{rule:?}"),
+            What::SyncSkipped | What::LeaseByWallClock => format!("{:?}", self.what),
+        }
+    }
+
+    /// The run of `seed` in which it is to be noticed, with everything as it should be.
+    pub(crate) fn plan_kept(&self, seed: u64) -> Plan {
+        let mut plan = Plan::draw(seed, Profile::Swarm);
+        (self.aim)(&mut plan);
+        plan
+    }
+
+    /// The same, with what is not a matter of the node's code broken.
+    pub(crate) fn plan(&self, seed: u64) -> Plan {
+        let mut plan = self.plan_kept(seed);
+        match self.what {
+            What::Rule(_) => {}
+            What::SyncSkipped => plan.disk.lost_write = 1.0,
+            What::LeaseByWallClock => plan.is_steered_by_wall_clock = true,
+        }
+        plan
+    }
+
+    /// Breaks the rule in the whole process, until [`Breach::mend`].
+    pub(crate) fn begin(&self) {
+        sabotage::choose(match self.what {
+            What::Rule(rule) => Some(rule),
+            What::SyncSkipped | What::LeaseByWallClock => None,
+        });
+    }
+
+    /// Has all rules kept again.
+    pub(crate) fn mend() {
+        sabotage::choose(None);
+    }
+}
+
+fn as_drawn(_: &mut Plan) {}
+
+/// Power fails, again and again and in many nodes at once.
+fn crashing(plan: &mut Plan) {
+    plan.nemesis.kinds = vec![Kind::Crash, Kind::CrashMany, Kind::Kill, Kind::Isolate];
+    plan.nemesis.pause_ms.1 = plan.nemesis.pause_ms.1.min(3000);
+}
+
+/// Nodes are cut off from each other, and some clients reach the wrong ones.
+fn parted(plan: &mut Plan) {
+    plan.nemesis.kinds = vec![Kind::Isolate, Kind::Halves, Kind::Cut, Kind::Kill];
+    plan.nemesis.pause_ms.1 = plan.nemesis.pause_ms.1.min(3000);
+}
+
+/// The same, while clocks jump and clients ask for what has changed.
+fn mistimed(plan: &mut Plan) {
+    plan.nemesis.kinds = vec![Kind::Isolate, Kind::Halves, Kind::Clock, Kind::Clock];
+    plan.nemesis.pause_ms.1 = 1000;
+    let busy = |what| Other {
+        what,
+        pause_ms: 0..=100,
+    };
+    plan.others = [Errand::Juggle, Errand::Watch].map(busy).to_vec();
+}
+
+/// What is durable goes bad, and nodes come back and read it.
+fn rotten(plan: &mut Plan) {
+    crashing(plan);
+    plan.disk.rot = 0.01;
+}
