@@ -37,7 +37,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, select_biased};
 use quorate_platform::{Instant, Platform};
 use quorate_vsr::NodeId;
-use quorate_vsr::group::{DiskId, Event};
+use quorate_vsr::group::{Config, DiskId, Event, Limits};
 use quorate_wire::{ClusterId, Code, NodeStatus, Refusal, Request, Response};
 
 use self::client::{Caller, Question};
@@ -74,6 +74,8 @@ pub struct Setup<P: Platform> {
     pub folder: PathBuf,
     /// Whether the nodes found the group, if the folder is empty.
     pub founds: bool,
+    /// How much the group may hold at once.
+    pub limits: Limits,
     /// Where clients and the other nodes reach the control thread.
     pub listener: P::Listener,
     /// Every node of the cluster, this one too.
@@ -186,7 +188,10 @@ impl<P: Platform> Control<P> {
         let (jobs, durable) = storage::start(&platform, storage);
         let (node, cluster) = (setup.node, setup.cluster);
         let (nodes, incarnation) = (&setup.nodes, setup.incarnation);
-        let config = membership::group_config(node, nodes, setup.founds, platform.random());
+        let config = Config {
+            limits: setup.limits,
+            ..membership::group_config(node, nodes, setup.founds, platform.random())
+        };
         let peers = Peers::default();
         let driver = Driver::new(
             platform.clone(),
@@ -428,8 +433,10 @@ impl<P: Platform> Control<P> {
             done: summary.done,
             resigned: summary.resigned,
         };
-        let frame = heartbeat.frame(self.identity.cluster);
-        self.peers.send_to_all(&frame);
+        if !self.platform.rarely("a heartbeat is left out") {
+            let frame = heartbeat.frame(self.identity.cluster);
+            self.peers.send_to_all(&frame);
+        }
         self.detector
             .on_heartbeat(self.identity.node, heartbeat, now);
     }

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod error;
+pub mod limits;
 pub mod metadata;
 pub mod node;
 pub mod peer;

@@ -22,6 +22,7 @@ use rustix::process::{Resource, Rlimit};
 use self::part::{Part, Report, Signals, Starting};
 use crate::config::Config;
 use crate::error::NodeError;
+use crate::limits::Limits;
 use crate::reserve::{Reserve, Reserved};
 use crate::stop::Stop;
 
@@ -30,9 +31,6 @@ pub use self::listen::listen;
 
 /// What is set aside for each shard: as much as it may have accepted and not written.
 const RESERVE_BYTES: u64 = 64 << 20;
-/// How many partitions of each shard may have a file open to be written, where no limit of the
-/// process says so.
-const OPEN_FILES_MAX: usize = 64;
 /// Parts of a node that has failed get this long to end before the node ends without them.
 const END_MAX: Duration = Duration::from_secs(5);
 
@@ -55,9 +53,12 @@ pub fn run(config: Config, founds: bool, stop: Stop) -> Result<(), NodeError> {
         let reserve = Reserve::take(&config.data_dir, RESERVE_BYTES * shards as u64);
         let (bound_sender, bound) = flume::unbounded();
         let platform = Reserved::new(Compio, reserve);
-        let open_files_max = open_files_max(shards);
+        let limits = Limits {
+            open_files_max: open_files_max(shards),
+            ..Limits::default()
+        };
         let cores: Vec<_> = (0..shards).map(|shard| config.core_of(shard)).collect();
-        let starting = Starting::new(platform, config, founds, open_files_max, stop, bound_sender);
+        let starting = Starting::new(platform, config, limits, founds, stop, bound_sender);
         let start = |part, starting: Starting<_>, reports| {
             let core = match part {
                 Part::Control => None,
@@ -78,20 +79,14 @@ pub fn run(config: Config, founds: bool, stop: Stop) -> Result<(), NodeError> {
 pub async fn run_within<P: Platform>(
     platform: P,
     config: Config,
+    limits: Limits,
     founds: bool,
     stop: Stop,
 ) -> Result<(), NodeError> {
     let _lock = folder::take(&platform, &config, founds).await?;
     let (bound_sender, bound) = flume::unbounded();
     let tasks = platform.clone();
-    let starting = Starting::new(
-        platform.clone(),
-        config,
-        founds,
-        OPEN_FILES_MAX,
-        stop,
-        bound_sender,
-    );
+    let starting = Starting::new(platform.clone(), config, limits, founds, stop, bound_sender);
     let start = |part, starting: Starting<P>, reports: flume::Sender<Report>| {
         tasks.spawn(async move {
             let result = starting.run(part).await;

@@ -81,18 +81,13 @@ use self::signal::Signal;
 use self::state::{Signals, State};
 use crate::config::Storage;
 use crate::error::NodeError;
+use crate::limits::Limits;
 use crate::metadata::Published;
 use crate::stop::Stop;
 
 pub(crate) use opening::known_by;
 pub(crate) use space::RESERVE_BYTES;
 pub use status::{ShardStatus, ShardSummary};
-
-/// Bytes that are appended and not yet handed to the disk. Beyond it no connection is read.
-const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
-
-/// Bytes of batches that are read for fetches and not yet sent. Beyond it fetches wait.
-const READING_BYTES_MAX: u64 = 256 << 20;
 
 /// What a shard is given when it starts.
 #[derive(Debug)]
@@ -111,9 +106,8 @@ pub struct Setup<P: Platform> {
     pub folder: PathBuf,
     /// How records are stored.
     pub storage: Storage,
-    /// The most partitions whose logs have a file open to be written. The files of others are
-    /// opened when they are written to.
-    pub open_files_max: usize,
+    /// How much it may hold at once.
+    pub limits: Limits,
     /// Where clients and peers reach it.
     pub listener: P::Listener,
     /// What the control plane decides.
@@ -210,8 +204,8 @@ impl<P: Platform> Shard<P> {
             status: setup.status,
             state: RefCell::new(state),
             signals,
-            unflushed: Budget::new(UNFLUSHED_BYTES_MAX),
-            reading: Budget::new(READING_BYTES_MAX),
+            unflushed: Budget::new(setup.limits.unflushed_bytes_max),
+            reading: Budget::new(setup.limits.reading_bytes_max),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             closing: Stop::new(),

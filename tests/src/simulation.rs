@@ -62,6 +62,7 @@ mod network;
 mod node;
 pub mod oracle;
 mod platform;
+mod rarity;
 pub mod run;
 pub mod sometimes;
 pub mod swarm;

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::Instant;
 
+/// The longest wait at a point where something lingers.
+const LINGER_MAX: Duration = Duration::from_millis(200);
+
 /// Tasks, time and randomness of one thread.
 pub trait Tasks: Clone + 'static {
     /// Runs `task` on this thread until it ends; nobody can cancel it.
@@ -22,6 +25,25 @@ pub trait Tasks: Clone + 'static {
 
     /// Eight random bytes, good for nonces, jitter and identifiers.
     fn random(&self) -> u64;
+
+    /// Whether to take a path at `point` now that is right at any time and hardly ever taken: a
+    /// queue counts as full, a message as lost.
+    ///
+    /// Never in production, so the path is not even compiled there. A simulation draws it, so that
+    /// such paths are walked often and come together.
+    fn rarely(&self, _point: &'static str) -> bool {
+        false
+    }
+
+    /// Waits for a while at `point` if [`Tasks::rarely`] says so.
+    fn linger(&self, point: &'static str) -> impl Future<Output = ()> {
+        async move {
+            if self.rarely(point) {
+                let most = LINGER_MAX.as_nanos() as u64;
+                self.sleep(Duration::from_nanos(self.random() % most)).await;
+            }
+        }
+    }
 
     /// Waits for `future`, at most for `duration`.
     ///

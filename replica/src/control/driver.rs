@@ -172,9 +172,9 @@ impl<P: Platform> Driver<P> {
             caller.answer(&Response::Refused(refusal));
             return Ok(());
         }
-        if !self
-            .waiting
-            .add(question, caller.clone(), self.platform.now())
+        let now = self.platform.now();
+        if self.platform.rarely("too many control operations")
+            || !self.waiting.add(question, caller.clone(), now)
         {
             let detail = "too many control operations are under way";
             caller.answer(&Response::Refused(Refusal::new(Code::Overloaded, detail)));
@@ -346,8 +346,11 @@ impl<P: Platform> Driver<P> {
     }
 
     fn arm(&mut self, timer: Timer) {
-        self.timers
-            .arm(timer, self.platform.now(), self.platform.random());
+        let now = self.platform.now();
+        self.timers.arm(timer, now, self.platform.random());
+        if self.platform.rarely("a timer of the group is impatient") {
+            self.timers.hurry(timer, now);
+        }
     }
 
     fn store(&self, job: Job) {
@@ -356,7 +359,7 @@ impl<P: Platform> Driver<P> {
     }
 
     fn send(&self, to: NodeId, message: &Message) {
-        if !self.peers.contains(to) {
+        if !self.peers.contains(to) || self.platform.rarely("a message of the group is lost") {
             return;
         }
         let body = message.encode();

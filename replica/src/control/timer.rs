@@ -76,6 +76,27 @@ impl Timers {
         self.deadlines.insert(timer, now + length + jitter);
     }
 
+    /// Has `timer` run out as soon as may be. The others must not wait for less than a lease.
+    pub(super) fn hurry(&mut self, timer: Timer, now: Instant) {
+        match timer {
+            Timer::LeaseOver | Timer::LeaseWait => {}
+            Timer::Commit
+            | Timer::Prepare
+            | Timer::ViewChangeResend
+            | Timer::GetState
+            | Timer::Repair
+            | Timer::QuorumSilent
+            | Timer::Transfer
+            | Timer::DiskSilent
+            | Timer::PrimarySilent
+            | Timer::ViewChangeStalled
+            | Timer::LeaseEven
+            | Timer::LeaseOdd => {
+                self.deadlines.insert(timer, now);
+            }
+        }
+    }
+
     /// Stops `timer`.
     pub(super) fn disarm(&mut self, timer: Timer) {
         if timer == Timer::ViewChangeStalled {

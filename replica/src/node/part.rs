@@ -14,6 +14,7 @@ use super::listen;
 use crate::config::Config;
 use crate::control;
 use crate::error::NodeError;
+use crate::limits::Limits;
 use crate::metadata::{Metadata, Published};
 use crate::shard::{self, ShardStatus};
 use crate::stop::Stop;
@@ -59,7 +60,7 @@ pub(super) struct Starting<P> {
     config: Config,
     founds: bool,
     incarnation: u64,
-    open_files_max: usize,
+    limits: Limits,
     metadata: Arc<Published>,
     statuses: Vec<Arc<ShardStatus>>,
     stop: Stop,
@@ -72,8 +73,8 @@ impl<P: Platform> Starting<P> {
     pub(super) fn new(
         platform: P,
         config: Config,
+        limits: Limits,
         founds: bool,
-        open_files_max: usize,
         stop: Stop,
         bound: flume::Sender<()>,
     ) -> Self {
@@ -82,7 +83,7 @@ impl<P: Platform> Starting<P> {
         Self {
             founds,
             incarnation: platform.random(),
-            open_files_max,
+            limits,
             metadata: Arc::new(Published::new(Metadata::empty(config.cluster_id, me))),
             statuses: shards.map(|_| Arc::default()).collect(),
             stop,
@@ -124,6 +125,7 @@ impl<P: Platform> Starting<P> {
             incarnation: self.incarnation,
             folder: config.data_dir.join("control"),
             founds: self.founds,
+            limits: self.limits.group,
             listener,
             nodes: config.nodes,
             shard_addresses: config.shard_addresses,
@@ -153,7 +155,7 @@ impl<P: Platform> Starting<P> {
             incarnation: self.incarnation,
             folder: config.data_dir.join(format!("shard-{index}")),
             storage: config.storage,
-            open_files_max: self.open_files_max,
+            limits: self.limits,
             listener,
             metadata: self.metadata,
             status: self.statuses.swap_remove(index),

@@ -167,4 +167,8 @@ impl<P: Platform> Tasks for Reserved<P> {
     fn random(&self) -> u64 {
         self.platform.random()
     }
+
+    fn rarely(&self, point: &'static str) -> bool {
+        self.platform.rarely(point)
+    }
 }

@@ -92,7 +92,10 @@ async fn carry_out<P: Platform>(
     fetch: Fetch,
     reply: &Reply,
 ) -> Result<Fetched, Refusal> {
-    let bytes_max = fetch.bytes_max.min(BYTES_MAX);
+    let mut bytes_max = fetch.bytes_max.min(BYTES_MAX);
+    if shard.platform.rarely("a fetch gets as little as it can") {
+        bytes_max = bytes_max.min(1);
+    }
     let wait = Duration::from_millis(fetch.wait_ms.into()).min(WAIT_MAX);
     let deadline = shard.platform.now() + wait;
     let connection = reply.connection();

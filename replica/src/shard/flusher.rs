@@ -22,10 +22,6 @@ use super::damage::{offsets_of, tell_reframed};
 use super::state::State;
 use crate::error::NodeError;
 
-/// Partitions for which the disk works at once. More would not make it faster, and each waits in
-/// the kernel with a thread of its own.
-const WRITING_MAX: usize = 32;
-
 /// One thing that the disk does for one partition.
 enum Work<P: Platform> {
     /// With the bytes that are not pending any more once it has ended.
@@ -60,6 +56,7 @@ pub(super) async fn run<P: Platform>(shard: Rc<Shard<P>>) {
 async fn carry_out<P: Platform>(shard: &Shard<P>, id: u64, work: Work<P>) {
     let finished = match work {
         Work::Flush(job, permit) => {
+            shard.platform.linger("a flush is slow").await;
             let flushed = job.run().await;
             drop(permit);
             let mut state = shard.state.borrow_mut();
@@ -155,7 +152,7 @@ async fn rewrite<P: Platform>(
 impl<P: Platform> State<P> {
     /// Takes the next partition's work out of the queue, if the disk may do more at once.
     fn begin_writing(&mut self) -> Result<Option<(u64, Work<P>)>, LogError> {
-        while self.writing < WRITING_MAX {
+        while self.writing < self.limits.writing_max {
             let Some(id) = self.dirty.pop_front() else {
                 // What was queued last may have been given up: then no write ends that would tell.
                 self.signals.written.notify();
@@ -271,6 +268,13 @@ impl<P: Platform> State<P> {
     fn on_flushed(&mut self, id: u64, next_offset: Offset) {
         if let Some(partition) = self.partitions.get_mut(&id).filter(|_| !self.is_over) {
             partition.until_durable.acknowledge(next_offset.0);
+            if self
+                .platform
+                .rarely("a file is closed that was used just now")
+            {
+                partition.log.close_file();
+                self.open_files.closed(id);
+            }
         }
         self.step(id, Event::LogDurable { next_offset });
         self.note_activity(id);

@@ -12,10 +12,6 @@ use super::state::State;
 use super::waiting::Waiter;
 use crate::metadata::Catalog;
 
-/// Bytes of one partition's batches that may wait for a majority. With no majority in sight,
-/// further batches are refused instead of being kept.
-const UNCOMMITTED_BYTES_MAX: usize = 64 << 20;
-
 /// Where a batch is in the log.
 struct Place {
     base_offset: u64,
@@ -110,9 +106,12 @@ impl<P: Platform> State<P> {
             Verdict::OutOfOrder { expected } => return Err(out_of_order(&header, expected)),
             Verdict::Fenced { epoch } => return Err(fenced(&header, epoch)),
         }
-        if partition.until_committed.bytes() >= UNCOMMITTED_BYTES_MAX {
+        let waiting_bytes = partition.until_committed.bytes();
+        if waiting_bytes >= self.limits.uncommitted_bytes_max
+            || self.platform.rarely("too much is not committed")
+        {
             tracing::debug!(partition = id, "too much is not committed yet");
-            return Err(overloaded(id));
+            return Err(overloaded(id, waiting_bytes));
         }
         if !self.space.admits(&self.platform, batch.len()) {
             return Err(self.space.refusal(self.node));
@@ -198,13 +197,13 @@ fn producer(header: &BatchHeader) -> (i64, i32) {
         .map_or((-1, -1), |producer| (producer.id, producer.base_sequence))
 }
 
-fn overloaded(id: u64) -> Refusal {
+fn overloaded(id: u64, waiting_bytes: usize) -> Refusal {
     Refusal::new(
         Code::Overloaded,
         format!(
             "partition {id} has {} MiB that no majority of its replicas has confirmed yet: try \
              again later, and check that the nodes that hold it are running",
-            UNCOMMITTED_BYTES_MAX >> 20
+            waiting_bytes >> 20
         ),
     )
 }

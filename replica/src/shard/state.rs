@@ -18,12 +18,8 @@ use super::peer_frame::{Heard, Records};
 use super::signal::Signal;
 use super::space::Space;
 use super::tally::{Standing, Tally};
+use crate::limits::Limits;
 use crate::metadata::Published;
-
-/// Messages for partitions that this shard has not opened yet, or that speak of epochs which it has
-/// to hear of from the control plane first. A leader may hear of its epoch a moment before its
-/// followers do. Whatever does not fit in is said again.
-const EARLY_MAX: usize = 4_096;
 
 /// What is kept in memory of the indexes of closed segments, in bytes: those of about 32 GiB.
 const INDEXES_BYTES_MAX: usize = 32 << 20;
@@ -42,6 +38,7 @@ pub(super) struct State<P: Platform> {
     pub(super) index: u32,
     pub(super) shards: u32,
     pub(super) incarnation: u64,
+    pub(super) limits: Limits,
     pub(super) metadata: Arc<Published>,
     pub(super) status: Arc<ShardStatus>,
     pub(super) signals: Rc<Signals>,
@@ -130,6 +127,7 @@ impl<P: Platform> State<P> {
             index: setup.index,
             shards: setup.shards,
             incarnation: setup.incarnation,
+            limits: setup.limits.clone(),
             metadata: Arc::clone(&setup.metadata),
             status: Arc::clone(&setup.status),
             signals,
@@ -149,7 +147,7 @@ impl<P: Platform> State<P> {
             facts: BTreeMap::new(),
             early: VecDeque::new(),
             space: Space::new(setup.folder.clone()),
-            open_files: OpenFiles::new(setup.open_files_max),
+            open_files: OpenFiles::new(setup.limits.open_files_max),
             activity: Activity::default(),
             spares: None,
             indexes: IndexCache::new(INDEXES_BYTES_MAX),
@@ -216,7 +214,9 @@ impl<P: Platform> State<P> {
         let bytes = batches.iter().map(Bytes::len).sum();
         // A follower without room is like one that does not hear: the leader tries again later.
         // So is one that stops: there would be no end to writing while others produce.
-        if !self.is_stopping && self.space.admits(&self.platform, bytes) {
+        let has_room = self.space.admits(&self.platform, bytes)
+            && !self.platform.rarely("a follower has no room");
+        if !self.is_stopping && has_room {
             let event = Event::Records {
                 from,
                 head,
@@ -248,7 +248,8 @@ impl<P: Platform> State<P> {
         if !self.awaits_assignment(id, &message) {
             self.step(id, Event::Message { from, message });
         } else if !self.metadata.load().catalog.is_deleted(id) {
-            if self.early.len() == EARLY_MAX {
+            let is_full = self.early.len() >= self.limits.early_max;
+            if is_full || self.platform.rarely("messages that came early are full") {
                 self.early.pop_front();
             }
             self.early.push_back((id, from, message));

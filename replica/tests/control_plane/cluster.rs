@@ -12,6 +12,7 @@ use quorate_replica::metadata::{Metadata, Published};
 use quorate_replica::node::listen;
 use quorate_replica::stop::Stop;
 use quorate_vsr::NodeId;
+use quorate_vsr::group::Limits;
 use quorate_wire::ClusterId;
 
 use crate::client::PATIENCE;
@@ -173,6 +174,7 @@ impl Node {
                     incarnation: Compio.random(),
                     folder,
                     founds,
+                    limits: Limits::default(),
                     listener,
                     nodes: members.recv_async().await.unwrap(),
                     shard_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 9000 + id))],

@@ -10,6 +10,7 @@ use futures_util::future::{Either, select};
 use quorate_platform::{Listener, Network};
 use quorate_replica::config::Storage;
 use quorate_replica::error::NodeError;
+use quorate_replica::limits::Limits;
 use quorate_replica::metadata::{
     Catalog, MemberRecord, Metadata, NodeRecord, Operation, PartitionRecord, Published, Step,
     TopicRecord,
@@ -407,7 +408,7 @@ impl Node {
                 incarnation,
                 folder,
                 storage: STORAGE,
-                open_files_max: 1024,
+                limits: Limits::default(),
                 listener,
                 metadata,
                 status,

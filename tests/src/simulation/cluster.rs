@@ -12,12 +12,14 @@ use std::time::{Duration, SystemTime};
 
 use quorate_platform::Tasks;
 use quorate_replica::config::{Config, Member, Storage};
+use quorate_replica::limits::Limits;
 use quorate_wire::ClusterId;
 use turmoil::{Builder, Sim};
 
 use super::disk::SimDisk;
 use super::node::SimNode;
 use super::platform::{Host, Panic, SimPlatform};
+use super::rarity::Rarities;
 use super::tasks::{EPOCH_MS, WallClock, catch};
 use super::trace::{CLIENTS, Trace};
 
@@ -41,6 +43,10 @@ pub struct Shape {
     pub shards: u16,
     /// How the nodes store records.
     pub storage: Storage,
+    /// How much the nodes may hold at once.
+    pub limits: Limits,
+    /// Whether the nodes take rare paths without need.
+    pub takes_rare_paths: bool,
     /// How long a message is on its way; most are faster than the middle.
     pub latency: Range<Duration>,
     /// The network moves in steps of so much.
@@ -57,6 +63,8 @@ impl Default for Shape {
                 segment_bytes: 1 << 20,
                 ..Storage::default()
             },
+            limits: Limits::default(),
+            takes_rare_paths: false,
             latency: Duration::ZERO..Duration::from_millis(10),
             tick: Duration::from_millis(2),
         }
@@ -72,6 +80,7 @@ pub struct Cluster {
     jobs: flume::Sender<Job>,
     trace: Trace,
     panics: Rc<RefCell<Vec<Panic>>>,
+    rarities: Rc<Rarities>,
     disks: u64,
     ended: Vec<Ended>,
 }
@@ -116,6 +125,7 @@ impl Cluster {
         let addresses: Vec<IpAddr> = ids.clone().map(|id| sim.lookup(host_name(id))).collect();
         let (trace, panics) = (Trace::default(), Rc::default());
         let wires = Default::default();
+        let rarities = Rc::new(Rarities::new(seed, shape.takes_rare_paths));
         let host = |id: u16| {
             Rc::new(Host {
                 id,
@@ -124,13 +134,16 @@ impl Cluster {
                 pause: Default::default(),
                 trace: Trace::clone(&trace),
                 wires: Clone::clone(&wires),
+                rarities: Rc::clone(&rarities),
                 panics: Rc::clone(&panics),
             })
         };
         let mut nodes = Vec::new();
         for id in ids {
             let config = config(seed, shape, &addresses, id);
-            let node = Rc::new(SimNode::new(host(id), config, seed, id <= shape.nodes));
+            let limits = shape.limits.clone();
+            let founds = id <= shape.nodes;
+            let node = Rc::new(SimNode::new(host(id), config, limits, seed, founds));
             let hosted = Rc::clone(&node);
             sim.host(host_name(id), move || Rc::clone(&hosted).live());
             nodes.push(node);
@@ -149,6 +162,7 @@ impl Cluster {
             jobs,
             trace,
             panics,
+            rarities,
             disks: 1 << 16,
             ended: Vec::new(),
         }
@@ -319,6 +333,11 @@ impl Cluster {
     /// The nodes that have ended by themselves so far.
     pub fn ended(&self) -> &[Ended] {
         &self.ended
+    }
+
+    /// Has the nodes take rare paths only where they must.
+    pub fn end_rare_paths(&self) {
+        self.rarities.end();
     }
 
     /// What has happened so far.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use quorate_platform::Disk;
 use quorate_replica::config::Config;
+use quorate_replica::limits::Limits;
 use quorate_replica::node;
 use quorate_replica::stop::Stop;
 
@@ -19,6 +20,7 @@ use super::tasks::Guarded;
 pub(super) struct SimNode {
     pub(super) host: Rc<Host>,
     pub(super) config: Config,
+    limits: Limits,
     seed: u64,
     starts: Cell<u32>,
     /// Whether the host runs the node when it is started.
@@ -31,10 +33,17 @@ pub(super) struct SimNode {
 }
 
 impl SimNode {
-    pub(super) fn new(host: Rc<Host>, config: Config, seed: u64, founds: bool) -> Self {
+    pub(super) fn new(
+        host: Rc<Host>,
+        config: Config,
+        limits: Limits,
+        seed: u64,
+        founds: bool,
+    ) -> Self {
         Self {
             host,
             config,
+            limits,
             seed,
             starts: Cell::new(0),
             is_on: Cell::new(founds),
@@ -63,7 +72,8 @@ impl SimNode {
         let how = if founds { ", founds the cluster" } else { "" };
         platform.note(format!("starts{how}"));
         let config = self.config.clone();
-        let result = node::run_within(platform.clone(), config, founds, stop).await;
+        let limits = self.limits.clone();
+        let result = node::run_within(platform.clone(), config, limits, founds, stop).await;
         let result = result.map_err(|error| error.to_string());
         match &result {
             Ok(()) => platform.note("ended in order"),

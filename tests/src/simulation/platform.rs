@@ -10,6 +10,7 @@ use quorate_platform::{BufResult, Disk, Entry, File, IoBuf, IoBufMut, OpenHow};
 
 use super::disk::SimDisk;
 use super::network::Wires;
+use super::rarity::Rarities;
 use super::tasks::{Life, Pause, WallClock};
 use super::trace::{Action, Operation, Trace};
 
@@ -34,6 +35,7 @@ pub(super) struct Host {
     pub(super) pause: Pause,
     pub(super) trace: Trace,
     pub(super) wires: Wires,
+    pub(super) rarities: Rc<Rarities>,
     /// What panicked, on any host.
     pub(super) panics: Rc<RefCell<Vec<Panic>>>,
 }

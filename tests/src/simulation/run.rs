@@ -148,6 +148,7 @@ impl<'a> Run<'a> {
             self.step()?;
         }
         self.nemesis.heal(&mut self.cluster)?;
+        self.cluster.end_rare_paths();
         drop(stage.healed.take());
         if !self.run_until(END_MAX, |_| stage.end.borrow().is_some())? {
             self.problem(format!(

@@ -167,7 +167,10 @@ mod tests {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         for row in &ROWS {
             let path = row.target.replace("quorate_replica::", "replica/src/");
-            let path = path.replace("quorate_log::", "log/src/").replace("::", "/");
+            let path = path.replace("quorate_log::", "log/src/");
+            let path = path
+                .replace("quorate_tests::", "tests/src/")
+                .replace("::", "/");
             let path = format!("{root}/{path}.rs");
             let source = std::fs::read_to_string(&path).expect("a target is a module");
             // Long messages go over several lines.

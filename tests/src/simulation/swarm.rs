@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use quorate_jepsen::Keys;
 use quorate_replica::config::Storage;
+use quorate_replica::limits::Limits;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -162,8 +163,35 @@ fn shape(random: &mut ChaCha8Rng, nodes: u16, profile: Profile) -> Shape {
             scrub_rest: Duration::from_millis(random.random_range(200..=5000)),
         },
         latency: Duration::ZERO..Duration::from_millis(slowest),
+        takes_rare_paths: random.random_bool(0.5),
+        limits: limits(random),
         ..Shape::default()
     }
+}
+
+/// Each of them is tiny in some runs.
+fn limits(random: &mut ChaCha8Rng) -> Limits {
+    let usual = Limits::default();
+    let mut limits = Limits {
+        open_files_max: one_of(random, [1, 3, usual.open_files_max]),
+        writing_max: one_of(random, [1, 2, usual.writing_max]),
+        uncommitted_bytes_max: one_of(random, [1, 8 << 10, usual.uncommitted_bytes_max]),
+        unflushed_bytes_max: one_of(random, [1, 8 << 10, usual.unflushed_bytes_max]),
+        reading_bytes_max: one_of(random, [1, 8 << 10, usual.reading_bytes_max]),
+        early_max: one_of(random, [1, usual.early_max]),
+        ..usual
+    };
+    let group = &mut limits.group;
+    group.checkpoint_interval = one_of(random, [4, 16, 64, group.checkpoint_interval]);
+    group.pipeline_max = one_of(random, [2, 8, group.pipeline_max]);
+    group.reads_max = one_of(random, [2, group.reads_max]);
+    let usual = group.state_transfer_bytes_max;
+    group.state_transfer_bytes_max = one_of(random, [256, 4096, usual]);
+    limits
+}
+
+fn one_of<T: Copy, const N: usize>(random: &mut ChaCha8Rng, choices: [T; N]) -> T {
+    *choices.choose(random).expect("there are some")
 }
 
 fn topics(random: &mut ChaCha8Rng, replication: u16) -> Vec<Topic> {

@@ -146,6 +146,11 @@ impl Tasks for SimPlatform {
     fn random(&self) -> u64 {
         self.life().random()
     }
+
+    fn rarely(&self, point: &'static str) -> bool {
+        let rarities = &self.host().rarities;
+        rarities.is_taken(point, || self.random())
+    }
 }
 
 /// A task whose panic ends the run instead of itself alone, and that stands still with its host.

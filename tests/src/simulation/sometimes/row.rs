@@ -77,6 +77,13 @@ const fn row(
     }
 }
 
+/// A rare path of the nodes that is taken without need.
+const fn rare(point: &'static str) -> Row {
+    let taken = "a rare path is taken";
+    row(point, RARITY, taken, Condition::Is("point", point))
+}
+
+const RARITY: &str = "quorate_tests::simulation::rarity";
 const DRIVER: &str = "quorate_replica::control::driver";
 const STORAGE: &str = "quorate_replica::control::storage";
 const EFFECT: &str = "quorate_replica::shard::effect";
@@ -86,7 +93,7 @@ const PARTITION: &str = "quorate_replica::shard::partition";
 const SPACE: &str = "quorate_replica::shard::space";
 
 /// All of them.
-pub(super) const ROWS: [Row; 40] = [
+pub(super) const ROWS: [Row; 53] = [
     // The control plane.
     row(
         "a view change begins",
@@ -324,4 +331,18 @@ pub(super) const ROWS: [Row; 40] = [
         "no room: the reserve is used",
         Condition::None,
     ),
+    // What is rare, without need.
+    rare("a flush is slow"),
+    rare("a file is closed that was used just now"),
+    rare("a fetch gets as little as it can"),
+    rare("a follower has no room"),
+    rare("a heartbeat is left out"),
+    rare("a link to a shard ends"),
+    rare("a message of the group is lost"),
+    rare("a timer of the group is impatient"),
+    rare("damage is looked for at once"),
+    rare("messages that came early are full"),
+    rare("no segment is written in advance"),
+    rare("too many control operations"),
+    rare("too much is not committed"),
 ];
