@@ -26,7 +26,7 @@ pub(crate) const BREACHES: &[Breach] = &[
     rule(Sabotage::AcknowledgedAlone, crashing),
     rule(Sabotage::CommitWithoutQuorum, crashing),
     rule(Sabotage::ProducersForgotten, as_drawn),
-    rule(Sabotage::DedupForgotten, as_drawn),
+    rule(Sabotage::DedupForgotten, disputed),
     rule(Sabotage::ServedAboveWatermark, parted),
     rule(Sabotage::DamageTrusted, rotten),
     breach(What::LeaseByWallClock, mistimed),
@@ -110,6 +110,20 @@ fn mistimed(plan: &mut Plan) {
         pause_ms: 0..=100,
     };
     plan.others = [Errand::Juggle, Errand::Watch].map(busy).to_vec();
+}
+
+/// The control plane changes hands all the time, while topics come and go.
+fn disputed(plan: &mut Plan) {
+    plan.nemesis.kinds = vec![Kind::Isolate, Kind::Cut, Kind::Kill, Kind::Lag, Kind::Pause];
+    plan.nemesis.pause_ms.1 = 500;
+    plan.nemesis.lasts_ms.1 = 1000;
+    let busy = |what| Other {
+        what,
+        pause_ms: 0..=50,
+    };
+    plan.others = [Errand::Juggle, Errand::Recreate, Errand::Transfer]
+        .map(busy)
+        .to_vec();
 }
 
 /// What is durable goes bad, and nodes come back and read it.
