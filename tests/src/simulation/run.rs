@@ -149,6 +149,10 @@ impl<'a> Run<'a> {
         }
         self.nemesis.heal(&mut self.cluster)?;
         self.cluster.end_rare_paths();
+        // Nobody is to wait for a clock that stands still because it was set back.
+        for node in self.cluster.node_ids() {
+            self.cluster.wall_clock(node).steers.set(false);
+        }
         drop(stage.healed.take());
         if !self.run_until(END_MAX, |_| stage.end.borrow().is_some())? {
             self.problem(format!(

@@ -75,7 +75,10 @@ pub(super) struct Life {
     origin: tokio::time::Instant,
     /// The last that was seen of it; outside of the runtime, in a crash, it stands still.
     elapsed: Cell<Duration>,
-    /// The latest that a wall clock has shown which steers the node.
+    /// By how much a wall clock that steers the node has moved what the node takes for its
+    /// monotonic clock, in nanoseconds.
+    moved: Cell<u64>,
+    /// The latest that this has shown.
     latest: Cell<u64>,
 }
 
@@ -90,6 +93,7 @@ impl Life {
             started,
             origin: tokio::time::Instant::now(),
             elapsed: Cell::new(started),
+            moved: Cell::new(0),
             latest: Cell::new(0),
         }
     }
@@ -103,11 +107,12 @@ impl Life {
 
     /// What a node takes for a monotonic clock that is steered by the wall clock: it stands still
     /// while that goes back.
-    fn steered(&self, wall_clock_ms: i64) -> Instant {
+    fn steered(&self, wall_clock_ms: i64, elapsed: u64) -> u64 {
         let ahead_ms = wall_clock_ms - EPOCH_MS + FURTHEST_BACK_MS;
         let nanos = u64::try_from(ahead_ms).map_or(0, |ahead| ahead * 1_000_000);
         self.latest.set(self.latest.get().max(nanos));
-        Instant::from_nanos(self.latest.get())
+        self.moved.set(self.latest.get().saturating_sub(elapsed));
+        self.latest.get()
     }
 
     pub(super) fn random(&self) -> u64 {
@@ -125,11 +130,14 @@ impl Tasks for SimPlatform {
     }
 
     fn now(&self) -> Instant {
-        if self.host().clock.steers.get() {
-            return self.life().steered(self.wall_clock_ms());
-        }
         let elapsed = self.elapsed().as_nanos();
-        Instant::from_nanos(u64::try_from(elapsed).expect("a run is short"))
+        let elapsed = u64::try_from(elapsed).expect("a run is short");
+        let (clock, life) = (&self.host().clock, self.life());
+        Instant::from_nanos(match clock.steers.get() {
+            true => life.steered(clock.at(self.elapsed()), elapsed),
+            // What it has moved stays so.
+            false => elapsed + life.moved.get(),
+        })
     }
 
     fn wall_clock_ms(&self) -> i64 {
