@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use quorate_tests_sabotaged::simulation::nemesis::Kind;
 use quorate_tests_sabotaged::simulation::swarm::{Errand, Other, Plan, Profile};
 use quorate_vsr_sabotaged::sabotage::{self, Sabotage};
@@ -30,11 +32,11 @@ pub(crate) const BREACHES: &[Breach] = &[
     rule(Sabotage::ServedAboveWatermark, parted),
     rule(Sabotage::DamageTrusted, rotten),
     breach(What::LeaseByWallClock, mistimed),
-    rule(Sabotage::LeaseTooLong, parted),
-    rule(Sabotage::PrepareOkBeforeDurable, crashing),
-    rule(Sabotage::ViewNotDurable, crashing),
+    rule(Sabotage::LeaseTooLong, watched),
+    rule(Sabotage::PrepareOkBeforeDurable, crashing_slowly),
+    rule(Sabotage::ViewNotDurable, crashing_slowly),
     rule(Sabotage::LongestLogWins, parted),
-    rule(Sabotage::AdoptedTooEarly, crashing),
+    rule(Sabotage::AdoptedTooEarly, crashing_slowly),
     rule(Sabotage::TruncatedBelowWatermark, parted),
     rule(Sabotage::StaleLeaderAcknowledges, parted),
 ];
@@ -95,21 +97,35 @@ fn crashing(plan: &mut Plan) {
     plan.nemesis.pause_ms.1 = plan.nemesis.pause_ms.1.min(3000);
 }
 
+/// The same on disks so slow that most of what is said is not durable yet.
+fn crashing_slowly(plan: &mut Plan) {
+    plan.nemesis.kinds = vec![Kind::Crash, Kind::CrashMany, Kind::Cut];
+    plan.nemesis.pause_ms.1 = 1000;
+    plan.nemesis.lasts_ms = (10, 500);
+    plan.disk.slow = 0.5;
+    plan.disk.slow_max = Duration::from_millis(200);
+    busy(plan, &[Errand::Juggle, Errand::Transfer], 100);
+}
+
 /// Nodes are cut off from each other, and some clients reach the wrong ones.
 fn parted(plan: &mut Plan) {
     plan.nemesis.kinds = vec![Kind::Isolate, Kind::Halves, Kind::Cut, Kind::Kill];
     plan.nemesis.pause_ms.1 = plan.nemesis.pause_ms.1.min(3000);
+    let keeps = |other: &Other| other.what != Errand::Recreate;
+    plan.others.retain(keeps);
 }
 
-/// The same, while clocks jump and clients ask for what has changed.
-fn mistimed(plan: &mut Plan) {
-    plan.nemesis.kinds = vec![Kind::Isolate, Kind::Halves, Kind::Clock, Kind::Clock];
+/// The same, while clients ask all the time for what changes all the time.
+fn watched(plan: &mut Plan) {
+    plan.nemesis.kinds = vec![Kind::Isolate, Kind::Halves];
     plan.nemesis.pause_ms.1 = 1000;
-    let busy = |what| Other {
-        what,
-        pause_ms: 0..=100,
-    };
-    plan.others = [Errand::Juggle, Errand::Watch].map(busy).to_vec();
+    busy(plan, &[Errand::Juggle, Errand::Watch], 20);
+}
+
+/// The same, and clocks jump.
+fn mistimed(plan: &mut Plan) {
+    watched(plan);
+    plan.nemesis.kinds.extend([Kind::Clock, Kind::Clock]);
 }
 
 /// The control plane changes hands all the time, while topics come and go.
@@ -117,17 +133,20 @@ fn disputed(plan: &mut Plan) {
     plan.nemesis.kinds = vec![Kind::Isolate, Kind::Cut, Kind::Kill, Kind::Lag, Kind::Pause];
     plan.nemesis.pause_ms.1 = 500;
     plan.nemesis.lasts_ms.1 = 1000;
-    let busy = |what| Other {
-        what,
-        pause_ms: 0..=50,
-    };
-    plan.others = [Errand::Juggle, Errand::Recreate, Errand::Transfer]
-        .map(busy)
-        .to_vec();
+    plan.deletes_records = false;
+    busy(plan, &[Errand::Juggle, Errand::Transfer], 50);
 }
 
 /// What is durable goes bad, and nodes come back and read it.
 fn rotten(plan: &mut Plan) {
     crashing(plan);
     plan.disk.rot = 0.01;
+}
+
+fn busy(plan: &mut Plan, errands: &[Errand], most_ms: u64) {
+    let other = |what: &Errand| Other {
+        what: *what,
+        pause_ms: 0..=most_ms,
+    };
+    plan.others = errands.iter().map(other).collect();
 }

@@ -115,13 +115,8 @@ impl fmt::Display for Shown {
         };
         let seed = caught.seed;
         let first = caught.problems.first().map_or("", String::as_str);
-        let by: String = first
-            .lines()
-            .next()
-            .unwrap_or("")
-            .chars()
-            .take(PROBLEM_CHARS)
-            .collect();
+        let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
+        let by: String = first.chars().take(PROBLEM_CHARS).collect();
         write!(
             f,
             "{name:27} yes    {seed:7}  {tried:5}  {took:7.1}  {kept:5}  {by}"
