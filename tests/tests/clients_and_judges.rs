@@ -12,7 +12,7 @@ use quorate_jepsen::{Cluster, Keys};
 use quorate_platform::{Compio, Tasks};
 use quorate_tests::simulation::oracle::Verdict;
 use quorate_tests::simulation::oracle::replicas::{Copy, compare};
-use quorate_tests::simulation::workload::settle::{Settled, settle};
+use quorate_tests::simulation::workload::settle::{Damage, Settled, settle};
 use quorate_tests::simulation::workload::{
     Desk, Fate, Target, Topic, Workload, administer, consume, produce,
 };
@@ -151,7 +151,14 @@ fn real_nodes_keep_their_promises_to_the_clients_of_the_simulation() {
         sure(cluster.restart(1));
         Compio.sleep(Duration::from_secs(3)).await;
         let desk = workload.finish().await;
-        let conclusion = settle(&desk, ChaCha8Rng::seed_from_u64(8), &all, BOUND).await;
+        let conclusion = settle(
+            &desk,
+            ChaCha8Rng::seed_from_u64(8),
+            &all,
+            BOUND,
+            Damage::None,
+        )
+        .await;
         assert_everything_happened(&desk);
         (desk.ledger, conclusion)
     });

@@ -12,7 +12,7 @@ use quorate_jepsen::Keys;
 use quorate_platform::Tasks;
 use quorate_tests::simulation::oracle::Verdict;
 use quorate_tests::simulation::sometimes::{Sometimes, listen, take_heard};
-use quorate_tests::simulation::workload::settle::settle;
+use quorate_tests::simulation::workload::settle::{Damage, settle};
 use quorate_tests::simulation::workload::{
     Fate, Target, Topic, Workload, administer, consume, produce,
 };
@@ -105,7 +105,7 @@ fn run(seed: u64, sometimes: &mut Sometimes) -> u64 {
         }
         let desk = workload.finish().await;
         let random = ChaCha8Rng::seed_from_u64(seed);
-        let conclusion = settle(&desk, random, &all, BOUND).await;
+        let conclusion = settle(&desk, random, &all, BOUND, Damage::None).await;
         let mut folders = Folders::new();
         for settled in &conclusion.settled {
             let id = settled.partition.id;

@@ -47,8 +47,10 @@ enum Kind {
     Swarm,
     /// Nodes and links go and come, and in the end all is healed.
     Liveness,
-    /// Power fails, and segments are small.
+    /// Power fails, segments are small, and disks fail and rot.
     Disk,
+    /// The same, and records may be damaged in all places: no more is asked than to say so.
+    Loud,
 }
 
 impl From<Kind> for Profile {
@@ -57,6 +59,7 @@ impl From<Kind> for Profile {
             Kind::Swarm => Self::Swarm,
             Kind::Liveness => Self::Liveness,
             Kind::Disk => Self::Disk,
+            Kind::Loud => Self::Loud,
         }
     }
 }

@@ -96,6 +96,8 @@ pub struct Ended {
     pub node: u16,
     /// The error, in its words.
     pub result: Result<(), String>,
+    /// Whether that error is one that its disk was told to give.
+    pub is_of_disk: bool,
 }
 
 /// What ends a run: something panicked, in a node, in a client or in the simulator.
@@ -190,10 +192,15 @@ impl Cluster {
         for index in 0..self.nodes.len() {
             let node = Rc::clone(&self.nodes[index]);
             if let Some(result) = node.take_ended() {
+                let is_of_disk = match &result {
+                    Ok(()) => false,
+                    Err(error) => node.host.disk.borrow().has_failed_with(error),
+                };
                 self.ended.push(Ended {
                     at: self.elapsed(),
                     node: node.host.id,
                     result,
+                    is_of_disk,
                 });
                 self.turn_off(&node);
                 node.host.disk.borrow().kill();

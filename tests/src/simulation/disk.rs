@@ -20,6 +20,7 @@
 //! files that come back.
 
 mod content;
+mod damage;
 mod event;
 mod fault;
 mod file;
@@ -30,7 +31,7 @@ mod tests;
 mod tree;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -43,7 +44,7 @@ use quorate_platform::{Disk, Entry, OpenHow, OpenMode};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use self::content::{Content, SECTOR_BYTES};
+use self::content::Content;
 use self::pages::PAGE_BYTES;
 use self::tree::{Inode, Tree, missing};
 
@@ -79,6 +80,12 @@ struct State {
     /// Numbers of changes in flight, and of locks.
     number: Cell<u64>,
     counts: RefCell<BTreeMap<DiskOperation, u64>>,
+    /// Files and folders of which an operation was made to fail.
+    failed: RefCell<BTreeSet<PathBuf>>,
+    /// Whether something has failed since the disk was mounted.
+    has_failed: Cell<bool>,
+    /// Files that were damaged.
+    damaged: RefCell<BTreeSet<PathBuf>>,
     hook: RefCell<Option<Hook>>,
 }
 
@@ -116,6 +123,9 @@ impl SimDisk {
             waiting: RefCell::default(),
             number: Cell::new(0),
             counts: RefCell::default(),
+            failed: RefCell::default(),
+            has_failed: Cell::new(false),
+            damaged: RefCell::default(),
             hook: RefCell::default(),
         }))
     }
@@ -135,6 +145,15 @@ impl SimDisk {
             used += content.pages() * PAGE_BYTES;
         }
         state.used.set(used);
+        state.has_failed.set(false);
+    }
+
+    /// The disk is mounted anew if an operation has failed on it since it was the last time: what
+    /// is seen of a file whose sync has failed is not what is on the disk.
+    pub fn mount(&self) {
+        if self.0.has_failed.get() {
+            self.crash();
+        }
     }
 
     /// The process that uses the disk ends, and the host goes on.
@@ -291,41 +310,22 @@ impl SimDisk {
     }
 
     /// Takes room for a write.
-    fn allocate(&self, content: &mut Content, range: &std::ops::Range<u64>) -> io::Result<()> {
+    fn allocate(
+        &self,
+        path: &Path,
+        content: &mut Content,
+        range: &std::ops::Range<u64>,
+    ) -> io::Result<()> {
         let needed = content.missing_pages(range) * PAGE_BYTES;
         if content.is_counted && needed > 0 {
             let used = self.0.used.get() + needed;
             if used > self.0.capacity.get() {
-                return Err(io::Error::from_raw_os_error(NO_ROOM));
+                return Err(self.refuse(path));
             }
             self.0.used.set(used);
         }
         content.allocate(range);
         Ok(())
-    }
-
-    /// Something durable of some file that may be damaged changes.
-    fn rot_somewhere(&self) {
-        let files = self.0.tree.borrow().files();
-        let durable = |inode: &Inode| inode.content().map_or(0, |it| it.borrow().durable().len());
-        let files: Vec<_> = files
-            .into_iter()
-            .filter(|(path, inode)| durable(inode) > 0 && self.may_damage(path))
-            .collect();
-        if files.is_empty() {
-            return;
-        }
-        let mut random = self.0.random.borrow_mut();
-        let (_, inode) = &files[random.random_range(0..files.len())];
-        let position = random.random_range(0..durable(inode));
-        let mut content = inode.content().expect("it is a file").borrow_mut();
-        if random.random_bool(0.5) {
-            content.rot(position, &[1 << random.random_range(0..8)]);
-        } else {
-            let mut flips = [0; SECTOR_BYTES as usize];
-            random.fill_bytes(&mut flips);
-            content.rot(position / SECTOR_BYTES * SECTOR_BYTES, &flips);
-        }
     }
 }
 
@@ -342,8 +342,14 @@ async fn give_turn() {
     .await;
 }
 
+/// What the system says of a device that does not do what it was asked.
 fn device_error() -> io::Error {
     io::Error::from_raw_os_error(DEVICE_ERROR)
+}
+
+/// What it says when there is no room.
+fn no_room() -> io::Error {
+    io::Error::from_raw_os_error(NO_ROOM)
 }
 
 impl Disk for SimDisk {
@@ -395,7 +401,7 @@ impl Disk for SimDisk {
         let chance = self.0.faults.borrow().sync_error;
         self.on_names(DiskOperation::SyncFolder, path, |tree| {
             match self.happens(chance) {
-                true => Err(device_error()),
+                true => Err(self.fail(path)),
                 false => tree.sync(path, mark),
             }
         })

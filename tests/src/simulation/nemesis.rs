@@ -13,13 +13,10 @@ use rand::{RngExt, SeedableRng};
 
 use super::{CLIENTS, Cluster, Failure, host_name};
 
+mod damage;
+
 /// How long a node that was asked to stop may take when all is healed.
 const STOP_MAX: Duration = Duration::from_secs(30);
-
-/// Less than a node wants to have left, and more than a run writes.
-const LITTLE_ROOM_BYTES: u64 = 200 << 20;
-/// More than enough.
-const ROOM_BYTES: u64 = 1 << 40;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,13 +45,19 @@ pub enum Kind {
     Lag,
     /// The wall clock of a node jumps or runs wrong.
     Clock,
-    /// The disk of a node has little room.
+    /// The disk of a node has little room, or none.
     Fill,
+    /// Nothing that a node asks of its disk is done for a while.
+    Stall,
+    /// Something on the disk of a node changes, where it may.
+    Rot,
+    /// Something on the disk of a node cannot be read any more, where that may be.
+    WearOut,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Crash,
         Self::CrashMany,
         Self::Kill,
@@ -68,6 +71,9 @@ impl Kind {
         Self::Lag,
         Self::Clock,
         Self::Fill,
+        Self::Stall,
+        Self::Rot,
+        Self::WearOut,
     ];
 }
 
@@ -94,6 +100,8 @@ enum Ending {
     Release(Vec<Way>),
     Quicken(Vec<Way>),
     Empty(u16),
+    Unstall(u16),
+    PowerOff(u16),
 }
 
 /// Whoever breaks a cluster.
@@ -140,13 +148,8 @@ impl Nemesis {
 
     /// Does what is due. To be called before every step.
     pub fn turn(&mut self, cluster: &mut Cluster) {
+        self.attend(cluster);
         let now = cluster.elapsed();
-        while let Some(entry) = self.endings.first_entry()
-            && entry.key().0 <= now
-        {
-            let ending = entry.remove();
-            self.end(cluster, ending);
-        }
         if now >= self.next {
             let pause = self.habits.pause_ms;
             self.next = now + self.drawn_ms(pause);
@@ -154,9 +157,23 @@ impl Nemesis {
         }
     }
 
+    /// Ends what is due, and breaks nothing more. To be called before every step once all is
+    /// healed: nodes may end even then, of what had happened before.
+    pub fn attend(&mut self, cluster: &mut Cluster) {
+        let now = cluster.elapsed();
+        while let Some(entry) = self.endings.first_entry()
+            && entry.key().0 <= now
+        {
+            let ending = entry.remove();
+            self.end(cluster, ending);
+        }
+        self.tend(cluster);
+    }
+
     /// Ends all faults, and starts every node that is off.
     pub fn heal(&mut self, cluster: &mut Cluster) -> Result<(), Failure> {
         cluster.note(CLIENTS, "everything is healed");
+        self.mend_disks(cluster);
         // Nodes that end in order do so first.
         let is_stopping = |cluster: &Cluster, ending: &Ending| match ending {
             Ending::Start(node) => cluster.is_on(*node),
@@ -164,26 +181,33 @@ impl Nemesis {
             | Ending::Repair(_)
             | Ending::Release(_)
             | Ending::Quicken(_)
-            | Ending::Empty(_) => false,
+            | Ending::Empty(_)
+            | Ending::Unstall(_)
+            | Ending::PowerOff(_) => false,
         };
         let endings = std::mem::take(&mut self.endings);
         let (stopping, rest): (Vec<_>, Vec<_>) = endings
             .into_values()
             .partition(|ending| is_stopping(cluster, ending));
-        rest.into_iter()
-            .for_each(|ending| self.end(cluster, ending));
+        for ending in rest {
+            match ending {
+                // It keeps its power.
+                Ending::PowerOff(node) => self.unstall(cluster, node),
+                other => self.end(cluster, other),
+            }
+        }
         for ending in stopping {
             if let Ending::Start(node) = ending {
                 if !cluster.run_until(STOP_MAX, |cluster| !cluster.is_on(node))? {
                     cluster.note(node, "does not end, so it is killed");
                     cluster.kill(node);
                 }
-                cluster.start(node);
+                Self::start(cluster, node);
             }
         }
         for node in self.nodes.clone() {
             if !cluster.is_on(node) {
-                cluster.start(node);
+                Self::start(cluster, node);
             }
         }
         self.busy.clear();
@@ -228,13 +252,9 @@ impl Nemesis {
             Kind::Lag => self.lag(cluster),
             Kind::Clock => self.turn_clock(cluster),
             Kind::Fill => self.fill(cluster),
-        }
-    }
-
-    fn power_off(&mut self, cluster: &mut Cluster, count: usize) {
-        for node in self.free_nodes(cluster, count) {
-            cluster.crash(node);
-            self.until_later(cluster, Ending::Start(node));
+            Kind::Stall => self.stall(cluster),
+            Kind::Rot => self.rot(cluster),
+            Kind::WearOut => self.wear_out(cluster),
         }
     }
 
@@ -355,7 +375,7 @@ impl Nemesis {
 
     /// A wrong clock stays wrong until it is set again.
     fn turn_clock(&mut self, cluster: &mut Cluster) {
-        let node = *self.nodes.choose(&mut self.random).expect("there are some");
+        let node = self.any_node();
         let clock = cluster.wall_clock(node);
         match self.random.random_range(0..3) {
             0 => clock
@@ -373,14 +393,6 @@ impl Nemesis {
         cluster.note(node, format!("has a clock that is wrong by {set:?}"));
     }
 
-    /// There is room for what has been accepted, but the node is to take no more.
-    fn fill(&mut self, cluster: &mut Cluster) {
-        let node = *self.nodes.choose(&mut self.random).expect("there are some");
-        cluster.note(node, "has little room on its disk");
-        cluster.disk(node).set_capacity(LITTLE_ROOM_BYTES);
-        self.until_later(cluster, Ending::Empty(node));
-    }
-
     fn end(&mut self, cluster: &mut Cluster, ending: Ending) {
         match ending {
             // It has not ended yet.
@@ -388,7 +400,7 @@ impl Nemesis {
                 self.until_later(cluster, Ending::Start(node));
             }
             Ending::Start(node) => {
-                cluster.start(node);
+                Self::start(cluster, node);
                 self.busy.remove(&node);
             }
             Ending::Resume(node) => {
@@ -421,16 +433,19 @@ impl Nemesis {
                     network.set_link_max_message_latency(host_name(a), host_name(b), latency_max);
                 }
             }
-            Ending::Empty(node) => {
-                cluster.note(node, "has room on its disk again");
-                cluster.disk(node).set_capacity(ROOM_BYTES);
-            }
+            Ending::Empty(node) => self.empty(cluster, node),
+            Ending::Unstall(node) => self.unstall(cluster, node),
+            Ending::PowerOff(node) => self.power_off_now(cluster, node),
         }
     }
 
     fn until_later(&mut self, cluster: &Cluster, ending: Ending) {
         let lasts = self.habits.lasts_ms;
         let due = cluster.elapsed() + self.drawn_ms(lasts);
+        self.until(due, ending);
+    }
+
+    fn until(&mut self, due: Duration, ending: Ending) {
         let number = self.random.random();
         self.endings.insert((due, number), ending);
     }

@@ -10,13 +10,14 @@ use quorate_client::ClientConfig;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
+use super::atlas::Atlas;
 use super::nemesis::Nemesis;
 use super::oracle::Verdict;
 use super::sometimes::{Heard, Sometimes, listen, take_heard};
 use super::swarm::{Errand, Plan, Profile};
-use super::workload::settle::{Conclusion, settle};
+use super::workload::settle::{Conclusion, Damage, settle};
 use super::workload::{Desk, Fate, Target, Topic, Workload, administer, consume, produce};
-use super::{CLIENTS, Cluster, Failure, SimPlatform};
+use super::{CLIENTS, Cluster, Ended, Failure, SimPlatform};
 
 /// How long it may take until the topics of a new cluster are there.
 const BEGIN_MAX: Duration = Duration::from_secs(60);
@@ -69,6 +70,8 @@ struct Run<'a> {
     nemesis: Nemesis,
     sometimes: Sometimes,
     steps: u64,
+    /// Whether nothing is broken any more, and nodes that end are started again.
+    is_healed: bool,
     acknowledged: u64,
     problems: Vec<String>,
     proves_nothing: Option<String>,
@@ -92,9 +95,14 @@ impl<'a> Run<'a> {
     fn new(plan: &'a Plan) -> Self {
         let cluster = Cluster::new(plan.seed, &plan.shape);
         let nodes: Vec<_> = (1..=plan.shape.nodes).collect();
-        for node in &nodes {
-            cluster.disk(*node).set_faults(plan.disk.clone());
-            let clock = cluster.wall_clock(*node);
+        let atlas = match plan.is_bounded {
+            true => Atlas::bounded(plan.seed, &nodes, usize::from(plan.replication())),
+            false => Atlas::unbounded(),
+        };
+        for node in nodes.iter().copied() {
+            let (disk, atlas) = (cluster.disk(node), atlas.clone());
+            disk.set_damage_rule(move |path| atlas.may_damage(node, path));
+            let clock = cluster.wall_clock(node);
             clock.steers.set(plan.is_steered_by_wall_clock);
         }
         let habits = plan.nemesis.clone();
@@ -105,6 +113,7 @@ impl<'a> Run<'a> {
             nemesis,
             sometimes: Sometimes::default(),
             steps: 0,
+            is_healed: false,
             acknowledged: 0,
             problems: Vec::new(),
             proves_nothing: None,
@@ -142,6 +151,9 @@ impl<'a> Run<'a> {
             self.problem(format!("no topics within {BEGIN_MAX:?}"));
             return Ok(());
         }
+        for node in self.cluster.node_ids() {
+            self.cluster.disk(node).set_faults(self.plan.disk.clone());
+        }
         let until = self.cluster.elapsed() + self.plan.trouble;
         while self.cluster.elapsed() < until {
             self.nemesis.turn(&mut self.cluster);
@@ -153,6 +165,7 @@ impl<'a> Run<'a> {
         for node in self.cluster.node_ids() {
             self.cluster.wall_clock(node).steers.set(false);
         }
+        self.is_healed = true;
         drop(stage.healed.take());
         if !self.run_until(END_MAX, |_| stage.end.borrow().is_some())? {
             self.problem(format!(
@@ -162,6 +175,7 @@ impl<'a> Run<'a> {
         }
         let end = stage.end.take().expect("it was just there");
         self.acknowledged = end.desk.ledger.acknowledged();
+        self.is_healed = false;
         self.stop_all()?;
         self.judge(&end);
         Ok(())
@@ -183,7 +197,7 @@ impl<'a> Run<'a> {
             let _ = healed.recv_async().await;
             let desk = workload.finish().await;
             let random = ChaCha8Rng::seed_from_u64(plan.seed ^ 2);
-            let conclusion = settle(&desk, random, &targets, SETTLE_MAX).await;
+            let conclusion = settle(&desk, random, &targets, SETTLE_MAX, plan.damage()).await;
             desk.platform
                 .note(format!("settled: {:?}", conclusion.problems));
             stage.end.replace(Some(End { desk, conclusion }));
@@ -194,6 +208,9 @@ impl<'a> Run<'a> {
         self.steps += 1;
         if self.steps.is_multiple_of(LISTEN_STEPS) {
             self.listen();
+        }
+        if self.is_healed {
+            self.nemesis.attend(&mut self.cluster);
         }
         self.cluster.step()
     }
@@ -249,7 +266,9 @@ impl<'a> Run<'a> {
             Verdict::Unknown(why) => self.proves_nothing = Some(why),
         }
         for ended in self.cluster.ended() {
-            if let Err(error) = &ended.result {
+            if let Err(error) = &ended.result
+                && !self.may_end(ended, error)
+            {
                 let (node, at) = (ended.node, ended.at);
                 problems.push(format!("node {node} ended at {at:.3?}: {error}"));
             }
@@ -257,6 +276,14 @@ impl<'a> Run<'a> {
         for problem in problems {
             self.problem(problem);
         }
+    }
+
+    /// Whether a node may end with this error. Where anything may be damaged it may refuse to start,
+    /// if it says because of which file.
+    fn may_end(&self, ended: &Ended, error: &str) -> bool {
+        let data_dir = self.cluster.config(ended.node).data_dir.to_string_lossy();
+        let is_any = self.plan.damage() == Damage::Any;
+        ended.is_of_disk || (is_any && error.contains(&*data_dir))
     }
 
     /// The bytes of a partition's folder on a node, by the names of the files.

@@ -17,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 use super::Shape;
 use super::disk::DiskFaults;
 use super::nemesis::{self, Kind};
+use super::workload::settle::Damage;
 use super::workload::{Fate, Topic, consume, produce};
 
 /// A kind of run.
@@ -27,8 +28,10 @@ pub enum Profile {
     Swarm,
     /// Faults that take nodes and links away, one soon after the other, and then an end to it.
     Liveness,
-    /// Crashes, one after the other, on small segments.
+    /// Crashes, one after the other, on small segments, and disks that fail and rot.
     Disk,
+    /// The same, and nothing keeps every copy of a record from being damaged.
+    Loud,
 }
 
 /// Everything that was drawn for a run.
@@ -46,6 +49,8 @@ pub struct Plan {
     pub disk: DiskFaults,
     /// Whether nodes take their wall clocks for monotonic ones, as none should.
     pub is_steered_by_wall_clock: bool,
+    /// Whether a good copy is left of everything, whatever is damaged.
+    pub is_bounded: bool,
     /// The topics whose records stay, or go by rules.
     pub topics: Vec<Topic>,
     /// Whether records are deleted from the first topic.
@@ -121,15 +126,16 @@ impl Plan {
                 kinds: kinds(random, profile),
                 pause_ms: match profile {
                     Profile::Liveness => (0, 1000),
-                    Profile::Swarm | Profile::Disk => {
+                    Profile::Swarm | Profile::Disk | Profile::Loud => {
                         let longest = [500, 3000, 10_000];
                         (0, *longest.choose(random).expect("there are some"))
                     }
                 },
                 lasts_ms: (10, *[1000, 6000].choose(random).expect("there are some")),
             },
-            disk: disk(random),
             is_steered_by_wall_clock: false,
+            disk: disk(random, profile),
+            is_bounded: profile != Profile::Loud,
             deletes_records: random.random_bool(0.3),
             others: others.into_iter().map(|what| pause(what, random)).collect(),
             topics,
@@ -142,6 +148,19 @@ impl Plan {
         }
     }
 
+    /// What may be damaged in it.
+    pub fn damage(&self) -> Damage {
+        let DiskFaults {
+            latent_error, rot, ..
+        } = self.disk;
+        let is_damage = |kind: &Kind| matches!(kind, Kind::Rot | Kind::WearOut);
+        match latent_error + rot > 0.0 || self.nemesis.kinds.iter().any(is_damage) {
+            false => Damage::None,
+            true if self.is_bounded => Damage::Mendable,
+            true => Damage::Any,
+        }
+    }
+
     /// How many nodes hold each partition.
     pub fn replication(&self) -> u16 {
         self.topics[0].replication
@@ -150,7 +169,7 @@ impl Plan {
 
 fn shape(random: &mut ChaCha8Rng, nodes: u16, profile: Profile) -> Shape {
     let segments: &[u64] = match profile {
-        Profile::Disk => &[8 << 10, 16 << 10],
+        Profile::Disk | Profile::Loud => &[8 << 10, 16 << 10],
         Profile::Swarm | Profile::Liveness => &[8 << 10, 64 << 10, 1 << 20],
     };
     let slowest = *[2, 10, 50].choose(random).expect("there are some");
@@ -229,13 +248,31 @@ fn writing(random: &mut ChaCha8Rng) -> produce::Habits {
     }
 }
 
-/// On a slow disk a write is still under way when the power fails.
-fn disk(random: &mut ChaCha8Rng) -> DiskFaults {
+/// On a slow disk a write is still under way when the power fails. A disk that fails an operation
+/// costs a node its life until it is started again, so that has to be rare.
+fn disk(random: &mut ChaCha8Rng, profile: Profile) -> DiskFaults {
     let slowest = *[2, 10, 100].choose(random).expect("there are some");
-    DiskFaults {
+    let slow = DiskFaults {
         slow: *[0.0, 0.05, 0.3].choose(random).expect("there are some"),
         slow_max: Duration::from_millis(slowest),
         ..DiskFaults::default()
+    };
+    let fails = match profile {
+        Profile::Swarm => 0.3,
+        Profile::Liveness => 0.0,
+        Profile::Disk | Profile::Loud => 0.7,
+    };
+    if !random.random_bool(fails) {
+        return slow;
+    }
+    let mut rare = |chances: [f64; 3]| *chances.choose(random).expect("there are some");
+    DiskFaults {
+        read_error: rare([0.0, 0.0, 1e-4]),
+        write_error: rare([0.0, 1e-5, 1e-4]),
+        sync_error: rare([0.0, 1e-5, 1e-4]),
+        latent_error: rare([0.0, 1e-4, 1e-3]),
+        rot: rare([0.0, 1e-4, 1e-3]),
+        ..slow
     }
 }
 
@@ -249,7 +286,15 @@ fn kinds(random: &mut ChaCha8Rng, profile: Profile) -> Vec<Kind> {
             Kind::Cut,
             Kind::Isolate,
         ],
-        Profile::Disk => &[Kind::Crash, Kind::CrashMany, Kind::Kill],
+        Profile::Disk | Profile::Loud => &[
+            Kind::Crash,
+            Kind::CrashMany,
+            Kind::Kill,
+            Kind::Fill,
+            Kind::Stall,
+            Kind::Rot,
+            Kind::WearOut,
+        ],
     };
     let kinds = all.iter().copied().filter(|_| random.random_bool(0.6));
     let kinds: Vec<_> = kinds.collect();

@@ -236,7 +236,7 @@ impl Content {
 
     pub(super) fn is_unreadable(&self, range: Range<u64>) -> bool {
         let sectors = range.start / SECTOR_BYTES..range.end.div_ceil(SECTOR_BYTES);
-        !self.unreadable.is_empty() && self.unreadable.range(sectors).next().is_some()
+        !range.is_empty() && self.unreadable.range(sectors).next().is_some()
     }
 
     /// Has the sectors of `range` fail to be read until they are written.

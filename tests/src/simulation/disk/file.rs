@@ -107,10 +107,18 @@ impl Open {
                 .borrow_mut()
                 .random_range(range.start..end);
             content.wear_out(at..at + 1);
+            self.disk
+                .0
+                .damaged
+                .borrow_mut()
+                .insert(self.path.to_path_buf());
         }
         let end = range.end.min(content.current().len());
-        match content.is_unreadable(range.start..end) || self.disk.happens(read_error) {
-            true => Err(device_error()),
+        if content.is_unreadable(range.start..end) {
+            return Err(device_error());
+        }
+        match self.disk.happens(read_error) {
+            true => Err(self.disk.fail(&self.path)),
             false => Ok(()),
         }
     }
@@ -121,7 +129,7 @@ impl Open {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         self.disk
-            .allocate(&mut self.content.borrow_mut(), &change.range())?;
+            .allocate(&self.path, &mut self.content.borrow_mut(), &change.range())?;
         let number = self.disk.number();
         self.content.borrow_mut().begin(number, change);
         let in_flight = InFlight { open: self, number };
@@ -131,7 +139,7 @@ impl Open {
         drop(faults);
         if self.disk.happens(write_error) {
             // Whether it happened is decided as if nobody had waited for it.
-            return Err(device_error());
+            return Err(self.disk.fail(&self.path));
         }
         let is_lost =
             is_durable && self.disk.happens(lost_write) && self.disk.may_damage(&self.path);
@@ -178,13 +186,13 @@ impl Open {
         if self.disk.happens(sync_error) {
             let random = &mut self.disk.0.random.borrow_mut();
             self.content.borrow_mut().fail_sync(mark, random);
-            return Err(device_error());
+            return Err(self.disk.fail(&self.path));
         }
         if !(self.disk.happens(lost_write) && self.disk.may_damage(&self.path)) {
             self.content.borrow_mut().settle(mark);
         }
         if self.disk.happens(rot) {
-            self.disk.rot_somewhere();
+            self.disk.rot_any();
         }
         Ok(())
     }

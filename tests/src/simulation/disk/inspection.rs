@@ -1,13 +1,10 @@
-//! What judges and scenarios see of a disk, and do to it, from outside of time.
+//! What judges and scenarios see of a disk from outside of time.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::pages::Pages;
-use super::tree::missing;
-use super::{DiskEvent, DiskOperation, Inode, SimDisk};
+use super::{DiskEvent, DiskOperation, SimDisk};
 
 impl SimDisk {
     /// The paths of all files that are seen, sorted.
@@ -41,35 +38,6 @@ impl SimDisk {
         Some(all(content.durable()))
     }
 
-    /// Changes the durable bytes from `position` on: each bit that is set in `flips` turns.
-    ///
-    /// # Errors
-    ///
-    /// There is no such file.
-    pub fn rot(&self, path: &Path, position: u64, flips: &[u8]) -> io::Result<()> {
-        let inode = self.file_at(path)?;
-        let content = inode.content().ok_or(io::ErrorKind::IsADirectory)?;
-        content.borrow_mut().rot(position, flips);
-        Ok(())
-    }
-
-    /// Has the sectors of `range` fail to be read until they are written.
-    ///
-    /// # Errors
-    ///
-    /// There is no such file.
-    pub fn wear_out(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
-        let inode = self.file_at(path)?;
-        let content = inode.content().ok_or(io::ErrorKind::IsADirectory)?;
-        content.borrow_mut().wear_out(range);
-        Ok(())
-    }
-
-    /// Something changes of a file that the rule of damage allows, if there is one.
-    pub fn rot_any(&self) {
-        self.rot_somewhere();
-    }
-
     /// How often something was done so far.
     pub fn count(&self, operation: DiskOperation) -> u64 {
         let counts = self.0.counts.borrow();
@@ -84,10 +52,6 @@ impl SimDisk {
     /// Bytes that are used.
     pub fn used_bytes(&self) -> u64 {
         self.0.used.get()
-    }
-
-    fn file_at(&self, path: &Path) -> io::Result<Inode> {
-        self.0.tree.borrow().find(path)?.ok_or_else(missing)
     }
 }
 

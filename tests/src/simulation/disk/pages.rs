@@ -20,6 +20,13 @@ impl Pages {
         self.len
     }
 
+    /// The ranges in which something was written.
+    pub(super) fn written(&self) -> Vec<Range<u64>> {
+        let starts = self.pages.keys().map(|number| number * PAGE_BYTES);
+        let ranges = starts.map(|start| start..self.len.min(start + PAGE_BYTES));
+        ranges.filter(|range| !range.is_empty()).collect()
+    }
+
     /// Copies what is there from `position` on, as far as the file and `into` reach.
     pub(super) fn read(&self, position: u64, into: &mut [u8]) -> usize {
         let end = self.len.min(position + into.len() as u64);

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use quorate_jepsen::check;
+use quorate_jepsen::{Kind, check};
 
 use super::replicas::{Copy, compare};
 use super::{facts, replicas};
-use crate::simulation::workload::settle::{Conclusion, Settled};
+use crate::simulation::workload::settle::{Conclusion, Damage, Settled};
 use crate::simulation::workload::{Ledger, Tally};
 
 /// Fewer acknowledged appends than this prove nothing.
@@ -34,8 +34,15 @@ impl Verdict {
         files: impl Fn(u16, u64) -> BTreeMap<String, Vec<u8>>,
     ) -> Self {
         let mut found = Vec::new();
-        tell(&mut found, "liveness", &conclusion.problems);
-        tell(&mut found, "records", &check(&ledger.take_history()));
+        let mut anomalies = check(&ledger.take_history());
+        match conclusion.damage {
+            Damage::None | Damage::Mendable => {
+                tell(&mut found, "liveness", &conclusion.problems);
+            }
+            // What every copy has lost cannot be read, and nobody says that it can.
+            Damage::Any => anomalies.retain(|anomaly| anomaly.kind != Kind::Unread),
+        }
+        tell(&mut found, "records", &anomalies);
         tell(&mut found, "control plane", &ledger.take_control().check());
         tell(&mut found, "leaders", &facts::check(&ledger.take_seen()));
         tell(
@@ -136,7 +143,7 @@ mod tests {
         assert!(verdict.to_string().contains("records: "), "{verdict}");
         let late = Conclusion {
             problems: vec!["not in time".to_owned()],
-            settled: Vec::new(),
+            ..Conclusion::default()
         };
         let verdict = Verdict::of(&Ledger::default(), &late, nothing);
         assert!(
@@ -152,8 +159,8 @@ mod tests {
         };
         let holders = vec![1, 2];
         let short = Conclusion {
-            problems: Vec::new(),
             settled: vec![Settled { partition, holders }],
+            ..Conclusion::default()
         };
         let verdict = Verdict::of(&Ledger::default(), &short, nothing);
         assert!(

@@ -15,9 +15,23 @@ use crate::simulation::oracle::replicas::Partition;
 /// Between two looks, in milliseconds.
 const AGAIN_MS: (u64, u64) = (100, 500);
 
+/// What may be damaged when all else is healed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Damage {
+    /// Nothing.
+    #[default]
+    None,
+    /// Copies of which others are good, and which no node may have come by yet.
+    Mendable,
+    /// Anything, so that not all has to be well again.
+    Any,
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct Conclusion {
+    /// What may be damaged.
+    pub damage: Damage,
     /// What was not well in time, in words.
     pub problems: Vec<String>,
     /// The partitions that were, for whoever compares their copies.
@@ -37,18 +51,22 @@ pub struct Settled {
 /// its end, and is the same on all its replicas. Each of the three may take so long as `bound`.
 ///
 /// What it writes and reads is noted as well; its readings are the final ones. Nobody else may
-/// write meanwhile.
+/// write meanwhile. `damage` is what may be damaged at first.
 pub async fn settle<P: Platform>(
     desk: &Desk<P>,
     mut random: ChaCha8Rng,
     targets: &[Target],
     bound: Duration,
+    damage: Damage,
 ) -> Conclusion {
     let desk = Desk {
         ledger: desk.ledger.reopened(),
         ..desk.clone()
     };
-    let mut conclusion = Conclusion::default();
+    let mut conclusion = Conclusion {
+        damage,
+        ..Conclusion::default()
+    };
     let connected = desk.platform.timeout(bound, desk.connect()).await;
     let Ok(Some(client)) = connected else {
         let problem = format!("no client reaches the cluster within {bound:?}");
@@ -70,7 +88,10 @@ pub async fn settle<P: Platform>(
     let deadline = desk.platform.now() + bound;
     for target in targets {
         match rest(&desk, &client, &mut random, target, deadline).await {
-            Ok(settled) => conclusion.settled.push(settled),
+            Ok(mut settled) => {
+                settled.partition.may_be_damaged = damage != Damage::None;
+                conclusion.settled.push(settled);
+            }
             Err(how) => conclusion.miss(target, &format!("is not at rest: {how}"), bound),
         }
     }
