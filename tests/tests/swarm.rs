@@ -36,6 +36,11 @@ fn power_cuts_lose_nothing() {
 }
 
 #[test]
+fn clusters_on_bad_disks_say_so_and_never_what_is_wrong() {
+    assert_worth(&clean(3000..3003, Profile::Loud));
+}
+
+#[test]
 fn one_seed_is_one_run_whatever_breaks() {
     let hash = |seed| run_seed(seed, Profile::Swarm).hash;
     let first = hash(50);

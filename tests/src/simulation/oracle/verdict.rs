@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use quorate_jepsen::{Kind, check};
+use quorate_jepsen::{Anomaly, Kind, check};
 
 use super::replicas::{Copy, compare};
 use super::{facts, replicas};
@@ -39,8 +39,7 @@ impl Verdict {
             Damage::None | Damage::Mendable => {
                 tell(&mut found, "liveness", &conclusion.problems);
             }
-            // What every copy has lost cannot be read, and nobody says that it can.
-            Damage::Any => anomalies.retain(|anomaly| anomaly.kind != Kind::Unread),
+            Damage::Any => anomalies.retain(|anomaly| !is_excused(anomaly, conclusion)),
         }
         tell(&mut found, "records", &anomalies);
         tell(&mut found, "control plane", &ledger.take_control().check());
@@ -74,6 +73,15 @@ impl Verdict {
             None => Self::Pass,
         }
     }
+}
+
+/// Whether records cannot be read in the end where every copy may be damaged. As long as nobody
+/// leads a partition, what its replicas know to be committed can be read, and it may be little;
+/// once somebody does, nothing may be missing.
+fn is_excused(anomaly: &Anomaly, conclusion: &Conclusion) -> bool {
+    let is_missing = matches!(anomaly.kind, Kind::Unread | Kind::Lost);
+    let mut partition = anomaly.partition.into_iter();
+    is_missing && partition.any(|log| conclusion.unwell.contains(&log))
 }
 
 fn tell<T: fmt::Display>(found: &mut Vec<String>, judge: &str, said: &[T]) {

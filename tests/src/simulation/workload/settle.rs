@@ -1,5 +1,6 @@
 //! After all is healed: is everything well again, and in time?
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quorate_client::{Client, PartitionInfo, PartitionStatus, Platform};
@@ -34,6 +35,8 @@ pub struct Conclusion {
     pub damage: Damage,
     /// What was not well in time, in words.
     pub problems: Vec<String>,
+    /// The logs of the partitions that were not.
+    pub unwell: BTreeSet<u32>,
     /// The partitions that were, for whoever compares their copies.
     pub settled: Vec<Settled>,
 }
@@ -71,6 +74,7 @@ pub async fn settle<P: Platform>(
     let Ok(Some(client)) = connected else {
         let problem = format!("no client reaches the cluster within {bound:?}");
         conclusion.problems.push(problem);
+        conclusion.unwell = targets.iter().map(|target| target.log).collect();
         return conclusion;
     };
     let deadline = desk.platform.now() + bound;
@@ -103,6 +107,7 @@ impl Conclusion {
         let Target { topic, index, .. } = target;
         let problem = format!("topic \"{topic}\" partition {index} {what} (within {bound:?})");
         self.problems.push(problem);
+        self.unwell.insert(target.log);
     }
 }
 
