@@ -31,15 +31,20 @@ pub struct Partition {
     pub high_watermark: u64,
     /// Whether its topic is compacted.
     pub is_compacted: bool,
-    /// Whether ranges of a copy may be damaged that nobody has come by yet.
+    /// Whether ranges of a few copies may be damaged that nobody has come by yet.
     pub may_be_damaged: bool,
 }
 
 /// Everything on which the copies disagree, and what is wrong with each of them.
 pub fn compare(partition: &Partition, copies: &[Copy<'_>]) -> Vec<Discord> {
     let mut found = Vec::new();
+    let lacking: Vec<_> = copies.iter().map(|copy| lacks(partition, copy)).collect();
+    let whole = lacking.iter().filter(|lacks| lacks.is_empty()).count();
+    // What a majority of the copies has is good, and comes to the others in time.
+    if !(partition.may_be_damaged && 2 * whole > copies.len()) {
+        found.extend(lacking.into_iter().flatten());
+    }
     for copy in copies {
-        check_extent(partition, copy, &mut found);
         check_sequences(copy, &mut found);
         check_epochs(copy, &mut found);
     }
@@ -56,15 +61,17 @@ pub fn compare(partition: &Partition, copies: &[Copy<'_>]) -> Vec<Discord> {
     found
 }
 
-/// Every copy has everything from the log's start to the high watermark.
-fn check_extent(partition: &Partition, copy: &Copy<'_>, found: &mut Vec<Discord>) {
+/// What a copy lacks from the log's start to the high watermark.
+fn lacks(partition: &Partition, copy: &Copy<'_>) -> Vec<Discord> {
+    let mut found = Vec::new();
+    if partition.log_start == partition.high_watermark {
+        return found;
+    }
     let mut note =
         |offset, trouble| found.push(Discord::new(partition.id, copy.node, offset, trouble));
-    if partition.log_start == partition.high_watermark {
-        return;
-    }
     let Some(first) = copy.batches.first() else {
-        return note(partition.log_start, Trouble::Short);
+        note(partition.log_start, Trouble::Short);
+        return found;
     };
     if first.base_offset > partition.log_start {
         note(partition.log_start, Trouble::LateStart);
@@ -73,7 +80,7 @@ fn check_extent(partition: &Partition, copy: &Copy<'_>, found: &mut Vec<Discord>
     for batch in &copy.batches {
         let is_visible =
             batch.base_offset > partition.log_start && expected < partition.high_watermark;
-        if batch.base_offset != expected && is_visible && !partition.may_be_damaged {
+        if batch.base_offset != expected && is_visible {
             note(expected, Trouble::Hole);
         }
         expected = batch.next_offset;
@@ -81,6 +88,7 @@ fn check_extent(partition: &Partition, copy: &Copy<'_>, found: &mut Vec<Discord>
     if expected < partition.high_watermark {
         note(expected, Trouble::Short);
     }
+    found
 }
 
 /// Each batch of an idempotent producer stands once, and behind those that it sent before.
@@ -338,7 +346,13 @@ mod tests {
             may_be_damaged: true,
             ..partition
         };
-        assert_eq!(troubles(&tolerant, &[whole().and(next()), damaged]), []);
+        let whole_one = || whole().and(next());
+        assert_eq!(
+            troubles(&tolerant, &[whole_one(), whole_one(), damaged.clone()]),
+            []
+        );
+        let found = troubles(&tolerant, &[whole_one(), damaged.clone(), damaged]);
+        assert_eq!(found, [(2, 4, Trouble::Hole), (3, 4, Trouble::Hole)]);
         let found = troubles(&PARTITION, &[whole().flip_last_byte(), whole()]);
         assert_eq!(found, [(1, 4, Trouble::Short)]);
     }

@@ -3,7 +3,7 @@ use std::fmt;
 
 use quorate_jepsen::{Anomaly, Kind, check};
 
-use super::replicas::{Copy, compare};
+use super::replicas::{Copy, Trouble, compare};
 use super::{facts, replicas};
 use crate::simulation::workload::settle::{Conclusion, Damage, Settled};
 use crate::simulation::workload::{Ledger, Tally};
@@ -44,11 +44,11 @@ impl Verdict {
         tell(&mut found, "records", &anomalies);
         tell(&mut found, "control plane", &ledger.take_control().check());
         tell(&mut found, "leaders", &facts::check(&ledger.take_seen()));
-        tell(
-            &mut found,
-            "replicas",
-            &discords(&conclusion.settled, files),
-        );
+        let mut discords = discords(&conclusion.settled, files);
+        let is_lack =
+            |trouble| matches!(trouble, Trouble::Hole | Trouble::Short | Trouble::LateStart);
+        discords.retain(|it| conclusion.damage != Damage::Any || !is_lack(it.trouble));
+        tell(&mut found, "replicas", &discords);
         if !found.is_empty() {
             return Self::Fail(found);
         }
