@@ -197,7 +197,8 @@ impl<'a> Run<'a> {
             let _ = healed.recv_async().await;
             let desk = workload.finish().await;
             let random = ChaCha8Rng::seed_from_u64(plan.seed ^ 2);
-            let conclusion = settle(&desk, random, &targets, SETTLE_MAX, plan.damage()).await;
+            let damage = plan.damage();
+            let conclusion = settle(&desk, random, &targets, SETTLE_MAX, damage).await;
             desk.platform
                 .note(format!("settled: {:?}", conclusion.problems));
             stage.end.replace(Some(End { desk, conclusion }));
@@ -278,8 +279,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether a node may end with this error. Where anything may be damaged it may refuse to start,
-    /// if it says because of which file.
+    /// Whether a node may end with this error. Where anything may be damaged it may refuse to
+    /// start, if it says because of which file.
     fn may_end(&self, ended: &Ended, error: &str) -> bool {
         let data_dir = self.cluster.config(ended.node).data_dir.to_string_lossy();
         let is_any = self.plan.damage() == Damage::Any;
