@@ -65,6 +65,7 @@ mod platform;
 mod rarity;
 pub mod run;
 pub mod sometimes;
+pub mod story;
 pub mod swarm;
 mod tasks;
 mod trace;

@@ -332,6 +332,30 @@ impl Cluster {
         self.node(node).host.disk.borrow().clone()
     }
 
+    /// Loses everything that one host says to another from now on, confirmations included.
+    pub fn cut(&mut self, from: u16, to: u16) {
+        self.note(from, format!("is cut off from {}", host_name(to)));
+        self.set_cut(from, to, true);
+        let network = &mut self.sim;
+        network.partition_oneway(host_name(from), host_name(to));
+    }
+
+    /// Has what one host says to another arrive again.
+    pub fn repair(&mut self, from: u16, to: u16) {
+        self.note(from, format!("reaches {} again", host_name(to)));
+        self.set_cut(from, to, false);
+        let network = &mut self.sim;
+        network.repair_oneway(host_name(from), host_name(to));
+    }
+
+    fn set_cut(&mut self, from: u16, to: u16, is_cut: bool) {
+        let (from, to) = (
+            self.sim.lookup(host_name(from)),
+            self.sim.lookup(host_name(to)),
+        );
+        self.clients.wires.set_cut(from, to, is_cut);
+    }
+
     /// The network, to be broken and repaired; hosts have the names of [`host_name`].
     pub fn network(&mut self) -> &mut Sim<'static> {
         &mut self.sim

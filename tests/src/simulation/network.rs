@@ -3,14 +3,14 @@
 //! Turmoil carries them. It never sends lost bytes again: a stream that has lost some stays silent
 //! for good, where the kernel would go on after the network has healed, or give the stream up. So
 //! both ends of a stream share a [`Wire`] here, which tells how much of what one end has sent the
-//! other has taken; when nothing is taken for as long as production gives the kernel, the stream
-//! ends.
+//! other has taken; when nothing is taken for as long as production gives the kernel, or no word of
+//! that comes back, the stream ends.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker, ready};
@@ -32,7 +32,14 @@ const SPLIT_ONE_IN: u64 = 16;
 
 /// All streams of a run that an end still holds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wires(Rc<RefCell<BTreeMap<Ends, Weak<Wire>>>>);
+pub(super) struct Wires(Rc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    wires: RefCell<BTreeMap<Ends, Weak<Wire>>>,
+    /// Ways on which everything is lost, from one host to another.
+    cut: RefCell<BTreeSet<(IpAddr, IpAddr)>>,
+}
 
 /// The addresses of who connected and of who accepted.
 type Ends = (SocketAddr, SocketAddr);
@@ -49,13 +56,15 @@ struct Wire {
 struct Flow {
     sent: Cell<u64>,
     taken: Cell<u64>,
-    /// Since when something waits, of which nothing was taken.
+    /// What the sender knows to be taken.
+    confirmed: Cell<u64>,
+    /// Since when something waits, of which nothing was confirmed.
     waiting_since: Cell<Duration>,
 }
 
 impl Wires {
     fn between(&self, ends: Ends) -> Rc<Wire> {
-        let mut wires = self.0.borrow_mut();
+        let mut wires = self.0.wires.borrow_mut();
         let known = wires.entry(ends).or_default();
         known.upgrade().unwrap_or_else(|| {
             let wire = Rc::new(Wire::default());
@@ -65,25 +74,47 @@ impl Wires {
     }
 
     fn forget(&self, ends: Ends) {
-        self.0.borrow_mut().remove(&ends);
+        self.0.wires.borrow_mut().remove(&ends);
+    }
+
+    /// Notes that what `from` sends to `to` is lost from now on, or no longer.
+    pub(super) fn set_cut(&self, from: IpAddr, to: IpAddr, is_cut: bool) {
+        let mut cut = self.0.cut.borrow_mut();
+        match is_cut {
+            true => cut.insert((from, to)),
+            false => cut.remove(&(from, to)),
+        };
+    }
+
+    /// Whether word from the receiver reaches the sender, who has this side of a stream.
+    fn is_confirmed(&self, ends: Ends, side: usize) -> bool {
+        let addresses = [ends.0.ip(), ends.1.ip()];
+        let back = (addresses[1 - side], addresses[side]);
+        !self.0.cut.borrow().contains(&back)
     }
 }
 
 impl Flow {
     fn on_sent(&self, bytes: usize, now: Duration) {
-        if self.taken.get() == self.sent.get() {
+        if self.confirmed.get() == self.sent.get() {
             self.waiting_since.set(now);
         }
         self.sent.set(self.sent.get() + bytes as u64);
     }
 
-    fn on_taken(&self, bytes: usize, now: Duration) {
+    fn on_taken(&self, bytes: usize) {
         self.taken.set(self.taken.get() + bytes as u64);
-        self.waiting_since.set(now);
+    }
+
+    /// The sender hears of all that was taken.
+    fn confirm(&self, now: Duration) {
+        if self.confirmed.replace(self.taken.get()) < self.taken.get() {
+            self.waiting_since.set(now);
+        }
     }
 
     fn is_stuck(&self, now: Duration) -> bool {
-        let is_waiting = self.taken.get() < self.sent.get();
+        let is_waiting = self.confirmed.get() < self.sent.get();
         is_waiting && now.saturating_sub(self.waiting_since.get()) > UNCONFIRMED_MAX
     }
 }
@@ -247,7 +278,11 @@ impl Stream {
             Poll::Ready(result) => result?,
         }
         let bytes = room.filled().len();
-        self.wire.flows[1 - self.side].on_taken(bytes, self.platform.elapsed());
+        let flow = &self.wire.flows[1 - self.side];
+        flow.on_taken(bytes);
+        if self.is_confirmed(1 - self.side) {
+            flow.confirm(self.platform.elapsed());
+        }
         self.trace(Action::Receive, room.filled());
         // SAFETY: turmoil has just filled these bytes; those before them were filled before.
         unsafe { buffer.advance_to(skip + bytes) };
@@ -259,6 +294,9 @@ impl Stream {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let (flow, now) = (&self.wire.flows[self.side], self.platform.elapsed());
+        if self.is_confirmed(self.side) {
+            flow.confirm(now);
+        }
         if flow.is_stuck(now) {
             self.close();
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -272,6 +310,10 @@ impl Stream {
         flow.on_sent(written, now);
         self.trace(Action::Send, bytes);
         Poll::Ready(Ok(()))
+    }
+
+    fn is_confirmed(&self, side: usize) -> bool {
+        self.platform.host().wires.is_confirmed(self.ends, side)
     }
 
     async fn write(&self, bytes: &[u8]) -> io::Result<()> {
@@ -362,9 +404,12 @@ mod tests {
         flow.on_sent(5, second(109));
         assert!(!flow.is_stuck(second(110)));
         assert!(flow.is_stuck(second(111)));
-        flow.on_taken(5, second(111));
+        flow.on_taken(5);
+        assert!(flow.is_stuck(second(111)));
+        flow.confirm(second(111));
         assert!(!flow.is_stuck(second(120)));
-        flow.on_taken(5, second(120));
+        flow.on_taken(5);
+        flow.confirm(second(120));
         assert!(!flow.is_stuck(second(200)));
     }
 }

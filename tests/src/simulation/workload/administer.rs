@@ -478,7 +478,7 @@ pub async fn watch<P: Platform>(
 }
 
 /// Notes how the partitions of a topic are; the notes.
-pub(super) async fn look_at_partitions<P: Platform>(
+pub(in crate::simulation) async fn look_at_partitions<P: Platform>(
     desk: &Desk<P>,
     client: &Client<P>,
     topic: &str,

@@ -104,6 +104,11 @@ impl Ledger {
         self.notes.history.take()
     }
 
+    /// Looks at what was written and read so far.
+    pub(in crate::simulation) fn with_history<T>(&self, look: impl FnOnce(&History) -> T) -> T {
+        look(&self.notes.history.borrow())
+    }
+
     /// What was asked of the control plane. Its notes are taken out.
     pub fn take_control(&self) -> ControlHistory {
         self.notes.control.take()
@@ -190,7 +195,7 @@ impl Ledger {
     }
 
     /// One past the highest offset that is known of a log.
-    pub(super) fn end_of(&self, log: u32) -> u64 {
+    pub(in crate::simulation) fn end_of(&self, log: u32) -> u64 {
         self.notes.ends.borrow().get(&log).copied().unwrap_or(0)
     }
 

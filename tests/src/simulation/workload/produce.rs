@@ -27,6 +27,8 @@ pub struct Habits {
     pub batch_bytes: RangeInclusive<usize>,
     /// How long a batch waits for more, in milliseconds.
     pub linger_ms: RangeInclusive<u64>,
+    /// Batches that are on their way at once.
+    pub in_flight: RangeInclusive<usize>,
     /// When the client gives up.
     pub delivery_timeout: Duration,
     /// After about so many records the writer is replaced by another one, doubts or not.
@@ -41,6 +43,7 @@ impl Default for Habits {
             value_bytes: 0..=400,
             batch_bytes: 200..=8000,
             linger_ms: 0..=20,
+            in_flight: 1..=5,
             delivery_timeout: Duration::from_secs(20),
             records_max: 1000,
         }
@@ -73,7 +76,7 @@ pub async fn produce<P: Platform>(
 type Sent = LocalBoxFuture<'static, Append>;
 
 /// One logical process: it ends with its first doubt.
-pub(super) struct Writer<P: Platform> {
+pub(in crate::simulation) struct Writer<P: Platform> {
     desk: Desk<P>,
     producer: Producer<P>,
     process: u32,
@@ -83,7 +86,7 @@ pub(super) struct Writer<P: Platform> {
 }
 
 impl<P: Platform> Writer<P> {
-    pub(super) async fn open(
+    pub(in crate::simulation) async fn open(
         desk: &Desk<P>,
         client: &Client<P>,
         random: &mut ChaCha8Rng,
@@ -92,7 +95,7 @@ impl<P: Platform> Writer<P> {
         let config = ProducerConfig {
             batch_bytes: random.random_range(habits.batch_bytes.clone()),
             linger: Duration::from_millis(random.random_range(habits.linger_ms.clone())),
-            in_flight_max: random.random_range(1..=5),
+            in_flight_max: random.random_range(habits.in_flight.clone()),
             delivery_timeout: habits.delivery_timeout,
             ..ProducerConfig::default()
         };
@@ -127,8 +130,13 @@ impl<P: Platform> Writer<P> {
         self.finish().await;
     }
 
+    /// Whether it does not know what came of some value: then another one has to take over.
+    pub(in crate::simulation) fn has_doubt(&self) -> bool {
+        self.has_doubt
+    }
+
     /// Hands the next value over. What comes of it is heard later.
-    pub(super) async fn send(&mut self, target: &Target, bytes: usize) {
+    pub(in crate::simulation) async fn send(&mut self, target: &Target, bytes: usize) {
         let value = Value {
             process: self.process,
             counter: self.counter,
@@ -183,7 +191,7 @@ impl<P: Platform> Writer<P> {
     }
 
     /// Hears all that is not known yet; whether everything was acknowledged.
-    pub(super) async fn finish(&mut self) -> bool {
+    pub(in crate::simulation) async fn finish(&mut self) -> bool {
         let mut is_all = true;
         while let Some(append) = self.on_their_way.next().await {
             self.has_doubt |= append.outcome == Outcome::Info;

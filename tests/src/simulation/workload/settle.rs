@@ -85,7 +85,7 @@ pub async fn settle<P: Platform>(
     }
     let deadline = desk.platform.now() + bound;
     for target in targets {
-        if !read(&desk, &client, &mut random, target, deadline).await {
+        if !read_to_the_end(&desk, &client, &mut random, target, deadline).await {
             conclusion.miss(target, "cannot be read to its end", bound);
         }
     }
@@ -139,7 +139,7 @@ async fn write<P: Platform>(
 }
 
 /// Whether the partition can be read to its end before the deadline.
-async fn read<P: Platform>(
+pub(in crate::simulation) async fn read_to_the_end<P: Platform>(
     desk: &Desk<P>,
     client: &Client<P>,
     random: &mut ChaCha8Rng,
