@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use turmoil::net::{TcpListener, TcpStream};
 
+use super::host_name;
 use super::platform::SimPlatform;
 use super::trace::{Action, Operation};
 
@@ -89,8 +90,11 @@ impl Wires {
     /// Whether word from the receiver reaches the sender, who has this side of a stream.
     fn is_confirmed(&self, ends: Ends, side: usize) -> bool {
         let addresses = [ends.0.ip(), ends.1.ip()];
-        let back = (addresses[1 - side], addresses[side]);
-        !self.0.cut.borrow().contains(&back)
+        !self.is_cut(addresses[1 - side], addresses[side])
+    }
+
+    fn is_cut(&self, from: IpAddr, to: IpAddr) -> bool {
+        self.0.cut.borrow().contains(&(from, to))
     }
 }
 
@@ -137,6 +141,15 @@ impl Network for SimPlatform {
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<(SimReader, SimWriter)> {
+        // Turmoil would take a connection for made of which the one who makes it hears nothing.
+        if self
+            .host()
+            .wires
+            .is_cut(address.ip(), turmoil::lookup(host_name(self.host().id)))
+        {
+            tokio::time::sleep(UNCONFIRMED_MAX).await;
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let connected = TcpStream::connect(address).await;
         let port = address.port();
         match connected {

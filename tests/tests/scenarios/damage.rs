@@ -36,11 +36,15 @@ fn a_damaged_log_of_one_node_costs_no_record() {
     story.start(&[leader]);
     story.append(20);
     story.expect_all();
-    story.wait_told("damaged records are good again");
+    story.require(
+        story.told("records are damaged") > 0,
+        "nobody saw the damage",
+    );
     story.expect_whole();
 }
 
-/// All nodes start again, and one of them with a damaged log: it would have to lead, if it could.
+/// All nodes lose their power, and the log rots that the leader had. With it and one other node
+/// there is a majority, but nobody knows that nothing was committed without the other: they wait.
 #[test]
 fn a_damaged_node_does_not_lead_a_cluster_that_starts_again() {
     let mut story = Story::begin(61, &small_segments(), 3);
@@ -50,9 +54,9 @@ fn a_damaged_node_does_not_lead_a_cluster_that_starts_again() {
     story.crash(&[1, 2, 3]);
     story.rot(leader, is_log);
     story.start(&[leader, followers[0]]);
-    story.expect_all();
+    story.append_in_vain(5);
     story.start(&followers[1..]);
-    story.wait_told("damaged records are good again");
+    story.expect_all();
     story.expect_whole();
 }
 
@@ -102,7 +106,7 @@ fn damage_here_and_there_leaves_a_good_copy_of_everything() {
     let mut logs = 0;
     for node in [1, 2, 3] {
         story.append(100);
-        story.crash(&[node]);
+        story.stop(node);
         logs += story.rot(node, is_log);
         story.start(&[node]);
         story.wait_told("damaged records are good again");

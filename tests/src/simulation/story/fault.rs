@@ -25,11 +25,17 @@ impl Story {
         nodes.iter().for_each(|node| self.cluster.start(*node));
     }
 
+    /// A node ends in order.
+    #[track_caller]
+    pub fn stop(&mut self, node: u16) {
+        self.cluster.stop(node);
+        self.wait_until("a node ends in order", |cluster| !cluster.is_on(node));
+    }
+
     /// A node ends in order, and starts again.
     #[track_caller]
     pub fn restart(&mut self, node: u16) {
-        self.cluster.stop(node);
-        self.wait_until("a node ends in order", |cluster| !cluster.is_on(node));
+        self.stop(node);
         self.cluster.start(node);
     }
 
