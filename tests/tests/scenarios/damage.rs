@@ -99,19 +99,27 @@ fn change_often(story: &mut Story) {
     story.require(changed.is_ok(), format!("{changed:?}"));
 }
 
-/// Every node has lost something else: between them they have all of it.
+/// Every node has lost something else, and the others come by it late: between them they have all
+/// of it.
 #[test]
 fn damage_here_and_there_leaves_a_good_copy_of_everything() {
-    let mut story = Story::begin(64, &small_segments(), 3);
+    let mut shape = small_segments();
+    shape.storage.scrub_rest = 20 * SECOND;
+    let mut story = Story::begin(64, &shape, 3);
     let mut logs = 0;
     for node in [1, 2, 3] {
         story.append(100);
         story.stop(node);
-        logs += story.rot(node, is_log);
+        logs += story.rot_at(node, u64::from(node), is_log);
         story.start(&[node]);
-        story.wait_told("damaged records are good again");
         story.wait(5 * SECOND);
     }
     story.require(logs >= 3, "too little was damaged");
+    // Every disk is looked through at least once.
+    story.wait(30 * SECOND);
+    story.require(
+        story.told("damaged records are good again") >= 3,
+        "too little was mended",
+    );
     story.expect_whole();
 }

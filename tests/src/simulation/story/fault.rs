@@ -150,9 +150,15 @@ impl Story {
     /// Bytes in the middle of every file of a node rot that `is_meant`; how many files those are.
     #[track_caller]
     pub fn rot(&self, node: u16, is_meant: impl Fn(&Path) -> bool) -> usize {
+        self.rot_at(node, 2, is_meant)
+    }
+
+    /// The same, so many quarters of what is written in each file behind its beginning.
+    #[track_caller]
+    pub fn rot_at(&self, node: u16, quarters: u64, is_meant: impl Fn(&Path) -> bool) -> usize {
         let disk = self.cluster.disk(node);
         let meant: Vec<PathBuf> = disk.files().into_iter().filter(|it| is_meant(it)).collect();
-        let rotten = meant.iter().filter(|path| rot_middle(&disk, path));
+        let rotten = meant.iter().filter(|path| rot_file(&disk, path, quarters));
         let rotten = rotten.count();
         self.require(
             rotten > 0,
@@ -163,14 +169,15 @@ impl Story {
 }
 
 /// Whether there was anything but zeros that could be changed.
-fn rot_middle(disk: &SimDisk, path: &Path) -> bool {
+fn rot_file(disk: &SimDisk, path: &Path, quarters: u64) -> bool {
     let Some(bytes) = disk.durable_bytes(path) else {
         return false;
     };
     let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else {
         return false;
     };
-    disk.rot(path, last as u64 / 2, &[0xff; 64]).is_ok()
+    let position = last as u64 * quarters / 4;
+    disk.rot(path, position, &[0xff; 64]).is_ok()
 }
 
 fn pairs(some: &[u16], others: &[u16]) -> Vec<(u16, u16)> {
