@@ -109,7 +109,8 @@ impl ClosedSegment {
         match &mut self.index {
             Kept::InMemory(index) | Kept::Unwritten(index) => {
                 Rc::make_mut(index).observe_late(header);
-                self.newest = index.newest();
+                // An index that was derived once more may know of less than the first one.
+                self.newest = self.newest.max(index.newest());
                 self.oldest = index.oldest();
             }
             Kept::OnDisk => panic!("the index of a segment with damage is in memory"),

@@ -93,7 +93,10 @@ impl Frontier {
     ///
     /// The producers of these batches remain unknown.
     pub(crate) fn pass_over(&mut self, range: &DamagedRange, end: u64, starts: &[(u32, u64)]) {
-        self.segment.index.pass_over(range.from, range.position);
+        let DamagedRange {
+            from, to, position, ..
+        } = *range;
+        self.segment.index.pass_over(from, to, position);
         self.segment.bytes = end;
         let inside = |start: u64| range.from <= start && start < range.to;
         for &(epoch, start) in starts.iter().filter(|(_, start)| inside(*start)) {

@@ -5,6 +5,11 @@
 //!
 //! Timestamps need not ascend. What ascends is the greatest one so far, and so a time is found by
 //! halving like an offset: where that reaches it first, there is a record which is late enough.
+//!
+//! An index that was derived from damaged batches does not know their timestamps, but where they
+//! are: any of them may be late enough.
+
+use std::ops::Range;
 
 use quorate_batch::BatchHeader;
 
@@ -13,6 +18,9 @@ pub(crate) struct SegmentIndex {
     entries: Vec<Entry>,
     /// For every stretch the greatest timestamp up to its end.
     peaks: Vec<i64>,
+    /// The offsets of batches whose timestamps are not known, in order. Each range lies within a
+    /// stretch.
+    missed: Vec<Range<u64>>,
 }
 
 /// A stretch of batches that begins at `position` with the batch that begins at `offset`.
@@ -40,7 +48,9 @@ impl SegmentIndex {
 
     /// What it takes in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.peaks.capacity() * size_of::<i64>()
+        self.entries.capacity() * size_of::<Entry>()
+            + self.peaks.capacity() * size_of::<i64>()
+            + self.missed.capacity() * size_of::<Range<u64>>()
     }
 
     /// Notes the batch at `position`, behind all others; a stretch has at least `step_bytes`.
@@ -59,8 +69,8 @@ impl SegmentIndex {
         }
     }
 
-    /// Notes that what stands at `position` cannot be read.
-    pub(crate) fn pass_over(&mut self, offset: u64, position: u64) {
+    /// Notes that what stands at `position`, with the offsets from `offset` to `to`, cannot be read.
+    pub(crate) fn pass_over(&mut self, offset: u64, to: u64, position: u64) {
         if self.entries.is_empty() {
             self.push(Entry {
                 offset,
@@ -68,6 +78,12 @@ impl SegmentIndex {
                 max_timestamp: i64::MIN,
             });
         }
+        self.missed.push(offset..to);
+    }
+
+    /// Whether the timestamps of all batches from the offset `from` on are known.
+    pub(crate) fn is_complete_from(&self, from: u64) -> bool {
+        self.missed.iter().all(|range| range.end <= from)
     }
 
     fn push(&mut self, entry: Entry) {
@@ -81,11 +97,38 @@ impl SegmentIndex {
         let offset = header.base_offset;
         let behind = self.entries.partition_point(|entry| entry.offset <= offset);
         if let Some(at) = behind.checked_sub(1) {
-            let timestamp = header.max_timestamp;
-            let entry = &mut self.entries[at];
-            entry.max_timestamp = entry.max_timestamp.max(timestamp);
-            for peak in &mut self.peaks[at..] {
-                *peak = timestamp.max(*peak);
+            self.raise(at, header.max_timestamp);
+        }
+        // They come in order, each range from its front.
+        let mut missed = self.missed.iter_mut();
+        if let Some(range) = missed.find(|range| range.start == offset) {
+            range.start = header.next_offset();
+        }
+        self.missed.retain(|range| !range.is_empty());
+    }
+
+    /// The stretch at `at` has a record of `timestamp`.
+    fn raise(&mut self, at: usize, timestamp: i64) {
+        let entry = &mut self.entries[at];
+        entry.max_timestamp = entry.max_timestamp.max(timestamp);
+        for peak in &mut self.peaks[at..] {
+            *peak = timestamp.max(*peak);
+        }
+    }
+
+    /// Takes from `complete`, an index of the same batches, how late at most those are which were
+    /// missed.
+    pub(crate) fn complete_from(&mut self, complete: &Self) {
+        let at = |index: &Self, offset: u64| {
+            let behind = index.entries.partition_point(|it| it.offset <= offset);
+            behind.saturating_sub(1)
+        };
+        for range in std::mem::take(&mut self.missed) {
+            let others = &complete.entries[at(complete, range.start)..];
+            let others = others.iter().take_while(|it| it.offset < range.end);
+            match others.map(|it| it.max_timestamp).max() {
+                Some(latest) => self.raise(at(self, range.start), latest),
+                None => self.missed.push(range),
             }
         }
     }
@@ -118,8 +161,8 @@ impl SegmentIndex {
         self.entries.get(behind).copied()
     }
 
-    /// The first stretch that reaches beyond the offset `from` and has a record of `timestamp` or
-    /// later, and the one behind it.
+    /// The first stretch that reaches beyond the offset `from` and has, or may have, a record of
+    /// `timestamp` or later, and the one behind it.
     pub(crate) fn stretch_since(
         &self,
         timestamp: i64,
@@ -131,9 +174,16 @@ impl SegmentIndex {
         // What is late enough may have expired: then nothing is known of those behind it.
         let is_late = |at: &usize| self.entries[*at].max_timestamp >= timestamp;
         let first = match late < begin {
-            true => (begin..self.entries.len()).find(is_late)?,
-            false => late,
+            true => (begin..self.entries.len()).find(is_late),
+            false => Some(late),
         };
+        let missed = self.missed.iter().find(|range| range.end > from);
+        let unknown = missed.map(|range| {
+            let entries = &self.entries;
+            let behind = entries.partition_point(|entry| entry.offset <= range.start);
+            behind.saturating_sub(1).max(begin)
+        });
+        let first = first.into_iter().chain(unknown).min()?;
         let entry = self.entries.get(first)?;
         Some((*entry, self.entries.get(first + 1).copied()))
     }
@@ -151,7 +201,11 @@ impl SegmentIndex {
             peak = peak.max(entry.max_timestamp);
             peaks.push(peak);
         }
-        Some(Self { entries, peaks })
+        Some(Self {
+            entries,
+            peaks,
+            missed: Vec::new(),
+        })
     }
 }
 
@@ -166,6 +220,24 @@ mod tests {
             max_timestamp: *timestamp,
         });
         SegmentIndex::from_entries(entries.collect()).unwrap()
+    }
+
+    #[test]
+    fn what_was_missed_is_sought_until_it_is_known() {
+        let stretch_of = |index: &SegmentIndex, timestamp, from| {
+            let found = index.stretch_since(timestamp, from);
+            found.map(|(entry, _)| entry.offset)
+        };
+        let sound = index(&[5, 8, 9, 20]);
+        let mut missing = index(&[5, 6, 9, 20]);
+        missing.missed.push(14..18);
+        assert_eq!(stretch_of(&missing, 5, 0), Some(0));
+        assert_eq!(stretch_of(&missing, 7, 0), Some(10));
+        assert_eq!(stretch_of(&missing, 25, 0), Some(10));
+        assert_eq!(stretch_of(&missing, 25, 18), None);
+        assert_eq!(stretch_of(&missing, 8, 18), Some(20));
+        missing.complete_from(&sound);
+        assert_eq!(missing, sound);
     }
 
     #[test]

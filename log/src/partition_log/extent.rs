@@ -19,6 +19,7 @@ use crate::damage::Damage;
 use crate::error::LogError;
 use crate::frontier::Frontier;
 use crate::index_cache::LogIndexes;
+use crate::segment::Segment;
 use crate::segment_index::SegmentIndex;
 
 /// A segment, closed or not, as far as it is durable.
@@ -334,6 +335,10 @@ pub(super) async fn read_index<D: Disk>(
         let mut damage = Damage::default();
         let (to, damage) = (end.offset, &mut damage);
         walk::walk_over(&mut window, &mut frontier, to, epochs, step_bytes, damage).await?;
+    }
+    if frontier.next_offset < end.offset {
+        let Segment { index, bytes, .. } = &mut frontier.segment;
+        index.pass_over(frontier.next_offset, end.offset, *bytes);
     }
     Ok(Rc::new(frontier.segment.index))
 }

@@ -25,7 +25,7 @@ pub enum Sighting {
     /// The record.
     Found(Found),
     /// It is not before this offset: ask again from there on. Compaction has taken out what was
-    /// late enough.
+    /// late enough, or what could not be read can be read again.
     Behind(u64),
     /// There is none.
     Nothing,
@@ -119,8 +119,8 @@ pub(super) fn begin<D: Disk>(
     }
 }
 
-/// The first stretch that reaches beyond `from` with a record of `timestamp` or later; what has to
-/// be read to find it is the error.
+/// The first stretch that reaches beyond `from` and has, or may have, a record of `timestamp` or
+/// later; what has to be read to find it is the error.
 fn stretch_since<D: Disk>(
     log: &PartitionLog<D>,
     timestamp: i64,
@@ -134,7 +134,9 @@ fn stretch_since<D: Disk>(
         }
         let closed = log.closed.get(at).map(ClosedSegment::span);
         let span = closed.unwrap_or_else(|| log.end.segment.span());
-        if span.newest.is_none_or(|newest| newest < timestamp) {
+        let is_complete = log.index_in_memory(base_offset);
+        let is_complete = is_complete.is_none_or(|index| index.is_complete_from(from));
+        if is_complete && span.newest.is_none_or(|newest| newest < timestamp) {
             continue;
         }
         let since = |index: &SegmentIndex| index.stretch_since(timestamp, from);

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::scene::*;
 use crate::{LogError, Lookup, Sighting};
 
@@ -86,5 +88,78 @@ async fn damage_that_is_not_known_yet_is_not_passed_over() {
             assert_eq!(damage_met(&log, timestamp).await, offset);
         }
         std::fs::write(&path, sound).unwrap();
+    }
+}
+
+fn remove_indexes(folder: &Path) {
+    for name in names(folder).iter().filter(|name| name.ends_with(".index")) {
+        std::fs::remove_file(folder.join(name)).unwrap();
+    }
+}
+
+/// The damage that a look for a time ends with.
+async fn damage_known(log: &mut Log, timestamp: i64) -> Option<(u64, u64)> {
+    let mut from = 0;
+    loop {
+        let looked = match log.begin_lookup(timestamp, from, u64::MAX) {
+            Lookup::Ready(sighting) => Ok(sighting),
+            Lookup::Job(job) => job.run().await,
+            Lookup::Index(job) => {
+                job.run().await.unwrap();
+                continue;
+            }
+            Lookup::Damaged(range) => return Some((range.from, range.to)),
+        };
+        match looked.map(|sighting| (sighting, from)) {
+            Ok((Sighting::Behind(offset), from)) if offset <= from => panic!("it goes on"),
+            Ok((Sighting::Behind(offset), _)) => from = offset,
+            Ok((Sighting::Found(_) | Sighting::Nothing, _)) => return None,
+            Err(LogError::Damaged { offset, .. }) => {
+                let surveyed = log.begin_survey(offset).run().await;
+                assert!(log.finish_survey(surveyed).unwrap().is_some());
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// What is not known to be late may be so: nothing behind it is the first record since a time.
+#[compio::test]
+async fn damage_that_an_index_was_derived_without_is_not_passed_over() {
+    let source = tempfile::tempdir().unwrap();
+    let all = batches(40);
+    write(source.path(), &all).await;
+    let bases = segments(source.path());
+    for (at, batch) in all.iter().enumerate().take(all.len() - 1) {
+        for is_open_before in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            copy(source.path(), folder.path());
+            let mut log = open(folder.path()).await;
+            let offset = 2 * at as u64;
+            let base = bases[bases.partition_point(|base| *base <= offset) - 1];
+            let path = folder.path().join(format!("{base:020}.log"));
+            let mut bytes = std::fs::read(&path).unwrap();
+            let place = place(&bytes, batch);
+            bytes[place + batch.len() - 3] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            remove_indexes(folder.path());
+            if !is_open_before {
+                log = open(folder.path()).await;
+            }
+            let range = Some((offset, offset + 2));
+            for timestamp in [offset as i64, offset as i64 + 1] {
+                let met = damage_known(&mut log, timestamp).await;
+                assert_eq!(met, range, "{timestamp} {is_open_before}");
+            }
+            if at > 8 {
+                assert_eq!(damage_known(&mut log, 0).await, None, "it is behind");
+            }
+            let job = log.begin_rewrite(std::slice::from_ref(batch)).unwrap();
+            log.finish_rewrite(job.unwrap().run().await).unwrap();
+            for timestamp in 0..80 {
+                let expected = Some((timestamp as u64, timestamp));
+                assert_eq!(lookup(&log, timestamp, u64::MAX).await, expected);
+            }
+        }
     }
 }

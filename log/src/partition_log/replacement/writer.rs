@@ -114,7 +114,8 @@ impl<D: Disk> Writer<D> {
             self.write(vec![FILLER; now as usize]).await?;
             left -= now;
         }
-        self.segment.index.pass_over(range.from, range.position);
+        let DamagedRange { from, position, .. } = range;
+        self.segment.index.pass_over(from, to, position);
         self.next_offset = to;
         Ok(range)
     }
@@ -180,6 +181,7 @@ impl<D: Disk> Writer<D> {
             };
             checkpoint = found.filter(is_complete).map(|found| {
                 let mut frontier = found.frontier;
+                self.segment.index.complete_from(&frontier.segment.index);
                 frontier.segment = self.segment.clone();
                 frontier.encode(true)
             });
