@@ -17,7 +17,7 @@ use crate::segment::Segment;
 use crate::segment_index::{Entry, SegmentIndex};
 
 const MAGIC: [u8; 8] = *b"QUORINDX";
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frontier {
@@ -27,6 +27,8 @@ pub(crate) struct Frontier {
     pub(crate) next_offset: u64,
     pub(crate) epochs: EpochHistory,
     pub(crate) producers: ProducerTable,
+    /// What batches before this offset would tell of producers is not known; 0 if all is.
+    pub(crate) unknown_before: u64,
 }
 
 /// What an index file holds.
@@ -47,13 +49,15 @@ pub(crate) enum CheckpointError {
 }
 
 impl Frontier {
-    /// Before the first batch of a log that begins at `base_offset`.
+    /// Before the first batch of a log that begins at `base_offset`, with nothing known of those
+    /// that were there before.
     pub(crate) fn new(base_offset: u64) -> Self {
         Self {
             segment: Segment::new(base_offset),
             next_offset: base_offset,
             epochs: EpochHistory::default(),
             producers: ProducerTable::default(),
+            unknown_before: base_offset,
         }
     }
 
@@ -138,6 +142,7 @@ impl Frontier {
             out.extend_from_slice(&epoch.to_le_bytes());
             out.extend_from_slice(&offset.to_le_bytes());
         }
+        out.extend_from_slice(&self.unknown_before.to_le_bytes());
         let entries = self.segment.index.entries();
         out.extend_from_slice(&(entries.len() as u64).to_le_bytes());
         for entry in entries {
@@ -162,6 +167,7 @@ impl Frontier {
                 u64::from_le_bytes(take(bytes)?),
             ));
         }
+        let unknown_before = u64::from_le_bytes(take(bytes)?);
         let mut entries = Vec::new();
         for _ in 0..u64::from_le_bytes(take(bytes)?) {
             entries.push(Entry {
@@ -176,6 +182,7 @@ impl Frontier {
             next_offset,
             epochs: EpochHistory::from_starts(starts)?,
             producers: ProducerTable::decode(body)?,
+            unknown_before,
         };
         frontier.is_possible().then_some(frontier)
     }
@@ -190,6 +197,7 @@ impl Frontier {
         let (first, last) = (index.entries().first(), index.entries().last());
         let start = self.epochs.starts().last();
         *base_offset <= self.next_offset
+            && self.unknown_before <= self.next_offset
             && i64::try_from(self.next_offset.max(*bytes)).is_ok()
             && first.is_none_or(|first| *base_offset <= first.offset)
             && last.is_none_or(|last| last.offset < self.next_offset && last.position <= *bytes)

@@ -6,6 +6,7 @@ mod image;
 mod inspection;
 mod lookup;
 mod pending;
+mod producers;
 mod read;
 mod recovery;
 mod reframe;
@@ -38,7 +39,6 @@ use crate::epoch_history::EpochHistory;
 use crate::error::LogError;
 use crate::frontier::Frontier;
 use crate::index_cache::{IndexCache, LogIndexes};
-use crate::producer_table::ProducerTable;
 use crate::readers::{LogReaders, Readers};
 use crate::spares::{Spare, Spares};
 use crate::tail::Tail;
@@ -121,6 +121,8 @@ pub struct PartitionLog<D: Disk> {
     /// What is appended and not yet part of a flush.
     pending: Pending<D>,
     tail: Tail,
+    /// Something is known that the next flush is to keep.
+    is_checkpoint_due: bool,
     busy: Busy,
     is_retiring: bool,
     compaction: Compaction<D>,
@@ -231,19 +233,9 @@ impl<D: Disk> PartitionLog<D> {
         &self.end.epochs
     }
 
-    /// The idempotent producers, up to [`PartitionLog::next_offset`].
-    pub fn producers(&self) -> &ProducerTable {
-        &self.end.producers
-    }
-
     /// Batches that are known to be damaged, in order. They cannot be read.
     pub fn damaged(&self) -> &[DamagedRange] {
         self.damage.ranges()
-    }
-
-    /// Whether [`PartitionLog::producers`] lacks what damaged batches would tell of them.
-    pub fn lacks_producers(&self) -> bool {
-        self.damage.has_missed()
     }
 
     /// The bytes of all segments, written or not.

@@ -149,6 +149,46 @@ impl ProducerTable {
         }
     }
 
+    /// What batches before `offset` have told, as far as it is remembered.
+    pub fn before(&self, offset: u64) -> Self {
+        let mut table = Self::default();
+        for (id, state) in &self.producers {
+            let mut batches = state.batches.clone();
+            batches.retain(|batch| batch.base_offset < offset);
+            if let Some(latest) = batches.back() {
+                table.by_latest.insert(latest.base_offset, *id);
+                let epoch = state.epoch;
+                table.producers.insert(*id, State { epoch, batches });
+            }
+        }
+        table
+    }
+
+    /// Remembers what `earlier` batches have told, all of which stand before those that are
+    /// remembered, or are among them.
+    pub fn join_earlier(&mut self, earlier: &Self) {
+        for (id, earlier) in &earlier.producers {
+            let Some(state) = self.producers.get_mut(id) else {
+                let latest = earlier.latest().base_offset;
+                self.by_latest.insert(latest, *id);
+                self.producers.insert(*id, earlier.clone());
+                continue;
+            };
+            // A newer epoch has ended what was before.
+            if state.epoch != earlier.epoch {
+                continue;
+            }
+            let first = state.batches.front().map(|batch| batch.base_offset);
+            let is_before = |batch: &&Sequences| first > Some(batch.base_offset);
+            for batch in earlier.batches.iter().rev().filter(is_before) {
+                if state.batches.len() < BATCHES_MAX {
+                    state.batches.push_front(*batch);
+                }
+            }
+        }
+        self.forget_beyond_max();
+    }
+
     /// The number of producers that are remembered.
     pub fn len(&self) -> usize {
         self.producers.len()

@@ -46,6 +46,7 @@ mod opening;
 mod partition;
 mod peer_frame;
 mod produce;
+mod producers;
 mod pulse;
 mod repair;
 mod request;
@@ -172,6 +173,7 @@ async fn serve<P: Platform>(
     platform.spawn(timers::run(Rc::clone(shard)));
     platform.spawn(activity::run(Rc::clone(shard)));
     platform.spawn(pulse::run(Rc::clone(shard)));
+    platform.spawn(producers::run(Rc::clone(shard)));
     platform.spawn(scrubber::run(Rc::clone(shard)));
     platform.spawn(assignment::tell_leaders(Rc::clone(shard)));
     platform.spawn(assignment::hold(Rc::clone(shard), found.leftover));

@@ -48,9 +48,10 @@ impl<D: Disk> FlushJob<D> {
             true => written.checkpoint_bytes,
             false => 0,
         };
-        let is_due = segment.bytes - covered >= log.settings.checkpoint_bytes
-            && log.pending.is_empty()
-            && !log.damage.has_missed();
+        let is_wanted =
+            log.is_checkpoint_due || segment.bytes - covered >= log.settings.checkpoint_bytes;
+        let is_due = is_wanted && log.pending.is_empty() && !log.damage.has_missed();
+        log.is_checkpoint_due &= !is_due;
         Self {
             disk: log.disk.clone(),
             folder: log.folder.clone(),

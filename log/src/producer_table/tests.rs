@@ -163,3 +163,35 @@ fn a_snapshot_comes_back_and_a_damaged_one_does_not() {
     assert_eq!(ProducerTable::decode(&bytes), None);
     assert_eq!(ProducerTable::decode(&[0xff; 100]), None);
 }
+
+#[test]
+fn what_is_told_of_earlier_batches_makes_a_table_whole_again() {
+    let whole = table(0, &[0, 10, 20, 30, 40, 50]);
+    for known_from in [100, 350, 400, 700] {
+        let mut late = ProducerTable::default();
+        for at in 0..6u64 {
+            let base_offset = 100 * (at + 1);
+            if base_offset >= known_from {
+                late.observe(&batch(7, 0, 10 * at as i32, 10), base_offset);
+            }
+        }
+        let earlier = whole.before(known_from);
+        late.join_earlier(&earlier);
+        assert_eq!(late, whole, "known from {known_from}");
+        // To be told twice does no harm.
+        late.join_earlier(&earlier);
+        assert_eq!(late, whole);
+    }
+}
+
+#[test]
+fn what_comes_later_is_not_told_of_and_a_newer_epoch_ends_what_was_before() {
+    let whole = table(0, &[0, 10, 20]);
+    assert_eq!(whole.before(300), table(0, &[0, 10]));
+    assert!(whole.before(100).is_empty());
+    let mut newer = ProducerTable::default();
+    newer.observe(&batch(7, 1, 0, 10), 400);
+    let known = newer.clone();
+    newer.join_earlier(&whole);
+    assert_eq!(newer, known);
+}

@@ -54,16 +54,6 @@ pub(super) fn refusal(id: u64, range: &DamagedRange) -> Refusal {
     Refusal::new(Code::DamagedRecords, detail)
 }
 
-/// Whether a batch was sent before cannot be told for now.
-pub(super) fn unknown_producers(id: u64) -> Refusal {
-    let detail = format!(
-        "whether partition {id} holds the batch already cannot be told, for some of its last \
-         records are damaged on this node's disk: it fetches them from the other replicas; try \
-         again later"
-    );
-    Refusal::new(Code::DamagedRecords, detail)
-}
-
 impl<P: Platform> State<P> {
     /// Tells the protocol what is known to be damaged.
     pub(super) fn tell_damage(&mut self, id: u64) {

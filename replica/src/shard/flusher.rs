@@ -80,6 +80,7 @@ async fn carry_out<P: Platform>(shard: &Shard<P>, id: u64, work: Work<P>) {
             let is_news = log.damaged().iter().any(|range| !known.contains(range));
             finished.map(|next_offset| {
                 let next_offset = Offset(next_offset);
+                state.note_inquiry(id);
                 state.step(id, Event::Truncated { next_offset });
                 if is_news {
                     state.tell_damage(id);
@@ -94,6 +95,7 @@ async fn carry_out<P: Platform>(shard: &Shard<P>, id: u64, work: Work<P>) {
             };
             log.finish_reset(reset).map(|next_offset| {
                 let at = Offset(next_offset);
+                state.note_inquiry(id);
                 state.step(id, Event::BegunAnew { at });
             })
         }

@@ -327,6 +327,10 @@ impl<P: Platform> State<P> {
                 let said = Said::Message(message);
                 draft.envelopes.push(Envelope { partition, said });
             }
+            if let Some((partition, said)) = queue.take_of_producers() {
+                let said = Said::OfProducers(said);
+                draft.envelopes.push(Envelope { partition, said });
+            }
         }
         let mut on_disk = self.add_what_is_at_hand(key, &mut draft).into_iter();
         let is_empty = draft.envelopes.is_empty();

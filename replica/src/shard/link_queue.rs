@@ -5,6 +5,7 @@ use std::rc::Rc;
 use quorate_vsr::partition::{Message, RepairWish};
 
 use super::peer_frame::Wish;
+use super::producers::OfProducers;
 use super::signal::Signal;
 
 /// Messages that wait for a link. While the other side is slow or away the rest is dropped: every
@@ -21,6 +22,8 @@ const MESSAGES_MAX: usize = 65_536;
 #[derive(Debug, Default)]
 pub(super) struct LinkQueue {
     messages: VecDeque<(u64, Message)>,
+    /// At most one question and one answer for each partition: what is lost is asked again.
+    of_producers: BTreeMap<(u64, bool), OfProducers>,
     wishes: BTreeMap<u64, Wish>,
     turns: VecDeque<u64>,
     /// Damaged records of the peer, at most one range for each partition.
@@ -37,6 +40,19 @@ impl LinkQueue {
             self.messages.push_back((partition, message));
             self.changed.notify();
         }
+    }
+
+    /// Takes the place of an earlier one of the same partition.
+    pub(super) fn say_of_producers(&mut self, partition: u64, said: OfProducers) {
+        let is_answer = matches!(said, OfProducers::Told { .. });
+        self.of_producers.insert((partition, is_answer), said);
+        self.changed.notify();
+    }
+
+    /// A table may be large, so each has a frame that it shares with nothing of its kind.
+    pub(super) fn take_of_producers(&mut self) -> Option<(u64, OfProducers)> {
+        let ((partition, _), said) = self.of_producers.pop_first()?;
+        Some((partition, said))
     }
 
     /// Takes the place of an earlier wish of the same partition, and its turn.
@@ -109,12 +125,20 @@ impl LinkQueue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.turns.is_empty() && self.repairs.is_empty()
+        let Self {
+            messages,
+            of_producers,
+            turns,
+            repairs,
+            ..
+        } = self;
+        messages.is_empty() && of_producers.is_empty() && turns.is_empty() && repairs.is_empty()
     }
 
     /// The link is down: drops what was to be said on it.
     pub(super) fn drop_messages(&mut self) {
         self.messages.clear();
+        self.of_producers.clear();
         self.repairs.clear();
     }
 

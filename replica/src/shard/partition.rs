@@ -81,10 +81,12 @@ impl<D: Disk> Partition<D> {
         }
     }
 
-    /// Whether damage hides what was appended last, and others may make up for it: without them
-    /// it would stay so for ever.
+    /// Whether damage hides what was appended last, or it was deleted before it was seen, and
+    /// others may make up for it: without them it would stay so for ever.
     pub(super) fn lacks_producers(&self) -> bool {
-        self.log.lacks_producers() && self.replica.member_statuses().len() > 1
+        let is_unknown =
+            self.log.lacks_producers() || self.log.producers_unknown_before().is_some();
+        is_unknown && self.replica.member_statuses().len() > 1
     }
 
     /// Whether the node, `me`, was no member for a while since it last took part, and the log that

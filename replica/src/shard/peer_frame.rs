@@ -11,6 +11,7 @@ use quorate_wire::{BATCH_BYTES_MAX, Frame};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::kept::keep;
+use super::producers::OfProducers;
 
 /// One message and the partition that it is about.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(super) struct Envelope {
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Message(Message),
+    OfProducers(OfProducers),
     Records {
         head: RecordsHead,
         /// How much of the frame's payload is theirs, in bytes.
@@ -51,6 +53,7 @@ pub(super) struct Records {
 #[derive(Debug)]
 pub(super) enum Heard {
     Message(Message),
+    OfProducers(OfProducers),
     Records(RecordsHead, Records),
     /// With it, up to where their sender had claimed that its log is compacted.
     Repair(Records, Offset),
@@ -66,6 +69,7 @@ pub(super) fn open(frame: Frame) -> Result<Vec<(u64, Heard)>, String> {
     for Envelope { partition, said } in envelopes {
         let said = match said {
             Said::Message(message) => Heard::Message(message),
+            Said::OfProducers(said) => Heard::OfProducers(said),
             Said::Records { head, payload_len } => {
                 let batches = take(&mut payload, partition, payload_len)?;
                 let records = Records::check(partition, head.base_offset, batches, received)?;

@@ -6,8 +6,8 @@ use quorate_vsr::sabotage::{self, Sabotage};
 use quorate_wire::{Acks, BATCH_BYTES_MAX, Code, Refusal};
 
 use super::connection::Reply;
-use super::damage::unknown_producers;
 use super::kept::keep;
+use super::producers::unknown_producers;
 use super::state::State;
 use super::waiting::Waiter;
 use crate::metadata::Catalog;

@@ -15,6 +15,7 @@ use super::link_queue::LinkQueue;
 use super::open_files::OpenFiles;
 use super::partition::Partition;
 use super::peer_frame::{Heard, Records};
+use super::producers::Inquiry;
 use super::signal::Signal;
 use super::space::Space;
 use super::tally::{Standing, Tally};
@@ -67,6 +68,8 @@ pub(super) struct State<P: Platform> {
     /// Facts to be made durable; `None` stands for their removal.
     pub(super) facts: BTreeMap<u64, Option<Facts>>,
     pub(super) early: VecDeque<(u64, NodeId, Message)>,
+    /// What is to be found out of producers, of which partitions.
+    pub(super) inquiries: BTreeMap<u64, Inquiry>,
     pub(super) space: Space,
     pub(super) open_files: OpenFiles,
     pub(super) activity: Activity,
@@ -108,6 +111,8 @@ pub(super) struct Signals {
     pub(super) dirty: Signal,
     /// Facts to be made durable.
     pub(super) facts: Signal,
+    /// Producers to be asked about.
+    pub(super) inquiries: Signal,
     /// Segments to be removed.
     pub(super) retirable: Signal,
     /// Segments to be written in advance.
@@ -146,6 +151,7 @@ impl<P: Platform> State<P> {
             fact_writes: 0,
             facts: BTreeMap::new(),
             early: VecDeque::new(),
+            inquiries: BTreeMap::new(),
             space: Space::new(setup.folder.clone()),
             open_files: OpenFiles::new(setup.limits.open_files_max),
             activity: Activity::default(),
@@ -168,6 +174,7 @@ impl<P: Platform> State<P> {
         partition.log.use_readers(&self.readers);
         self.tally.add(id, &partition.standing);
         self.partitions.insert(id, partition);
+        self.note_inquiry(id);
         self.status.publish(self.tally.summary());
     }
 
@@ -185,6 +192,7 @@ impl<P: Platform> State<P> {
         let partition = self.partitions.remove(&id)?;
         self.open_files.closed(id);
         self.activity.forget(id);
+        self.inquiries.remove(&id);
         self.tally.remove(id, &partition.standing);
         self.status.publish(self.tally.summary());
         for timer in Timer::ALL {
@@ -198,6 +206,7 @@ impl<P: Platform> State<P> {
         for (id, heard) in heard {
             match heard {
                 Heard::Message(message) => self.hear(id, from, message),
+                Heard::OfProducers(said) => self.hear_of_producers(id, from, &said),
                 Heard::Records(head, records) => self.hear_records(id, from, head, records),
                 Heard::Repair(records, compacted) => self.hear_repair(id, records, compacted),
             }
@@ -359,13 +368,14 @@ impl Signals {
             deadlines,
             dirty,
             facts,
+            inquiries,
             retirable,
             spares,
             written,
             removed,
         } = self;
-        for signal in [deadlines, dirty, facts, retirable, spares, written, removed] {
-            signal.notify();
-        }
+        let tasks = [deadlines, dirty, facts, inquiries, retirable, spares];
+        tasks.into_iter().for_each(Signal::notify);
+        [written, removed].into_iter().for_each(Signal::notify);
     }
 }

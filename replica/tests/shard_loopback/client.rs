@@ -167,12 +167,16 @@ impl Client {
         produced(self.receive().1)
     }
 
-    /// Produces again and again while the leader is not ready.
+    /// Produces again and again while the leader is not ready, or does not know yet what was
+    /// produced before.
     pub(crate) fn produce_soon(&mut self, partition: u64, batch: &[u8]) -> u64 {
         loop {
             match self.produce(partition, batch) {
                 Ok(base_offset) => return base_offset,
-                Err(refusal) if refusal.code == Code::NotLeader => std::thread::yield_now(),
+                Err(Refusal {
+                    code: Code::NotLeader | Code::DamagedRecords,
+                    ..
+                }) => std::thread::yield_now(),
                 Err(refusal) => panic!("{refusal:?}"),
             }
         }

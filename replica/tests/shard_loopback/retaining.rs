@@ -131,6 +131,43 @@ fn a_replica_that_was_away_begins_where_the_others_begin() {
     assert_eq!(rig.client(3).produce_soon(id, &batch(&["next"])), 32);
 }
 
+/// Its acknowledgement may be lost, the records deleted, and the leader another one: a batch that
+/// is sent again is still known.
+#[test]
+fn who_begins_anew_knows_what_deleted_records_told_of_producers() {
+    let mut rig = Rig::start(3);
+    let id = rig.create_partition(&[1, 2, 3]);
+    fill(&rig, 1, id, 2);
+    rig.client(3).read_all(id, 2);
+    rig.kill_node(3);
+    rig.set_alive(3, false);
+    let sent = [0, 1, 2].map(|sequence| sequenced(7, 0, sequence, &["once"]));
+    let offsets = [0, 1, 2].map(|at| rig.client(1).produce_soon(id, &sent[at]));
+    assert_eq!(offsets, [2, 3, 4]);
+    rig.client(1)
+        .describe_until(id, |status| status.high_watermark == 5);
+    assert_eq!(rig.client(1).delete_records(id, Some(5)), Ok(5));
+    // All is gone from the log, and nothing follows that would tell of the producer.
+    rig.start_node(3);
+    rig.set_alive(3, true);
+    rig.client(3)
+        .describe_until(id, |status| status.log_start_offset == 5);
+    rig.lead(id, 3);
+    for (batch, offset) in sent.iter().zip(offsets) {
+        assert_eq!(rig.client(3).produce_soon(id, batch), offset);
+    }
+    let next = sequenced(7, 0, 3, &["next"]);
+    assert_eq!(rig.client(3).produce_soon(id, &next), 5);
+    // It is known from its own disk from now on.
+    rig.client(3)
+        .describe_until(id, |status| status.high_watermark == 6);
+    rig.stop_node(3);
+    rig.set_alive(1, false);
+    rig.kill_node(1);
+    rig.start_node(3);
+    assert_eq!(rig.client(3).produce_soon(id, &sent[2]), offsets[2]);
+}
+
 #[test]
 fn what_a_live_replica_needs_stays() {
     let mut rig = Rig::start(3);

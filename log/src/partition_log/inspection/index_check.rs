@@ -136,7 +136,7 @@ impl IndexCheck {
             let covered = &self.checkpoint.frontier;
             frontier.epochs = covered.epochs.clone();
             frontier.producers = covered.producers.clone();
-            *is_complete = true;
+            *is_complete = covered.unknown_before == 0;
         }
     }
 }

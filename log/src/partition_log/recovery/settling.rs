@@ -140,6 +140,7 @@ fn open<D: Disk>(mut opening: Opening<D>, last_block: Bytes) -> PartitionLog<D> 
         pending: Pending::default(),
         tail: Tail::default(),
         busy: Busy::Idle,
+        is_checkpoint_due: false,
         is_retiring: false,
         compaction: Compaction::default(),
         poison: None,
