@@ -17,7 +17,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, select_biased};
 use quorate_platform::{Instant, Platform};
 use quorate_wire::{ClusterId, ClusterMetadata, Code, Consistency, NodeInfo, Request, Response};
-use quorate_wire::{PartitionInfo, TopicInfo};
+use quorate_wire::{PartitionInfo, Refusal, TopicInfo};
 
 use crate::backoff::Backoff;
 use crate::pool::{Pool, Use};
@@ -212,19 +212,32 @@ impl<P: Platform> Metadata<P> {
         let topics = Some(vec![name.to_owned()]);
         let ask = || self.ask_around(topics.clone());
         let metadata = self.while_starting(ask).await?;
-        if metadata.topic(name).is_err() {
-            // A node that has not yet heard of a new topic is not the one to deny it.
+        if self.is_outdated(&metadata) || metadata.topic(name).is_err() {
+            // A node that has not yet heard of a new topic is not the one to deny it, nor to take
+            // one for it that was deleted under the same name.
             return self.topic_at_primary(name).await;
         }
         self.use_topic(&metadata, name)
     }
 
-    /// The topic as the primary knows it; whoever answers stands in if the primary does not.
+    /// The topic as the primary knows it; if the primary does not answer, whoever does and knows no
+    /// less than this client stands in.
     pub(crate) async fn topic_at_primary(&self, name: &str) -> Result<Rc<TopicInfo>, Error> {
         let topics = Some(vec![name.to_owned()]);
-        let ask = || self.ask_primary(topics.clone());
+        let ask = || async {
+            let metadata = self.ask_primary(topics.clone()).await?;
+            match self.is_outdated(&metadata) {
+                true => Err(outdated(name)),
+                false => Ok(metadata),
+            }
+        };
         let metadata = self.while_starting(ask).await?;
         self.use_topic(&metadata, name)
+    }
+
+    /// Whether whoever said this has not heard of what this client knows.
+    fn is_outdated(&self, metadata: &ClusterMetadata) -> bool {
+        metadata.version < self.known.borrow().version
     }
 
     /// Everything, as the primary knows it; whoever answers stands in if the primary does not.
@@ -233,7 +246,8 @@ impl<P: Platform> Metadata<P> {
     }
 
     /// Asks again, for as long as an operation may take, while the nodes answer that they do not
-    /// know themselves: so do those that have just been started, until they hear of the others.
+    /// know themselves: so do those that have just been started, until they hear of the others. The
+    /// same goes for those of which it is known here that others know more.
     async fn while_starting<F>(&self, ask: impl Fn() -> F) -> Result<ClusterMetadata, Error>
     where
         F: Future<Output = Result<ClusterMetadata, Error>>,
@@ -386,14 +400,24 @@ impl<P: Platform> Metadata<P> {
 
 /// Whether a node was among those asked that does not know yet what it will know soon.
 fn is_starting(error: &Error) -> bool {
-    let Error::Bootstrap { failures } = error else {
-        return false;
-    };
     let is_unavailable = |error: &Error| match error {
         Error::Refused { refusal, .. } => refusal.code == Code::Unavailable,
         _ => false,
     };
-    failures.iter().any(|(_, error)| is_unavailable(error))
+    match error {
+        Error::Bootstrap { failures } => failures.iter().any(|(_, error)| is_unavailable(error)),
+        error => is_unavailable(error),
+    }
+}
+
+/// Nobody answers who knows as much of this topic as this client does of the cluster.
+fn outdated(name: &str) -> Error {
+    let what = format!("topic \"{}\"", name.escape_debug());
+    let detail = "the nodes that answer have not heard yet of what others have said";
+    Error::Refused {
+        what,
+        refusal: Refusal::new(Code::Unavailable, detail),
+    }
 }
 
 /// What is told of a topic, except where an earlier answer knew a later epoch.

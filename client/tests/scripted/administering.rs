@@ -226,6 +226,52 @@ async fn a_topic_that_only_the_primary_has_heard_of_is_found() {
 }
 
 #[compio::test]
+async fn a_topic_is_not_taken_for_the_one_that_had_its_name_before() {
+    let cluster = Cluster::start(2).await;
+    cluster.world().primary = 2;
+    cluster.world().add_topic("orders", 1);
+    let asked = Request::Metadata {
+        topics: Some(vec!["orders".to_owned()]),
+        consistency: Consistency::AsKnown,
+    };
+    let (old, _) = cluster.world().carry_out(1, &asked, &[]);
+    let client = cluster.client().await;
+    client.delete_topic("orders").await.unwrap();
+    client.create_topic("orders", 2, 1).await.unwrap();
+    client.topic_info("orders").await.unwrap();
+    // Nobody but the primary has heard of it, and the primary says so only if it must.
+    cluster.script(move |_, _, request| match request {
+        Request::Metadata {
+            consistency: Consistency::AsKnown,
+            ..
+        } => Twist::Claim(old.clone(), bytes::Bytes::new()),
+        _ => Twist::Pass,
+    });
+    assert!(client.offsets("orders", 1).await.is_ok());
+}
+
+#[compio::test]
+async fn nodes_that_know_less_than_the_client_are_not_believed() {
+    let cluster = Cluster::start(1).await;
+    cluster.world().add_topic("orders", 1);
+    let asked = Request::Metadata {
+        topics: Some(vec!["orders".to_owned()]),
+        consistency: Consistency::AsKnown,
+    };
+    let (old, _) = cluster.world().carry_out(1, &asked, &[]);
+    let client = cluster.client().await;
+    client.delete_topic("orders").await.unwrap();
+    client.create_topic("orders", 1, 1).await.unwrap();
+    client.topic_info("orders").await.unwrap();
+    cluster.script(move |_, _, request| match request {
+        Request::Metadata { .. } => Twist::Claim(old.clone(), bytes::Bytes::new()),
+        _ => Twist::Pass,
+    });
+    let error = client.offsets("orders", 0).await.unwrap_err();
+    assert!(error.to_string().contains("have not heard"), "{error}");
+}
+
+#[compio::test]
 async fn wishes_for_the_cluster_find_the_primary() {
     let cluster = Cluster::start(3).await;
     let client = cluster.client().await;
