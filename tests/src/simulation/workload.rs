@@ -21,9 +21,10 @@ pub mod settle;
 mod target;
 
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
-use quorate_client::{Client, ClientConfig, Platform};
+use quorate_client::{Client, ClientConfig, Code, Error, Platform};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -55,6 +56,8 @@ pub struct Desk<P: Platform> {
     pub config: ClientConfig,
     /// Where it notes what happens.
     pub ledger: Ledger,
+    /// The topic of which every client must have heard how it is now before it does anything.
+    pub news: Option<Rc<str>>,
 }
 
 impl<P: Platform> Workload<P> {
@@ -65,6 +68,7 @@ impl<P: Platform> Workload<P> {
                 platform,
                 config,
                 ledger: Ledger::default(),
+                news: None,
             },
             random: ChaCha8Rng::seed_from_u64(seed),
             ended: flume::bounded(0),
@@ -122,12 +126,28 @@ impl<P: Platform> Desk<P> {
     pub async fn connect(&self) -> Option<Client<P>> {
         while !self.ledger.is_stopping() {
             let connecting = Client::connect(self.platform.clone(), self.config.clone());
-            if let Some(Ok(client)) = self.patiently("connecting", connecting).await {
+            if let Some(Ok(client)) = self.patiently("connecting", connecting).await
+                && self.has_news(&client).await
+            {
                 return Some(client);
             }
             self.platform.sleep(CONNECT_PAUSE).await;
         }
         None
+    }
+
+    /// Whether the client knows all that it must.
+    async fn has_news(&self, client: &Client<P>) -> bool {
+        let Some(topic) = &self.news else {
+            return true;
+        };
+        let info = self.patiently("hearing of a topic", client.topic_info(topic));
+        match info.await {
+            Some(Ok(_)) => true,
+            // That there is none is news as well.
+            Some(Err(Error::Refused { refusal, .. })) => refusal.code == Code::UnknownTopic,
+            Some(Err(_)) | None => false,
+        }
     }
 
     /// What comes of an operation that has a deadline of its own; `None` if it ignores that, which

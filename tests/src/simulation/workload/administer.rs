@@ -253,21 +253,33 @@ pub async fn recreate<P: Platform>(
         } else {
             Some(life)
         };
-        let mut is_gone = false;
-        while !is_gone && !desk.ledger.is_stopping() {
-            let Some(client) = desk.connect().await else {
-                break;
-            };
-            is_gone = delete_once(&desk, &client, &topic.name).await;
-            desk.pause(&mut random, AGAIN_MS).await;
-        }
+        delete(&desk, &mut random, &topic.name).await;
         if let Some(life) = life {
             life.end(&desk).await;
+            // A creation of which nothing was heard may have been done since, and these clients may
+            // have written to what it created.
+            delete(&desk, &mut random, &topic.name).await;
         }
     }
 }
 
+/// Deletes a topic, however long it takes, unless the workload ends before.
+async fn delete<P: Platform>(desk: &Desk<P>, random: &mut ChaCha8Rng, name: &str) {
+    let mut is_gone = false;
+    while !is_gone && !desk.ledger.is_stopping() {
+        let Some(client) = desk.connect().await else {
+            return;
+        };
+        is_gone = delete_once(desk, &client, name).await;
+        desk.pause(random, AGAIN_MS).await;
+    }
+}
+
 /// The clients of one life of a topic.
+///
+/// A new client that asks a node which is cut off may be told of the life before this one, and
+/// would write to that, and read it, in the name of this one. So theirs are made to know first that
+/// there is another one: no client goes back behind what it knows.
 struct Life {
     ledger: super::Ledger,
     stopped: flume::Receiver<()>,
@@ -283,6 +295,7 @@ impl Life {
         let ledger = desk.ledger.for_some();
         let desk = Desk {
             ledger: ledger.clone(),
+            news: targets.first().map(|target| target.topic.clone()),
             ..desk.clone()
         };
         let (sender, stopped) = flume::bounded(0);
