@@ -30,6 +30,9 @@ struct Command {
     /// Tell the last that happened in the runs that failed.
     #[arg(long)]
     stories: bool,
+    /// Break nothing, and see whether these runs are clean: then none should be caught.
+    #[arg(long)]
+    kept: bool,
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ impl Command {
             first: self.seed,
             seeds: self.seeds,
             threads: self.threads.unwrap_or_else(cores),
+            is_kept: self.kept,
         };
         println!("{}", Shown::HEAD);
         let (mut rows, mut good) = (0, 0);

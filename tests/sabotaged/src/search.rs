@@ -17,6 +17,8 @@ pub(crate) struct Search {
     pub(crate) first: u64,
     pub(crate) seeds: u64,
     pub(crate) threads: usize,
+    /// Whether nothing is broken, as if to see that nothing is noticed then.
+    pub(crate) is_kept: bool,
 }
 
 /// What came of the search for one of them.
@@ -36,7 +38,9 @@ impl Search {
     /// Runs clusters that are broken like this until one of them shows it.
     pub(crate) fn run(&self, breach: &Breach) -> Shown {
         let begun = Instant::now();
-        breach.begin();
+        if !self.is_kept {
+            breach.begin();
+        }
         let caught = self.first_failed(breach);
         Breach::mend();
         let kept = caught
@@ -66,7 +70,12 @@ impl Search {
                         if number >= self.seeds {
                             return;
                         }
-                        let outcome = run(&breach.plan(self.first + number));
+                        let seed = self.first + number;
+                        let plan = match self.is_kept {
+                            true => breach.plan_kept(seed),
+                            false => breach.plan(seed),
+                        };
+                        let outcome = run(&plan);
                         if !outcome.problems.is_empty() {
                             is_over.store(true, Ordering::Relaxed);
                             // Whoever waits for it waits for all of them.
