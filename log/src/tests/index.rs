@@ -87,7 +87,7 @@ async fn an_index_of_a_later_version_is_refused_by_name() {
         error,
         LogError::Version {
             got: 9,
-            known: 2,
+            known: 3,
             ..
         }
     ));
