@@ -208,7 +208,7 @@ async fn check(copy: &Path, expected: &Expected, context: &str) -> bool {
 async fn a_crash_after_any_change_leaves_every_latest_record() {
     let (mut crashes, mut uncertain, mut replaced, mut finished) = (0, 0, 0, 0);
     for seed in 0..8 {
-        let scratch = tempfile::tempdir().unwrap();
+        let scratch = memory_folder();
         let folder = scratch.path().join("live");
         let expected = Rc::new(RefCell::new(Expected::default()));
         let taken: Rc<RefCell<Vec<(PathBuf, Expected)>>> = Rc::default();

@@ -160,7 +160,7 @@ async fn check(seed: u64, copy: &Path, expected: &Expected) -> bool {
 async fn a_crash_after_any_change_loses_nothing_that_was_acknowledged() {
     let (mut crashes, mut uncertain) = (0, 0);
     for seed in 0..8 {
-        let scratch = tempfile::tempdir().unwrap();
+        let scratch = memory_folder();
         let folder = scratch.path().join("live");
         let expected = Rc::new(RefCell::new(Expected::default()));
         let taken = Rc::new(RefCell::new(Vec::new()));

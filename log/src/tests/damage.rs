@@ -124,7 +124,7 @@ async fn check_frame(folder: &Path, all: &[Bytes], what: &str) {
 
 async fn check_every_byte(has_indexes: bool, flip: u8) {
     let all = three_epochs();
-    let source = tempfile::tempdir().unwrap();
+    let source = memory_folder();
     write(source.path(), &all).await;
     assert_eq!(segments(source.path()).len(), 3);
     if !has_indexes {
@@ -141,7 +141,7 @@ async fn check_every_byte(has_indexes: bool, flip: u8) {
         for position in 0..bytes.len() {
             let at = before + position / step;
             let what = format!("segment {base_offset}, byte {position}");
-            let folder = tempfile::tempdir().unwrap();
+            let folder = memory_folder();
             copy(source.path(), folder.path());
             let mut damaged = bytes.clone();
             damaged[position] ^= flip;
@@ -197,7 +197,7 @@ async fn damaged_log(folder: &Path, from: usize, to: usize) -> (Log, Vec<Bytes>)
 
 #[compio::test]
 async fn only_what_stood_there_is_put_back() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (mut log, all) = damaged_log(folder.path(), 2, 4).await;
     let before = std::fs::read(log_path(folder.path(), 0)).unwrap();
     assert!(damaged(&log).iter().eq([&(4..10)]));
@@ -231,7 +231,7 @@ async fn only_what_stood_there_is_put_back() {
 
 #[compio::test]
 async fn a_time_whose_record_may_be_damaged_is_not_answered() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (mut log, all) = damaged_log(folder.path(), 2, 2).await;
     assert_eq!(lookup(&log, 20, u64::MAX).await, Some((20, 20)));
     let Lookup::Damaged(range) = log.begin_lookup(4, 0, u64::MAX) else {
@@ -246,7 +246,7 @@ async fn a_time_whose_record_may_be_damaged_is_not_answered() {
 async fn a_log_is_cut_behind_damage_and_before_it() {
     let all = three_epochs();
     for (to, left) in [(12, 1), (6, 1), (4, 0)] {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = memory_folder();
         let (mut log, _) = damaged_log(folder.path(), 2, 2).await;
         assert_eq!(truncate(&mut log, to).await, to);
         assert_eq!(log.damaged().len(), left);
@@ -269,7 +269,7 @@ async fn a_log_is_cut_within_damage() {
     let all = three_epochs();
     for (from, to, cut) in [(2, 4, 3), (0, 2, 1), (1, 3, 2)] {
         let what = format!("batches {from} to {to}, cut before {cut}");
-        let folder = tempfile::tempdir().unwrap();
+        let folder = memory_folder();
         let (mut log, _) = damaged_log(folder.path(), from, to).await;
         let offset = 2 * cut as u64;
         assert_eq!(truncate(&mut log, offset).await, offset, "{what}");
@@ -302,7 +302,7 @@ async fn a_log_is_cut_within_damage() {
 #[compio::test]
 async fn a_log_that_was_cut_within_damage_between_two_epochs_ends_before_it() {
     let all = three_epochs();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (mut log, _) = damaged_log(folder.path(), 2, 5).await;
     truncate(&mut log, 8).await;
     assert_eq!(log.epochs().starts(), [(1, 0)]);
@@ -326,12 +326,12 @@ async fn producers_are_the_same_when_everything_is_mended() {
     let all: Vec<_> = (0..9)
         .map(|at| batch_of(at, 1, &["value"], producer(at as i64 % 2, at as i32 / 2)))
         .collect();
-    let source = tempfile::tempdir().unwrap();
+    let source = memory_folder();
     write(source.path(), &all).await;
     let expected = open(source.path()).await.producers().clone();
     remove_indexes(source.path());
     for at in 0..8 {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = memory_folder();
         copy(source.path(), folder.path());
         let path = log_path(folder.path(), 0);
         let mut bytes = std::fs::read(&path).unwrap();
@@ -348,7 +348,7 @@ async fn producers_are_the_same_when_everything_is_mended() {
 
 #[compio::test]
 async fn records_that_look_like_batches_are_not_taken_for_them() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let mut log = open(folder.path()).await;
     let inner = batch(2, 1, &["somebody stores batches in records"]);
     let mut all = vec![batch(0, 1, &["first"])];
@@ -378,7 +378,7 @@ async fn records_that_look_like_batches_are_not_taken_for_them() {
 
 #[compio::test]
 async fn batches_of_an_epoch_that_nobody_has_heard_of_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     write(folder.path(), &three_epochs()).await;
     remove_indexes(folder.path());
     let known = Known {
@@ -395,7 +395,7 @@ async fn batches_of_an_epoch_that_nobody_has_heard_of_are_refused() {
 
 #[compio::test]
 async fn a_segment_that_vanishes_while_the_log_is_open_is_put_back() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let all = three_epochs();
     write(folder.path(), &all).await;
     let (mut log, _) = open_knowing(folder.path(), Known::default()).await;
@@ -414,7 +414,7 @@ async fn a_segment_that_vanishes_while_the_log_is_open_is_put_back() {
 
 #[compio::test]
 async fn a_flush_takes_no_more_than_its_share() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let mut log = open(folder.path()).await;
     let value = "x".repeat(1_000_000);
     let all: Vec<_> = (0..12).map(|offset| batch(offset, 1, &[&value])).collect();
@@ -430,7 +430,7 @@ async fn a_flush_takes_no_more_than_its_share() {
 
 #[compio::test]
 async fn what_the_disk_cannot_read_is_damage_and_is_put_back() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let value = "x".repeat(5000);
     let all: Vec<_> = (0..9).map(|offset| batch(offset, 1, &[&value])).collect();
     let disk = Watched::default();
@@ -464,7 +464,7 @@ async fn what_the_disk_cannot_read_is_damage_and_is_put_back() {
 #[compio::test]
 async fn a_scrub_meets_whatever_is_damaged_and_frames_are_put_back() {
     let all = three_epochs();
-    let source = tempfile::tempdir().unwrap();
+    let source = memory_folder();
     write(source.path(), &all).await;
     let step = frame_len(&all[0]) + all[0].len();
     for base_offset in segments(source.path()) {
@@ -503,7 +503,7 @@ async fn a_scrub_meets_whatever_is_damaged_and_frames_are_put_back() {
 #[compio::test]
 async fn a_frame_is_not_put_back_before_the_batches_that_it_covers() {
     let all = three_epochs();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (mut log, _) = open_knowing(folder.path(), Known::default()).await;
     all[..4].iter().for_each(|batch| log.append(batch.clone()));
     flush(&mut log).await;
@@ -539,7 +539,7 @@ async fn a_frame_is_not_put_back_before_the_batches_that_it_covers() {
 #[compio::test]
 async fn a_length_that_has_rotted_takes_no_memory() {
     const LARGE: usize = 64 << 10;
-    let (folder, disk) = (tempfile::tempdir().unwrap(), Watched::default());
+    let (folder, disk) = (memory_folder(), Watched::default());
     let opened = PartitionLog::open(disk.clone(), folder.path(), Settings::default());
     let mut log = opened.await.unwrap();
     for offset in 0..100 {

@@ -138,7 +138,7 @@ async fn write_eventful(folder: &Path) {
 
 #[compio::test]
 async fn a_sound_log_is_sound_and_all_of_it_is_seen() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     write_eventful(folder.path()).await;
     assert!(segments(folder.path()).len() > 2);
     let seen = look(folder.path()).await;
@@ -173,7 +173,7 @@ async fn a_sound_log_is_sound_and_all_of_it_is_seen() {
 
 #[compio::test]
 async fn a_part_of_a_log_is_looked_at_alone() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     write_eventful(folder.path()).await;
     let all = segments(folder.path());
     let known = Known::default();
@@ -195,7 +195,7 @@ async fn a_part_of_a_log_is_looked_at_alone() {
 
 /// Every byte of every file is changed in turn: it is named, and nothing else is.
 async fn flip_every_byte(has_indexes: bool, flip: u8) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     write_eventful(folder.path()).await;
     let known = Known {
         epoch_max: 3,
@@ -336,7 +336,7 @@ async fn write_with_start(folder: &Path) -> PathBuf {
 
 #[compio::test]
 async fn what_is_kept_of_the_log_before_its_first_segment_is_looked_at() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let path = write_with_start(folder.path()).await;
     let base_offset = segments(folder.path())[0];
     let known = Known {
@@ -380,7 +380,7 @@ async fn what_is_kept_of_the_log_before_its_first_segment_is_looked_at() {
 
 #[compio::test]
 async fn what_a_compaction_has_not_written_to_its_end_is_named_and_harmless() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     write_eventful(folder.path()).await;
     let [first, second] = [0, 1].map(|at| segments(folder.path())[at]);
     let before = look(folder.path()).await;

@@ -275,7 +275,7 @@ impl Run {
 async fn the_log_does_what_a_list_of_batches_would() {
     let mut gone = 0;
     for seed in 0..40 {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = memory_folder();
         let mut run = Run {
             random: ChaCha8Rng::seed_from_u64(seed),
             log: open(folder.path()).await,

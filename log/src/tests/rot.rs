@@ -77,7 +77,7 @@ async fn live(seed: u64, knows_end: bool) {
     let random = &mut SmallRng::seed_from_u64(seed);
     let all = batches_of(random);
     let end = header(all.last().unwrap()).next_offset();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     write(folder.path(), &all).await;
     for _ in 0..random.random_range(1..4) {
         rot(random, folder.path());
@@ -144,7 +144,7 @@ async fn nothing_but_what_was_written_is_read_whatever_is_known_of_the_end() {
 
 #[compio::test]
 async fn damaged_frames_at_the_front_of_a_segment_hide_no_batch_and_are_put_back() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let all = batches(19);
     write(folder.path(), &all).await;
     let sound = std::fs::read(folder.path().join("00000000000000000018.log")).unwrap();

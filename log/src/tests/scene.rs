@@ -5,6 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use quorate_batch::{BatchBuilder, BatchHeader, Producer, stamp};
 use quorate_platform::{Compio, Disk};
+use tempfile::TempDir;
 
 use crate::{
     Cleaning, CompactLimits, Compacted, LogError, Lookup, PartitionLog, Read, Settings, Sighting,
@@ -20,6 +21,18 @@ pub(super) const SMALL: Settings = Settings {
     index_step_bytes: 200,
     checkpoint_bytes: 520,
 };
+
+/// A folder for tests that open thousands of small logs and cut no power: in memory, where there is
+/// room for it, since nothing of them depends on a disk.
+pub(super) fn memory_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).map_or(0, |it| it.f_bavail * it.f_frsize);
+    match room >= 1 << 30 {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    }
+    .unwrap()
+}
 
 /// A batch of records with these values, each as late as its offset.
 pub(super) fn batch(base_offset: u64, epoch: u32, values: &[&str]) -> Bytes {

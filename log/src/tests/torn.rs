@@ -57,7 +57,7 @@ fn remove_indexes(folder: &Path) {
 
 #[compio::test]
 async fn a_last_flush_cut_at_any_byte_is_torn_and_goes() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (path, bytes, start) = five(folder.path()).await;
     for len in start..bytes.len() {
         std::fs::write(&path, &bytes[..len]).unwrap();
@@ -78,7 +78,7 @@ async fn a_last_flush_cut_at_any_byte_is_torn_and_goes() {
 
 #[compio::test]
 async fn a_last_batch_with_any_byte_changed_is_uncertain_and_put_aside() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (path, bytes, start) = five(folder.path()).await;
     let batch_start = start + frame_len(&batches(1)[0]);
     for at in batch_start..bytes.len() {
@@ -110,7 +110,7 @@ async fn a_last_batch_with_any_byte_changed_is_uncertain_and_put_aside() {
 
 #[compio::test]
 async fn a_frame_with_any_byte_changed_costs_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (path, bytes, start) = five(folder.path()).await;
     for at in start..start + HEAD_BYTES as usize {
         let mut flipped = bytes.clone();
@@ -127,7 +127,7 @@ async fn a_frame_with_any_byte_changed_costs_nothing() {
 
 #[compio::test]
 async fn what_was_durable_is_not_torn_whatever_it_looks_like() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (path, bytes, start) = five(folder.path()).await;
     let mut zeroed = bytes.clone();
     zeroed[start..].fill(0);
@@ -154,7 +154,7 @@ async fn small_and_large(folder: &Path, byte: char) -> (PathBuf, Vec<u8>, usize)
 #[compio::test]
 async fn sectors_that_were_not_written_are_torn_and_changed_ones_are_not() {
     for byte in ['x', '\0'] {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = memory_folder();
         let (path, bytes, start) = small_and_large(folder.path(), byte).await;
         for sector in 0..bytes.len().div_ceil(512) {
             let written = sector * 512..((sector + 1) * 512).min(bytes.len());
@@ -186,7 +186,7 @@ async fn sectors_that_were_not_written_are_torn_and_changed_ones_are_not() {
 
 #[compio::test]
 async fn a_length_that_reaches_beyond_the_file_is_damage_if_the_flush_is_whole() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (path, bytes, start) = five(folder.path()).await;
     let mut longer = bytes.clone();
     longer[start + frame_len(&batches(1)[0]) + 9] ^= 1;
@@ -199,7 +199,7 @@ async fn a_length_that_reaches_beyond_the_file_is_damage_if_the_flush_is_whole()
 
 #[compio::test]
 async fn an_interrupted_flush_of_several_batches_keeps_the_whole_ones() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let all = batches(5);
     let (path, bytes) = flushed(folder.path(), &[&all]).await;
     let ends: Vec<_> = all
@@ -217,7 +217,7 @@ async fn an_interrupted_flush_of_several_batches_keeps_the_whole_ones() {
 
 #[compio::test]
 async fn zeros_behind_the_last_batch_are_room_and_noise_is_uncertain() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (path, bytes, _) = five(folder.path()).await;
     let zeros = vec![0; 3_000_000];
     std::fs::write(&path, [bytes.clone(), zeros].concat()).unwrap();
@@ -239,7 +239,7 @@ async fn zeros_behind_the_last_batch_are_room_and_noise_is_uncertain() {
 
 #[compio::test]
 async fn a_hole_in_the_last_flush_is_torn_and_one_before_it_is_damage() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let value = "x".repeat(1_000_000);
     let all: Vec<_> = (0..12).map(|offset| batch(offset, 1, &[&value])).collect();
     // More than one flush may have: the first takes eight.
@@ -275,7 +275,7 @@ async fn a_hole_in_the_last_flush_is_torn_and_one_before_it_is_damage() {
 
 #[compio::test]
 async fn what_is_written_where_a_flush_was_cut_is_not_judged_by_its_frame() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let all = batches(8);
     let path = folder.path().join("00000000000000000000.log");
     let mut log = open(folder.path()).await;
@@ -302,13 +302,13 @@ async fn what_is_written_where_a_flush_was_cut_is_not_judged_by_its_frame() {
 
 #[compio::test]
 async fn a_missing_segment_is_damage_and_its_index_tells_of_it() {
-    let source = tempfile::tempdir().unwrap();
+    let source = memory_folder();
     write(source.path(), &batches(30)).await;
     let all = segments(source.path());
     let end = 60;
     for (at, segment) in all.iter().enumerate() {
         for has_index in [true, false] {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = memory_folder();
             copy(source.path(), folder.path());
             let path = folder.path().join(format!("{segment:020}"));
             std::fs::remove_file(path.with_extension("log")).unwrap();
@@ -338,7 +338,7 @@ async fn a_missing_segment_is_damage_and_its_index_tells_of_it() {
 
 #[compio::test]
 async fn a_log_that_was_there_and_has_no_segment_has_lost_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let look = async |is_old| {
         let known = Known {
             is_old,
@@ -357,7 +357,7 @@ async fn a_log_that_was_there_and_has_no_segment_has_lost_it() {
 
 #[compio::test]
 async fn a_segment_with_a_successor_that_is_cut_is_damage() {
-    let source = tempfile::tempdir().unwrap();
+    let source = memory_folder();
     let all = batches(30);
     write(source.path(), &all).await;
     let second = segments(source.path())[1];
@@ -365,7 +365,7 @@ async fn a_segment_with_a_successor_that_is_cut_is_damage() {
     let step = frame_len(&all[0]) + all[0].len();
     for has_indexes in [true, false] {
         for length in (0..bytes.len()).step_by(13).chain([step, 3 * step]) {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = memory_folder();
             copy(source.path(), folder.path());
             if !has_indexes {
                 remove_indexes(folder.path());
@@ -392,7 +392,7 @@ async fn a_segment_with_a_successor_that_is_cut_is_damage() {
 
 #[compio::test]
 async fn bytes_that_a_checkpoint_vouched_for_do_not_go_missing_unnoticed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     write(folder.path(), &batches(5)).await;
     assert_eq!(
         names(folder.path()).len(),
