@@ -69,7 +69,7 @@ impl SegmentIndex {
         }
     }
 
-    /// Notes that what stands at `position`, with the offsets from `offset` to `to`, cannot be read.
+    /// Notes that what stands at `position`, offsets `offset` to `to`, cannot be read.
     pub(crate) fn pass_over(&mut self, offset: u64, to: u64, position: u64) {
         if self.entries.is_empty() {
             self.push(Entry {
