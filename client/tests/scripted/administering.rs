@@ -1,7 +1,8 @@
 use std::cell::Cell;
 
-use quorate_client::{Certainty, Code, Error, Refusal};
-use quorate_wire::{Consistency, Request};
+use quorate_client::{Certainty, Client, Code, Error, Refusal};
+use quorate_platform::Compio;
+use quorate_wire::{Consistency, Request, Response};
 
 use crate::cluster::Cluster;
 use crate::world::Twist;
@@ -225,10 +226,9 @@ async fn a_topic_that_only_the_primary_has_heard_of_is_found() {
     assert!(client.offsets("new", 0).await.is_ok());
 }
 
-#[compio::test]
-async fn a_topic_is_not_taken_for_the_one_that_had_its_name_before() {
-    let cluster = Cluster::start(2).await;
-    cluster.world().primary = 2;
+/// Takes the place of a topic of one partition with another one of its name; the client that has
+/// done that, and what the nodes had told of the first one.
+async fn renew_topic(cluster: &Cluster, partitions: u32) -> (Client<Compio>, Response) {
     cluster.world().add_topic("orders", 1);
     let asked = Request::Metadata {
         topics: Some(vec!["orders".to_owned()]),
@@ -237,8 +237,16 @@ async fn a_topic_is_not_taken_for_the_one_that_had_its_name_before() {
     let (old, _) = cluster.world().carry_out(1, &asked, &[]);
     let client = cluster.client().await;
     client.delete_topic("orders").await.unwrap();
-    client.create_topic("orders", 2, 1).await.unwrap();
+    client.create_topic("orders", partitions, 1).await.unwrap();
     client.topic_info("orders").await.unwrap();
+    (client, old)
+}
+
+#[compio::test]
+async fn a_topic_is_not_taken_for_the_one_that_had_its_name_before() {
+    let cluster = Cluster::start(2).await;
+    cluster.world().primary = 2;
+    let (client, old) = renew_topic(&cluster, 2).await;
     // Nobody but the primary has heard of it, and the primary says so only if it must.
     cluster.script(move |_, _, request| match request {
         Request::Metadata {
@@ -253,16 +261,7 @@ async fn a_topic_is_not_taken_for_the_one_that_had_its_name_before() {
 #[compio::test]
 async fn nodes_that_know_less_than_the_client_are_not_believed() {
     let cluster = Cluster::start(1).await;
-    cluster.world().add_topic("orders", 1);
-    let asked = Request::Metadata {
-        topics: Some(vec!["orders".to_owned()]),
-        consistency: Consistency::AsKnown,
-    };
-    let (old, _) = cluster.world().carry_out(1, &asked, &[]);
-    let client = cluster.client().await;
-    client.delete_topic("orders").await.unwrap();
-    client.create_topic("orders", 1, 1).await.unwrap();
-    client.topic_info("orders").await.unwrap();
+    let (client, old) = renew_topic(&cluster, 1).await;
     cluster.script(move |_, _, request| match request {
         Request::Metadata { .. } => Twist::Claim(old.clone(), bytes::Bytes::new()),
         _ => Twist::Pass,

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::scene::*;
-use crate::{LogError, Lookup, Sighting};
+use crate::{LogError, Sighting};
 
 #[compio::test]
 async fn every_time_leads_to_the_first_record_since() {
@@ -48,16 +48,8 @@ async fn a_stretch_partly_in_memory_is_searched_to_its_end() {
 async fn damage_met(log: &Log, timestamp: i64) -> u64 {
     let mut from = 0;
     loop {
-        let looked = match log.begin_lookup(timestamp, from, u64::MAX) {
-            Lookup::Ready(sighting) => Ok(sighting),
-            Lookup::Job(job) => job.run().await,
-            Lookup::Index(job) => {
-                job.run().await.unwrap();
-                continue;
-            }
-            Lookup::Damaged(range) => panic!("{range:?} is known"),
-        };
-        match looked {
+        let looked = look(log, timestamp, from, u64::MAX).await;
+        match looked.unwrap_or_else(|range| panic!("{range:?} is known")) {
             Ok(Sighting::Behind(offset)) => {
                 assert!(offset > from, "it comes to an end");
                 from = offset;
@@ -101,19 +93,16 @@ fn remove_indexes(folder: &Path) {
 async fn damage_known(log: &mut Log, timestamp: i64) -> Option<(u64, u64)> {
     let mut from = 0;
     loop {
-        let looked = match log.begin_lookup(timestamp, from, u64::MAX) {
-            Lookup::Ready(sighting) => Ok(sighting),
-            Lookup::Job(job) => job.run().await,
-            Lookup::Index(job) => {
-                job.run().await.unwrap();
-                continue;
-            }
-            Lookup::Damaged(range) => return Some((range.from, range.to)),
+        let looked = match look(log, timestamp, from, u64::MAX).await {
+            Ok(looked) => looked,
+            Err(range) => return Some((range.from, range.to)),
         };
-        match looked.map(|sighting| (sighting, from)) {
-            Ok((Sighting::Behind(offset), from)) if offset <= from => panic!("it goes on"),
-            Ok((Sighting::Behind(offset), _)) => from = offset,
-            Ok((Sighting::Found(_) | Sighting::Nothing, _)) => return None,
+        match looked {
+            Ok(Sighting::Behind(offset)) => {
+                assert!(offset > from, "it goes on");
+                from = offset;
+            }
+            Ok(Sighting::Found(_) | Sighting::Nothing) => return None,
             Err(LogError::Damaged { offset, .. }) => {
                 let surveyed = log.begin_survey(offset).run().await;
                 assert!(log.finish_survey(surveyed).unwrap().is_some());

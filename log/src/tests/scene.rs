@@ -8,7 +8,8 @@ use quorate_platform::{Compio, Disk};
 use tempfile::TempDir;
 
 use crate::{
-    Cleaning, CompactLimits, Compacted, LogError, Lookup, PartitionLog, Read, Settings, Sighting,
+    Cleaning, CompactLimits, Compacted, DamagedRange, LogError, Lookup, PartitionLog, Read,
+    Settings, Sighting,
 };
 
 pub(super) type Log = PartitionLog<Compio>;
@@ -165,22 +166,33 @@ pub(super) async fn lookup<D: Disk>(
 ) -> Option<(u64, i64)> {
     let mut from = 0;
     loop {
-        let sighting = match log.begin_lookup(timestamp, from, until) {
-            Lookup::Ready(sighting) => sighting,
-            Lookup::Job(job) => job.run().await.unwrap(),
-            Lookup::Index(job) => {
-                job.run().await.unwrap();
-                continue;
-            }
-            Lookup::Damaged(range) => panic!("{range:?} is damaged in {log:?}"),
-        };
-        match sighting {
+        let looked = look(log, timestamp, from, until).await;
+        let looked = looked.unwrap_or_else(|range| panic!("{range:?} is damaged in {log:?}"));
+        match looked.unwrap() {
             Sighting::Found(found) => return Some((found.offset, found.timestamp)),
             Sighting::Behind(offset) => {
                 assert!(offset > from, "it comes to an end");
                 from = offset;
             }
             Sighting::Nothing => return None,
+        }
+    }
+}
+
+/// One look for a time, from an offset on, with the indexes that it takes; the first error is what
+/// is known to be damaged.
+pub(super) async fn look<D: Disk>(
+    log: &PartitionLog<D>,
+    timestamp: i64,
+    from: u64,
+    until: u64,
+) -> Result<Result<Sighting, LogError>, DamagedRange> {
+    loop {
+        match log.begin_lookup(timestamp, from, until) {
+            Lookup::Ready(sighting) => return Ok(Ok(sighting)),
+            Lookup::Job(job) => return Ok(job.run().await),
+            Lookup::Index(job) => job.run().await.unwrap(),
+            Lookup::Damaged(range) => return Err(range),
         }
     }
 }

@@ -21,6 +21,17 @@ fn fill(rig: &Rig, node: u16, id: u64, count: u64) -> u64 {
     next
 }
 
+/// Three nodes hold a partition with two records that node 1 leads, and node 3 is away.
+fn without_the_third() -> (Rig, u64) {
+    let mut rig = Rig::start(3);
+    let id = rig.create_partition(&[1, 2, 3]);
+    fill(&rig, 1, id, 2);
+    rig.client(3).read_all(id, 2);
+    rig.kill_node(3);
+    rig.set_alive(3, false);
+    (rig, id)
+}
+
 /// The base offsets of the segments on a node's disk.
 fn segments(folder: &Path) -> Vec<u64> {
     let entries = std::fs::read_dir(folder).expect("the folder is there");
@@ -101,12 +112,7 @@ fn what_is_too_old_goes_though_its_segment_is_not_full() {
 
 #[test]
 fn a_replica_that_was_away_begins_where_the_others_begin() {
-    let mut rig = Rig::start(3);
-    let id = rig.create_partition(&[1, 2, 3]);
-    fill(&rig, 1, id, 2);
-    rig.client(3).read_all(id, 2);
-    rig.kill_node(3);
-    rig.set_alive(3, false);
+    let (mut rig, id) = without_the_third();
     fill(&rig, 1, id, 30);
     rig.retain(id, bytes(100 << 10));
     let status = rig
@@ -135,12 +141,7 @@ fn a_replica_that_was_away_begins_where_the_others_begin() {
 /// is sent again is still known.
 #[test]
 fn who_begins_anew_knows_what_deleted_records_told_of_producers() {
-    let mut rig = Rig::start(3);
-    let id = rig.create_partition(&[1, 2, 3]);
-    fill(&rig, 1, id, 2);
-    rig.client(3).read_all(id, 2);
-    rig.kill_node(3);
-    rig.set_alive(3, false);
+    let (mut rig, id) = without_the_third();
     let sent = [0, 1, 2].map(|sequence| sequenced(7, 0, sequence, &["once"]));
     let offsets = [0, 1, 2].map(|at| rig.client(1).produce_soon(id, &sent[at]));
     assert_eq!(offsets, [2, 3, 4]);
