@@ -136,7 +136,7 @@ impl<P: Platform> State<P> {
                 before,
                 table,
                 is_complete,
-            } => self.learn(id, from, (*before, table), *is_complete),
+            } => self.learn(id, from, *before, table, *is_complete),
         }
     }
 
@@ -159,8 +159,7 @@ impl<P: Platform> State<P> {
         })
     }
 
-    fn learn(&mut self, id: u64, from: NodeId, told: (u64, &[u8]), is_complete: bool) {
-        let (before, table) = told;
+    fn learn(&mut self, id: u64, from: NodeId, before: u64, table: &[u8], is_complete: bool) {
         let inquiry = self.inquiries.get_mut(&id);
         let Some(inquiry) = inquiry.filter(|inquiry| inquiry.before == before) else {
             return;

@@ -374,8 +374,10 @@ impl Signals {
             written,
             removed,
         } = self;
-        let tasks = [deadlines, dirty, facts, inquiries, retirable, spares];
-        tasks.into_iter().for_each(Signal::notify);
-        [written, removed].into_iter().for_each(Signal::notify);
+        for signal in [
+            deadlines, dirty, facts, inquiries, retirable, spares, written, removed,
+        ] {
+            signal.notify();
+        }
     }
 }
