@@ -107,9 +107,7 @@ fn losing_power(plan: &mut Plan) {
     plan.nemesis.kinds = vec![Kind::CrashMany, Kind::CrashMany, Kind::Crash];
     plan.nemesis.pause_ms = (0, 3000);
     plan.nemesis.lasts_ms = (10, 4000);
-    plan.disk.slow = 0.7;
-    plan.disk.slow_max = Duration::from_millis(400);
-    plan.writing.pause_ms = 0..=20;
+    hurry_slow_disks(plan, 0.7, 400);
 }
 
 /// Somebody is replaced who does not hear of it, and power fails in somebody else who has just said
@@ -118,9 +116,7 @@ fn forgetting(plan: &mut Plan) {
     plan.nemesis.kinds = vec![Kind::Isolate, Kind::Isolate, Kind::Crash, Kind::CrashMany];
     plan.nemesis.pause_ms = (0, 500);
     plan.nemesis.lasts_ms = (10, 1500);
-    plan.disk.slow = 0.7;
-    plan.disk.slow_max = Duration::from_millis(300);
-    plan.writing.pause_ms = 0..=20;
+    hurry_slow_disks(plan, 0.7, 300);
     busy(plan, &[Errand::Juggle, Errand::Juggle], 20);
 }
 
@@ -129,9 +125,7 @@ fn lagging(plan: &mut Plan) {
     plan.nemesis.kinds = vec![Kind::Kill, Kind::Crash, Kind::Isolate, Kind::Cut];
     plan.nemesis.pause_ms = (0, 1000);
     plan.nemesis.lasts_ms = (100, 4000);
-    plan.disk.slow = 0.5;
-    plan.disk.slow_max = Duration::from_millis(200);
-    plan.writing.pause_ms = 0..=20;
+    hurry_slow_disks(plan, 0.5, 200);
     plan.writing.burst = 1..=100;
     plan.writing.value_bytes = 0..=3000;
     plan.deletes_records = false;
@@ -190,6 +184,13 @@ fn disputed(plan: &mut Plan) {
 fn rotten(plan: &mut Plan) {
     crashing(plan);
     plan.disk.rot = 0.001;
+}
+
+/// So large a share of what disks do takes its time, and clients wait for none of it.
+fn hurry_slow_disks(plan: &mut Plan, share: f64, most_ms: u64) {
+    plan.disk.slow = share;
+    plan.disk.slow_max = Duration::from_millis(most_ms);
+    plan.writing.pause_ms = 0..=20;
 }
 
 fn busy(plan: &mut Plan, errands: &[Errand], most_ms: u64) {
