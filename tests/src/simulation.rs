@@ -55,6 +55,7 @@
 //! before.
 
 pub mod atlas;
+pub mod campaign;
 mod cluster;
 pub mod disk;
 pub mod nemesis;
@@ -71,7 +72,7 @@ mod tasks;
 mod trace;
 pub mod workload;
 
-pub use cluster::{Cluster, Ended, Failure, Shape, host_name};
+pub use cluster::{Cluster, Ended, Failure, Shape, host_name, partition_folder};
 pub use network::{SimListener, SimReader, SimWriter};
 pub use platform::{Panic, SimPlatform, TracedFile};
 pub use tasks::{EPOCH_MS, WallClock};

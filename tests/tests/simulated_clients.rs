@@ -16,7 +16,7 @@ use quorate_tests::simulation::workload::settle::{Damage, settle};
 use quorate_tests::simulation::workload::{
     Fate, Target, Topic, Workload, administer, consume, produce,
 };
-use quorate_tests::simulation::{Cluster, Shape, SimPlatform};
+use quorate_tests::simulation::{Cluster, Shape, SimPlatform, partition_folder};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -88,15 +88,8 @@ fn run(seed: u64, sometimes: &mut Sometimes) -> u64 {
     let (over, told) = (Rc::clone(&is_over), Rc::clone(&verdict));
     let disks: Vec<_> = cluster
         .node_ids()
-        .map(|node| {
-            (
-                node,
-                cluster.disk(node),
-                cluster.config(node).data_dir.clone(),
-            )
-        })
+        .map(|node| (node, cluster.disk(node), cluster.config(node).clone()))
         .collect();
-    let shards = u64::from(shape.shards);
     cluster.spawn(move |platform| async move {
         let mut workload = Workload::new(platform.clone(), config, seed);
         let all = start(&mut workload).await;
@@ -109,9 +102,9 @@ fn run(seed: u64, sometimes: &mut Sometimes) -> u64 {
         let mut folders = Folders::new();
         for settled in &conclusion.settled {
             let id = settled.partition.id;
-            for (node, disk, data_dir) in &disks {
-                let folder = format!("shard-{}/partitions/{id}", id % shards);
-                folders.insert((*node, id), disk.folder(&data_dir.join(folder)));
+            for (node, disk, config) in &disks {
+                let folder = partition_folder(config, id);
+                folders.insert((*node, id), disk.folder(&folder));
             }
         }
         let judged = Verdict::of(&desk.ledger, &conclusion, |node, id| {

@@ -6,6 +6,7 @@ mod search;
 use std::process::ExitCode;
 
 use clap::Parser;
+use quorate_tests_sabotaged::simulation::campaign::cores;
 
 use self::breach::{BREACHES, Breach};
 use self::search::{Search, Shown};
@@ -45,7 +46,6 @@ fn main() -> ExitCode {
 impl Command {
     /// Whether everything was noticed, and nothing that is not there.
     fn run(self) -> bool {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let search = Search {
             first: self.seed,
             seeds: self.seeds,

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use quorate_tests_sabotaged::simulation::campaign::run_all;
 use quorate_tests_sabotaged::simulation::run::{Outcome, run};
 
 use crate::breach::Breach;
@@ -59,34 +59,19 @@ impl Search {
 
     /// The run that fails of the least seed: those before it are run to their ends.
     fn first_failed(&self, breach: &Breach) -> Option<Outcome> {
-        let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
-        let (sender, outcomes) = mpsc::channel();
-        std::thread::scope(|scope| {
-            for _ in 0..self.threads {
-                let (sender, next, is_over) = (sender.clone(), &next, &is_over);
-                scope.spawn(move || {
-                    while !is_over.load(Ordering::Relaxed) {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= self.seeds {
-                            return;
-                        }
-                        let seed = self.first + number;
-                        let plan = match self.is_kept {
-                            true => breach.plan_kept(seed),
-                            false => breach.plan(seed),
-                        };
-                        let outcome = run(&plan);
-                        if !outcome.problems.is_empty() {
-                            is_over.store(true, Ordering::Relaxed);
-                            // Whoever waits for it waits for all of them.
-                            let _ = sender.send(outcome);
-                        }
-                    }
-                });
+        let plan = |seed| match self.is_kept {
+            true => breach.plan_kept(seed),
+            false => breach.plan(seed),
+        };
+        let mut failed = BTreeMap::new();
+        let seeds = self.first..self.first + self.seeds;
+        run_all(seeds, self.threads, plan, |outcome| {
+            if outcome.problems.is_empty() {
+                return ControlFlow::Continue(());
             }
+            failed.insert(outcome.seed, outcome);
+            ControlFlow::Break(())
         });
-        drop(sender);
-        let failed: BTreeMap<_, _> = outcomes.iter().map(|it| (it.seed, it)).collect();
         failed.into_values().next()
     }
 }

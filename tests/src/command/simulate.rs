@@ -1,13 +1,13 @@
 use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use quorate_tests::simulation::campaign::{cores, run_all};
 use quorate_tests::simulation::run::{Outcome, run_seed};
 use quorate_tests::simulation::sometimes::Sometimes;
-use quorate_tests::simulation::swarm::Profile;
+use quorate_tests::simulation::swarm::{Plan, Profile};
 
 /// From so many runs on, everything that may happen has to have happened.
 const LONG_RUNS: u64 = 1000;
@@ -108,37 +108,18 @@ impl Simulate {
     }
 
     fn run_many(&self, seeds: u64) -> bool {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.unwrap_or_else(cores);
-        let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
-        let (sender, outcomes) = mpsc::channel();
         let mut sum = Sum::default();
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                let (sender, next, is_over) = (sender.clone(), &next, &is_over);
-                scope.spawn(move || {
-                    while !is_over.load(Ordering::Relaxed) {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= seeds {
-                            return;
-                        }
-                        let outcome = run_seed(self.seed + number, self.profile.into());
-                        if sender.send(outcome).is_err() {
-                            return;
-                        }
-                    }
-                });
+        let plan = |seed| Plan::draw(seed, self.profile.into());
+        run_all(self.seed..self.seed + seeds, threads, plan, |outcome| {
+            if !outcome.problems.is_empty() {
+                self.tell(&outcome);
             }
-            drop(sender);
-            for outcome in outcomes {
-                if !outcome.problems.is_empty() {
-                    self.tell(&outcome);
-                }
-                sum.add(&outcome);
-                sum.show(seeds);
-                if sum.failed.len() >= self.failures {
-                    is_over.store(true, Ordering::Relaxed);
-                }
+            sum.add(&outcome);
+            sum.show(seeds);
+            match sum.failed.len() < self.failures {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             }
         });
         sum.conclude(seeds)
@@ -246,8 +227,7 @@ impl Sum {
 }
 
 fn threads_of(runs: u64) -> f64 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores as f64).min(runs as f64)
+    (cores() as f64).min(runs as f64)
 }
 
 /// What was built, as far as that is known.

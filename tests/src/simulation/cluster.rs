@@ -1,6 +1,7 @@
 //! A cluster and its clients on one thread, moved by whoever holds it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, pending};
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +32,13 @@ const STREAM_MESSAGES_MAX: usize = 1024;
 const EPHEMERAL_PORTS: std::ops::RangeInclusive<u16> = 10_000..=65_535;
 /// Longer than any run.
 const RUN_MAX: Duration = Duration::from_secs(1 << 32);
+
+/// Where a node of this configuration keeps its replica of a partition.
+pub fn partition_folder(config: &Config, partition: u64) -> PathBuf {
+    let shard = partition % config.shard_addresses.len() as u64;
+    let folder = format!("shard-{shard}/partitions/{partition}");
+    config.data_dir.join(folder)
+}
 
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
@@ -330,6 +338,12 @@ impl Cluster {
     /// The disk of a node.
     pub fn disk(&self, node: u16) -> SimDisk {
         self.node(node).host.disk.borrow().clone()
+    }
+
+    /// What a node's disk holds of a partition: the bytes of its files, by their names.
+    pub fn partition_files(&self, node: u16, partition: u64) -> BTreeMap<String, Vec<u8>> {
+        let folder = partition_folder(self.config(node), partition);
+        self.disk(node).folder(&folder)
     }
 
     /// Loses everything that one host says to another from now on, confirmations included.

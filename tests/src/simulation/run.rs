@@ -1,7 +1,6 @@
 //! One run: a cluster is founded, works while it is broken, is healed, and is judged.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -259,7 +258,7 @@ impl<'a> Run<'a> {
 
     fn judge(&mut self, end: &End) {
         let End { desk, conclusion } = end;
-        let files = |node, partition| self.files(node, partition);
+        let files = |node, partition| self.cluster.partition_files(node, partition);
         let mut problems = Vec::new();
         match Verdict::of(&desk.ledger, conclusion, files) {
             Verdict::Pass => {}
@@ -285,14 +284,6 @@ impl<'a> Run<'a> {
         let data_dir = self.cluster.config(ended.node).data_dir.to_string_lossy();
         let is_any = self.plan.damage() == Damage::Any;
         ended.is_of_disk || (is_any && error.contains(&*data_dir))
-    }
-
-    /// The bytes of a partition's folder on a node, by the names of the files.
-    fn files(&self, node: u16, partition: u64) -> BTreeMap<String, Vec<u8>> {
-        let shard = partition % u64::from(self.plan.shape.shards);
-        let data_dir = &self.cluster.config(node).data_dir;
-        let folder = data_dir.join(format!("shard-{shard}/partitions/{partition}"));
-        self.cluster.disk(node).folder(&folder)
     }
 
     fn problem(&mut self, problem: String) {

@@ -10,7 +10,6 @@ mod fault;
 mod follower;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
@@ -46,7 +45,6 @@ pub struct Story {
     /// The cluster, for what there is no word for here.
     pub cluster: Cluster,
     seed: u64,
-    shards: u64,
     desk: Desk<SimPlatform>,
     client: Rc<Client<SimPlatform>>,
     targets: Vec<Target>,
@@ -102,7 +100,6 @@ impl Story {
         Self {
             cluster,
             seed,
-            shards: u64::from(shape.shards),
             desk,
             client,
             targets,
@@ -222,19 +219,29 @@ impl Story {
     #[track_caller]
     fn wait_settled(&mut self) {
         let end = self.desk.ledger.end_of(self.targets[0].log);
+        let pause = Duration::from_millis(100);
+        self.insist(pause, format!("not all of {end} are committed"), |story| {
+            let high_watermark = story.partition().status.high_watermark;
+            (high_watermark >= end).then_some(())
+        });
+    }
+
+    /// Tries until something comes of it.
+    #[track_caller]
+    fn insist<T>(
+        &mut self,
+        pause: Duration,
+        failed: String,
+        mut attempt: impl FnMut(&mut Self) -> Option<T>,
+    ) -> T {
         let deadline = self.cluster.elapsed() + PATIENCE;
-        loop {
-            let high_watermark = self.partition().status.high_watermark;
-            if high_watermark >= end {
-                return;
+        while self.cluster.elapsed() < deadline {
+            if let Some(outcome) = attempt(self) {
+                return outcome;
             }
-            let is_early = self.cluster.elapsed() < deadline;
-            self.require(
-                is_early,
-                format!("only {high_watermark} of {end} are committed"),
-            );
-            self.wait(Duration::from_millis(100));
+            self.wait(pause);
         }
+        self.fail(failed)
     }
 
     /// The last look at everything: the topic takes records and gives them all back, every replica
@@ -247,24 +254,13 @@ impl Story {
             settle(&desk, random, &targets, PATIENCE, Damage::None).await
         });
         let verdict = Verdict::of(&self.desk.ledger, &conclusion, |node, partition| {
-            self.files(node, partition)
+            self.cluster.partition_files(node, partition)
         });
         let is_well = !matches!(verdict, Verdict::Fail(_));
         self.require(is_well, verdict);
         let ended = self.cluster.ended().iter();
         let failed: Vec<_> = ended.filter(|ended| ended.result.is_err()).collect();
         self.require(failed.is_empty(), format!("{failed:?}"));
-    }
-
-    fn files(&self, node: u16, partition: u64) -> BTreeMap<String, Vec<u8>> {
-        let folder = self.partition_folder(node, partition);
-        self.cluster.disk(node).folder(&folder)
-    }
-
-    fn partition_folder(&self, node: u16, partition: u64) -> std::path::PathBuf {
-        let shard = partition % self.shards;
-        let data_dir = &self.cluster.config(node).data_dir;
-        data_dir.join(format!("shard-{shard}/partitions/{partition}"))
     }
 
     /// The topic's partition, as its leader sees it, once it has an open one.
@@ -314,15 +310,11 @@ impl Story {
     /// Waits until another node than `old` leads the partition; its id.
     #[track_caller]
     pub fn next_leader(&mut self, old: u16) -> u16 {
-        let deadline = self.cluster.elapsed() + PATIENCE;
-        while self.cluster.elapsed() < deadline {
-            let leader = self.leader();
-            if leader != old {
-                return leader;
-            }
-            self.wait(Duration::from_millis(100));
-        }
-        self.fail(format!("node {old} leads on"))
+        let pause = Duration::from_millis(100);
+        self.insist(pause, format!("node {old} leads on"), |story| {
+            let leader = story.leader();
+            (leader != old).then_some(leader)
+        })
     }
 
     /// How often a node has said words that begin like this.
@@ -334,14 +326,10 @@ impl Story {
     /// Waits until a node has said words that begin like this.
     #[track_caller]
     pub fn wait_told(&mut self, words: &str) {
-        let deadline = self.cluster.elapsed() + PATIENCE;
-        while self.told(words) == 0 {
-            self.require(
-                self.cluster.elapsed() < deadline,
-                format!("nobody says: {words}"),
-            );
-            self.wait(Duration::from_millis(20));
-        }
+        let pause = Duration::from_millis(20);
+        self.insist(pause, format!("nobody says: {words}"), |story| {
+            (story.told(words) > 0).then_some(())
+        });
     }
 
     /// Ends the story if this is not so.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{PATIENCE, Story};
+use super::Story;
 use crate::simulation::disk::{DiskEvent, SimDisk};
 use crate::simulation::{CLIENTS, host_name};
 
@@ -59,18 +59,16 @@ impl Story {
     /// Gives up, as an operator does, what was on the lost disk of a node that is there again.
     #[track_caller]
     pub fn recover(&mut self, node: u16) {
-        let deadline = self.cluster.elapsed() + PATIENCE;
-        while self.cluster.elapsed() < deadline {
-            let recovering = self.ask("recovering a node", move |client, _| async move {
+        let pause = Duration::from_millis(200);
+        self.insist(pause, format!("node {node} cannot be recovered"), |story| {
+            let recovering = story.ask("recovering a node", move |client, _| async move {
                 client.recover_node(node).await
             });
-            match recovering {
-                Ok(()) => return,
-                Err(error) => self.cluster.note(node, format!("no recovery yet: {error}")),
-            }
-            self.wait(Duration::from_millis(200));
-        }
-        self.require(false, format!("node {node} cannot be recovered"));
+            let note = |error| format!("no recovery yet: {error}");
+            recovering
+                .map_err(|error| story.cluster.note(node, note(error)))
+                .ok()
+        });
     }
 
     /// Nothing that one of `from` says reaches one of `to`.
