@@ -295,7 +295,7 @@ impl<D: Disk> PartitionLog<D> {
     /// the batch and stamped it for this place.
     pub fn append(&mut self, batch: Bytes) {
         assert!(
-            !matches!(self.busy, Busy::Truncating | Busy::Resetting),
+            !self.is_being_cut(),
             "nothing is appended to a log that is being cut"
         );
         let header = self
@@ -309,6 +309,11 @@ impl<D: Disk> PartitionLog<D> {
             "exactly one batch is appended"
         );
         self.append_checked(&header, batch);
+    }
+
+    /// Whether the end of the log is not known before a job has finished.
+    fn is_being_cut(&self) -> bool {
+        matches!(self.busy, Busy::Truncating | Busy::Resetting)
     }
 
     fn append_checked(&mut self, header: &BatchHeader, batch: Bytes) {

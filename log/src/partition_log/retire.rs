@@ -105,8 +105,10 @@ impl<D: Disk> PartitionLog<D> {
 
     /// Closes the last segment, unless it is empty: what is appended next goes into another one,
     /// which grows. The next flush makes that durable.
+    ///
+    /// Nothing is closed while the log is being cut: which segment is the last shows after that.
     pub fn roll(&mut self) {
-        if self.end.segment.base_offset < self.end.next_offset {
+        if self.end.segment.base_offset < self.end.next_offset && !self.is_being_cut() {
             self.begin_segment_in(None);
         }
     }

@@ -43,6 +43,20 @@ async fn after_a_cut_the_log_goes_on_with_other_batches() {
 }
 
 #[compio::test]
+async fn no_segment_is_closed_while_the_log_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = batches(8);
+    write(folder.path(), &all).await;
+    let mut log = open(folder.path()).await;
+    let job = log.begin_truncate(6).unwrap().unwrap();
+    log.roll();
+    log.finish_truncate(job.run().await).unwrap();
+    log.append(all[3].clone());
+    flush(&mut log).await;
+    assert_eq!(read_all(&log).await.unwrap(), all[..4]);
+}
+
+#[compio::test]
 async fn a_cut_of_what_is_not_durable_keeps_what_is_below_pending() {
     let folder = tempfile::tempdir().unwrap();
     let all = batches(40);
