@@ -121,7 +121,8 @@ impl Detector {
         self.told_by_leaders(catalog, now, |heartbeat| &heartbeat.done)
     }
 
-    /// The partitions and epochs of which their leader tells that it has resigned.
+    /// The partitions and epochs of which their leader tells that it has resigned, or that no
+    /// majority answers it.
     pub(super) fn resigned(&self, catalog: &Catalog, now: Instant) -> BTreeSet<(u64, u32)> {
         self.told_by_leaders(catalog, now, |heartbeat| &heartbeat.resigned)
     }

@@ -33,7 +33,8 @@ pub(super) struct Heartbeat {
     /// Partitions that it leads and whose voters change, with their epochs, where the stage of that
     /// change has done its work.
     pub(super) done: Vec<(u64, u32)>,
-    /// Partitions whose leadership it has given up of its own accord, with their epochs.
+    /// Partitions whose leadership it has given up of its own accord, or would rather give up, with
+    /// their epochs.
     pub(super) resigned: Vec<(u64, u32)>,
 }
 

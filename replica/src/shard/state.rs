@@ -338,8 +338,10 @@ impl<P: Platform> State<P> {
         let leads = replica.is_open();
         // Changes are rare, and looking after them costs more than the rest.
         let is_done = partition.is_changing && replica.change_progress().is_some();
-        let done = is_done.then(|| replica.epoch());
-        let resigned = partition.resigned.filter(|epoch| *epoch == replica.epoch());
+        let epoch = replica.epoch();
+        let resigned = partition.resigned.filter(|resigned| *resigned == epoch);
+        let resigned = resigned.or(replica.is_unheard().then_some(epoch));
+        let done = is_done.then_some(epoch);
         let damaged_ranges = u32::try_from(replica.damaged().len()).unwrap_or(u32::MAX);
         let is_as_before = before.leads == leads
             && before.done == done

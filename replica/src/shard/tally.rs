@@ -11,7 +11,8 @@ pub(super) struct Standing {
     pub(super) leads: bool,
     /// The epoch whose stage in a change of voters has done its work, if this shard leads it.
     pub(super) done: Option<Epoch>,
-    /// The epoch whose leadership this shard has given up of its own accord.
+    /// The epoch whose leadership this shard has given up of its own accord, or would rather give
+    /// up because no majority answers it.
     pub(super) resigned: Option<Epoch>,
     /// Ranges of its records that are damaged on this shard's disk.
     pub(super) damaged_ranges: u32,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quorate_tests::simulation::Shape;
 use quorate_tests::simulation::story::Story;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,6 +40,37 @@ fn a_leader_that_hears_nobody_is_replaced_and_acknowledges_nothing() {
     story.cut(&others, &[old]);
     story.next_leader(old);
     story.append(20);
+    story.mend();
+    story.expect_whole();
+}
+
+/// The control plane hears all of them, so that nobody seems to be away; but the leader and the
+/// other voters do not hear each other.
+#[test]
+fn a_leader_that_hears_no_other_voter_is_replaced_soon() {
+    let shape = Shape {
+        nodes: 5,
+        ..Shape::default()
+    };
+    let mut story = Story::begin(29, &shape, 3);
+    for _ in 1..shape.nodes {
+        let primary = story.primary();
+        if primary == story.leader() || story.followers().contains(&primary) {
+            story.restart(primary);
+        }
+        story.append(20);
+    }
+    let (old, others, primary) = (story.leader(), story.followers(), story.primary());
+    let is_apart = primary != old && !others.contains(&primary);
+    story.require(is_apart, "the primary has the partition");
+    story.cut(&[old], &others);
+    story.cut(&others, &[old]);
+    let parted = story.cluster.elapsed();
+    story.append(20);
+    let new = story.leader();
+    story.require(new != old, "the old leader has acknowledged records alone");
+    let waited = story.cluster.elapsed() - parted;
+    story.require(waited < 5 * SECOND, format!("it took {waited:?}"));
     story.mend();
     story.expect_whole();
 }

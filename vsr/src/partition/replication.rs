@@ -5,6 +5,10 @@ use super::{Ack, Duty, Effect, Leading, Marks, Phase, RecordsHead, Replica, Time
 use crate::sabotage::{self, Sabotage};
 use crate::{Epoch, NodeId, Offset};
 
+/// A leader that lacks a majority's answers for so many `Timer::Resend` in a row counts as one that
+/// nobody hears. One alone may be a follower that was busy.
+const SILENT_ROUNDS_MAX: u8 = 4;
+
 /// This replica does not take appends: it does not lead, or is not open yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotLeader;
@@ -190,8 +194,31 @@ impl Replica {
         } else {
             self.members.electorate.reached(durable)
         };
+        let before = self.high_watermark;
         if let Some(committed) = committed {
             self.raise_high_watermark(committed, effects);
+        }
+        if self.high_watermark > before
+            && let Duty::Leading(leading) = &mut self.duty
+        {
+            leading.silent_rounds = 0;
+        }
+    }
+
+    /// Whether this replica leads, has something to commit, and has heard no majority for a while,
+    /// although it speaks to all of them again and again.
+    ///
+    /// Then the best leader is another voter, if there is one that is alive: the control plane has
+    /// to be told, for it may hear this node well. Until it gives out a new epoch the replica goes
+    /// on: what it commits is committed by a majority as ever, so safety does not rest on this, and
+    /// when the others are heard again, nothing has happened.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        match &self.duty {
+            Duty::Leading(leading) => {
+                self.high_watermark < self.next_offset && leading.silent_rounds == SILENT_ROUNDS_MAX
+            }
+            Duty::Following(_) | Duty::Idle => false,
         }
     }
 
@@ -202,12 +229,14 @@ impl Replica {
         let (next, marks) = (self.next_offset, self.marks());
         let epoch = self.facts.promised;
         let mut unmatched = Vec::new();
+        let mut silent = Vec::new();
         let Duty::Leading(Leading {
             phase:
                 Phase::Open {
                     opening_offset,
                     followers,
                 },
+            silent_rounds,
             ..
         }) = &mut self.duty
         else {
@@ -216,10 +245,10 @@ impl Replica {
         };
         let opening_offset = *opening_offset;
         for (&to, follower) in followers.iter_mut() {
-            let is_silent = follower.on_resend(marks.high_watermark);
-            if !is_silent || !follower.is_behind(next, marks) {
+            if !follower.on_resend(marks.high_watermark) || !follower.is_behind(next, marks) {
                 continue;
             }
+            silent.push(to);
             // A follower that was restarted before it had adopted must be told again what to
             // adopt, and so must one for which too much has expired. Any other may only have lost
             // records, and says which when it is asked.
@@ -230,6 +259,13 @@ impl Replica {
                 unmatched.push(to);
             }
         }
+        // Who is not behind was asked for nothing, and has all that there is to commit.
+        let is_silent = marks.high_watermark < next
+            && !(self.members.electorate).has_majority(|node| !silent.contains(&node));
+        *silent_rounds = match is_silent {
+            true => SILENT_ROUNDS_MAX.min(*silent_rounds + 1),
+            false => 0,
+        };
         for to in unmatched {
             effects.push(Effect::Send {
                 to,

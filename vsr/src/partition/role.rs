@@ -48,6 +48,8 @@ pub(super) struct Leading {
     pub(super) phase: Phase,
     pub(super) resend_armed: bool,
     pub(super) commit_armed: bool,
+    /// How often in a row `Timer::Resend` has run out with no majority to be heard.
+    pub(super) silent_rounds: u8,
 }
 
 /// How far a leader has come; it goes from one to the next, and from reconciling back to promising
@@ -77,6 +79,7 @@ impl Leading {
             phase: Phase::promising(),
             resend_armed: false,
             commit_armed: false,
+            silent_rounds: 0,
         }
     }
 }

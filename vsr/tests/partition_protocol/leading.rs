@@ -274,3 +274,63 @@ fn answers_that_overtake_the_pump_are_believed() {
     let effects = a.append(1);
     assert!(effects.contains(&send_records(B, 1, 2)), "{effects:?}");
 }
+
+/// Runs `Timer::Resend` out so often that a leader whom nobody answers knows it.
+fn resend_in_vain(leader: &mut Actor) {
+    for _ in 0..10 {
+        leader.timeout(Timer::Resend);
+    }
+}
+
+#[test]
+fn a_leader_that_no_majority_answers_says_so_and_goes_on() {
+    let mut a = Actor::leader();
+    a.append(3);
+    a.log_durable(3);
+    for round in 0..4 {
+        assert!(!a.replica.is_unheard(), "after {round} rounds");
+        a.timeout(Timer::Resend);
+        // Both have answered before the first of them.
+        if round == 0 {
+            a.timeout(Timer::Resend);
+        }
+    }
+    assert!(a.replica.is_unheard());
+    assert!(a.replica.is_open());
+    assert!(a.hear(B, holds(1, 3)).contains(&committed(3)));
+    assert!(!a.replica.is_unheard(), "it was heard");
+    a.append(1);
+    assert!(!a.replica.is_unheard(), "B has not had time to answer");
+}
+
+#[test]
+fn a_leader_whom_one_of_two_followers_answers_is_heard() {
+    let mut a = Actor::leader();
+    a.append(3);
+    for _ in 0..10 {
+        // B's disk is slow, but B lives.
+        a.hear(
+            B,
+            Message::Ack(Ack {
+                adopted: true,
+                ..ack(1, 3, 0)
+            }),
+        );
+        a.timeout(Timer::Resend);
+    }
+    assert!(!a.replica.is_unheard());
+    resend_in_vain(&mut a);
+    assert!(a.replica.is_unheard(), "now B is silent as well");
+}
+
+#[test]
+fn a_leader_with_nothing_to_commit_is_not_unheard() {
+    let mut a = Actor::leader();
+    resend_in_vain(&mut a);
+    assert!(!a.replica.is_unheard());
+    a.append(3);
+    a.log_durable(3);
+    a.hear(B, holds(1, 3));
+    resend_in_vain(&mut a);
+    assert!(!a.replica.is_unheard(), "C is away, and is not needed");
+}
