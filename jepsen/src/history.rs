@@ -111,7 +111,13 @@ pub struct History {
     pub faults: Vec<FaultEvent>,
     /// What may go, for the partitions that do not keep everything.
     pub rules: BTreeMap<u32, Rules>,
+    /// From when to when some nodes could not hear others, or stood still.
+    pub parted: Vec<(Moment, Moment)>,
 }
+
+/// Nodes have heard of everything that they missed so long after nothing is in their way any more:
+/// a stream counts as broken after 10 s, and then they speak anew.
+const HEARD_WITHIN: Duration = Duration::from_secs(15);
 
 /// What holds for a partition of which nothing may go.
 static KEEPS_ALL: Rules = Rules {
@@ -122,6 +128,18 @@ static KEEPS_ALL: Rules = Rules {
 };
 
 impl History {
+    /// Whether at `moment` some node may not have heard of what was done at `done`, because it was
+    /// parted from others then, and perhaps still is.
+    pub(crate) fn may_be_unheard(&self, done: Moment, moment: Moment) -> bool {
+        let later = |moment: Moment| {
+            let within = HEARD_WITHIN.as_nanos() as u64;
+            Moment(moment.0.saturating_add(within))
+        };
+        let overlaps =
+            |(begin, end): &(Moment, Moment)| *begin <= later(done) && later(*end) >= moment;
+        self.parted.iter().any(overlaps)
+    }
+
     /// Every value that was acknowledged or read, with its partition and offset.
     pub fn sightings(&self) -> impl Iterator<Item = (u32, u64, Value)> + '_ {
         let acknowledged = self

@@ -64,10 +64,12 @@ impl Rules {
         self.deletions.iter().filter_map(before).max().unwrap_or(0)
     }
 
-    /// Nothing before this offset may be shown to whoever begins to read at `moment`.
-    pub(crate) fn begins_at(&self, moment: Moment) -> u64 {
+    /// Nothing before this offset may be shown to whoever begins to read at `moment`. Deletions
+    /// count that were completed before and of which everybody `has_heard`, given when they were.
+    pub(crate) fn begins_at(&self, moment: Moment, has_heard: impl Fn(Moment) -> bool) -> u64 {
+        let counts = |completed: Moment| completed < moment && has_heard(completed);
         let start = |deletion: &Deletion| match deletion.outcome {
-            Outcome::Ok { offset } if deletion.completed < moment => Some(offset),
+            Outcome::Ok { offset } if counts(deletion.completed) => Some(offset),
             Outcome::Ok { .. } | Outcome::Info | Outcome::Fail => None,
         };
         self.deletions.iter().filter_map(start).max().unwrap_or(0)
@@ -124,8 +126,9 @@ mod tests {
         assert_eq!(rules(&[refused, done]).deleted_before(), 3);
         assert_eq!(rules(&[refused, done, doubtful]).deleted_before(), 4);
         let all = rules(&[refused, done, doubtful]);
-        assert_eq!(all.begins_at(Moment(7)), 0);
-        assert_eq!(all.begins_at(Moment(8)), 2);
+        assert_eq!(all.begins_at(Moment(7), |_| true), 0);
+        assert_eq!(all.begins_at(Moment(8), |_| true), 2);
+        assert_eq!(all.begins_at(Moment(8), |_| false), 0);
     }
 
     #[test]

@@ -105,6 +105,7 @@ mod tests {
             broken_promises: Vec::new(),
             faults: vec![fault],
             rules: BTreeMap::new(),
+            parted: Vec::new(),
         }
     }
 

@@ -1,11 +1,14 @@
-//! What was deleted on request is shown to nobody who begins to read afterwards.
+//! What was deleted on request is shown to nobody who begins to read afterwards, once all nodes
+//! have heard of it: one that is cut off may still take itself for the leader.
 
 use super::{Anomaly, Kind};
 use crate::{History, Read};
 
 pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     for read in &history.reads {
-        let begins_at = history.rules_of(read.partition).begins_at(read.invoked);
+        let has_heard = |deleted| !history.may_be_unheard(deleted, read.invoked);
+        let rules = history.rules_of(read.partition);
+        let begins_at = rules.begins_at(read.invoked, has_heard);
         if let Some(offset) = first_below(read, begins_at) {
             let what = format!("offset {offset} was read after all before {begins_at} was deleted");
             anomalies.push(Anomaly::new(Kind::Returned, read.partition, what));
@@ -63,6 +66,20 @@ mod tests {
     fn deleted_records_that_are_read_later_have_returned() {
         let script = three().deleted(Some(2), 2);
         let rest = [(1, value(1, 1)), (2, value(1, 2))];
+        assert_eq!(script.final_read(&rest).verdict(), [Kind::Returned]);
+    }
+
+    #[test]
+    fn deleted_records_may_be_shown_by_who_was_cut_off_and_by_nobody_later() {
+        let rest = [(1, value(1, 1)), (2, value(1, 2))];
+        let script = || three().parted(1).deleted(Some(2), 2);
+        assert!(script().final_read(&rest).verdict().is_empty());
+        let soon = script().wait(10_000_000_000).final_read(&rest);
+        assert!(soon.verdict().is_empty());
+        let late = script().wait(16_000_000_000).final_read(&rest);
+        assert_eq!(late.verdict(), [Kind::Returned]);
+        // Everybody had heard of it before anybody was cut off.
+        let script = three().deleted(Some(2), 2).wait(16_000_000_000).parted(1);
         assert_eq!(script.final_read(&rest).verdict(), [Kind::Returned]);
     }
 

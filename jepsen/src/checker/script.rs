@@ -112,6 +112,14 @@ impl Script {
         self
     }
 
+    /// For so long some nodes do not hear others.
+    pub(super) fn parted(mut self, nanos: u64) -> Self {
+        let begin = Moment(self.now);
+        self = self.wait(nanos);
+        self.history.parted.push((begin, Moment(self.now)));
+        self
+    }
+
     /// The records before `before` were deleted; the log begins at `start` now.
     pub(super) fn deleted(self, before: Option<u64>, start: u64) -> Self {
         self.deletion(before, Outcome::Ok { offset: start })

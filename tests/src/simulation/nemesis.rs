@@ -120,6 +120,8 @@ pub struct Nemesis {
     /// By how many faults a way is cut now.
     cut: BTreeMap<Way, u32>,
     held: BTreeSet<Way>,
+    /// From when to when something was in the way of what nodes say to each other, or one was away.
+    parted: Vec<(Duration, Duration)>,
 }
 
 impl Nemesis {
@@ -138,12 +140,18 @@ impl Nemesis {
             busy: BTreeSet::new(),
             cut: BTreeMap::new(),
             held: BTreeSet::new(),
+            parted: Vec::new(),
         }
     }
 
     /// How many faults there were.
     pub fn faults(&self) -> u64 {
         self.faults
+    }
+
+    /// From when to when nodes may not have heard what others said.
+    pub fn parted(&self) -> &[(Duration, Duration)] {
+        &self.parted
     }
 
     /// Does what is due. To be called before every step.
@@ -154,6 +162,20 @@ impl Nemesis {
             let pause = self.habits.pause_ms;
             self.next = now + self.drawn_ms(pause);
             self.begin(cluster);
+        }
+        self.note_parted(now);
+    }
+
+    fn note_parted(&mut self, now: Duration) {
+        let is_whole = self.cut.is_empty() && self.held.is_empty() && self.busy.is_empty();
+        let last = self
+            .parted
+            .last_mut()
+            .filter(|last| last.1 == Duration::MAX);
+        match last {
+            Some(last) if is_whole => last.1 = now,
+            None if !is_whole => self.parted.push((now, Duration::MAX)),
+            Some(_) | None => {}
         }
     }
 
@@ -211,6 +233,7 @@ impl Nemesis {
             }
         }
         self.busy.clear();
+        self.note_parted(cluster.elapsed());
         Ok(())
     }
 
@@ -327,9 +350,7 @@ impl Nemesis {
             let faults = self.cut.entry(*way).or_default();
             *faults += 1;
             if *faults == 1 {
-                let (from, to) = (host_name(way.0), host_name(way.1));
-                cluster.note(way.0, format!("is cut off from {to}"));
-                cluster.network().partition_oneway(from, to);
+                cluster.cut(way.0, way.1);
             }
         }
         self.until_later(cluster, Ending::Repair(ways));
@@ -413,9 +434,7 @@ impl Nemesis {
                     *faults -= 1;
                     if *faults == 0 {
                         self.cut.remove(&way);
-                        let (from, to) = (host_name(way.0), host_name(way.1));
-                        cluster.note(way.0, format!("reaches {to} again"));
-                        cluster.network().repair_oneway(from, to);
+                        cluster.repair(way.0, way.1);
                     }
                 }
             }

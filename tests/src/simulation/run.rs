@@ -258,6 +258,7 @@ impl<'a> Run<'a> {
 
     fn judge(&mut self, end: &End) {
         let End { desk, conclusion } = end;
+        desk.ledger.note_parted(self.nemesis.parted());
         let files = |node, partition| self.cluster.partition_files(node, partition);
         let mut problems = Vec::new();
         match Verdict::of(&desk.ledger, conclusion, files) {

@@ -1,6 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use quorate_client::{Certainty, Error, PartitionInfo, PartitionStatus};
 use quorate_jepsen::{Append, Deletion, History, Moment, Outcome, Read, Rules};
@@ -142,6 +143,16 @@ impl Ledger {
     pub fn promise_broken(&self, what: impl Into<String>) {
         let mut history = self.notes.history.borrow_mut();
         history.broken_promises.push(what.into());
+    }
+
+    /// Notes from when to when nodes may not have heard what others said.
+    pub fn note_parted(&self, parted: &[(Duration, Duration)]) {
+        let moment = |time: Duration| {
+            let nanos = u64::try_from(time.as_nanos());
+            Moment(nanos.unwrap_or(u64::MAX))
+        };
+        let parted = parted.iter().map(|(from, to)| (moment(*from), moment(*to)));
+        self.notes.history.borrow_mut().parted = parted.collect();
     }
 
     /// The nodes of which the cluster consists at first.
