@@ -2,15 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use quorate_client::{
     Client, ClientConfig, Consumer, ConsumerConfig, ProducerConfig, Record, Until,
 };
-use quorate_platform::Tasks;
-use quorate_tests::simulation::{Cluster, Shape, SimPlatform};
+use quorate_platform::{BufResult, Listener, Network, Reader, Tasks, Writer};
+use quorate_tests::simulation::{CLIENTS, Cluster, Shape, SimPlatform, host_name};
 
 const TOPIC: &str = "orders";
 const PARTITIONS: u32 = 4;
@@ -139,6 +141,59 @@ fn a_paused_node_stands_still_and_goes_on() {
     let done = cluster.run_until(PATIENCE, |_| *done.borrow()).unwrap();
     assert!(done, "{}", cluster.trace().timeline());
     assert_eq!(cluster.ended(), []);
+}
+
+/// Both ends of a connection to itself, once it is reset: what a pending read of each gives, and a
+/// write after that.
+async fn listen_and_lose(platform: SimPlatform, address: SocketAddr, told: Rc<Cell<u32>>) {
+    let listener = platform.listen(address).await.unwrap();
+    for round in 1..=2 {
+        let (accepted, connected) =
+            futures_util::join!(listener.accept(), platform.connect(address));
+        let (mut reader, mut writer, _) = accepted.unwrap();
+        let (mut other_reader, mut other_writer) = connected.unwrap();
+        writer.write_all(vec!["hello".into()]).await.unwrap();
+        let BufResult(read, bytes) = other_reader.read_exact(vec![0; 5]).await;
+        read.unwrap();
+        assert_eq!(bytes, b"hello");
+        told.set(2 * round - 1);
+        let (BufResult(one, _), BufResult(other, _)) = futures_util::join!(
+            reader.read(Vec::with_capacity(8)),
+            other_reader.read(Vec::with_capacity(8))
+        );
+        for error in [
+            one.unwrap_err(),
+            other.unwrap_err(),
+            writer.write_all(vec!["lost".into()]).await.unwrap_err(),
+            other_writer
+                .write_all(vec!["lost".into()])
+                .await
+                .unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+        told.set(2 * round);
+    }
+}
+
+#[test]
+fn a_connection_that_is_reset_fails_at_both_ends_and_the_next_one_works() {
+    let mut cluster = Cluster::new(8, &Shape::default());
+    let address = SocketAddr::new(cluster.network().lookup(host_name(CLIENTS)), 9000);
+    let told = Rc::new(Cell::new(0));
+    let shared = Rc::clone(&told);
+    cluster.spawn(move |platform| listen_and_lose(platform, address, shared));
+    for stage in [1, 3] {
+        let is_there = cluster.run_until(PATIENCE, |_| told.get() == stage);
+        assert!(is_there.unwrap(), "{}", cluster.trace().timeline());
+        // Nobody else's connections matter.
+        cluster.reset(CLIENTS, 1);
+        cluster.run_for(Duration::from_millis(100)).unwrap();
+        assert_eq!(told.get(), stage);
+        cluster.reset(CLIENTS, CLIENTS);
+    }
+    let is_over = cluster.run_until(PATIENCE, |_| told.get() == 4);
+    assert!(is_over.unwrap(), "{}", cluster.trace().timeline());
 }
 
 #[test]

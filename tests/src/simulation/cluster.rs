@@ -362,6 +362,16 @@ impl Cluster {
         network.repair_oneway(host_name(from), host_name(to));
     }
 
+    /// Resets every connection that two hosts have, in the eyes of both. New ones can be made at
+    /// once.
+    pub fn reset(&self, one: u16, other: u16) {
+        let [a, b] = [one, other].map(|host| self.sim.lookup(host_name(host)));
+        let streams = self.clients.wires.reset(a, b);
+        tracing::debug!(streams, "connections are reset");
+        let what = format!("loses {streams} connections with {}", host_name(other));
+        self.note(one, what);
+    }
+
     fn set_cut(&mut self, from: u16, to: u16, is_cut: bool) {
         let (from, to) = (
             self.sim.lookup(host_name(from)),

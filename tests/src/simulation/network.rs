@@ -50,6 +50,33 @@ type Ends = (SocketAddr, SocketAddr);
 #[derive(Debug, Default)]
 struct Wire {
     flows: [Flow; 2],
+    /// Whether the stream was reset; then neither end has anything of it any more.
+    is_reset: Cell<bool>,
+    /// Who waits to read and to write at each of the ends.
+    wakers: [[RefCell<Option<Waker>>; 2]; 2],
+}
+
+impl Wire {
+    fn reset(&self) {
+        self.is_reset.set(true);
+        self.wakers.iter().for_each(wake);
+    }
+
+    fn check_not_reset(&self) -> io::Result<()> {
+        match self.is_reset.get() {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Wakes all who wait at one end.
+fn wake(end: &[RefCell<Option<Waker>>; 2]) {
+    for waker in end {
+        if let Some(waker) = waker.take() {
+            waker.wake();
+        }
+    }
 }
 
 /// One direction of a stream.
@@ -85,6 +112,19 @@ impl Wires {
             true => cut.insert((from, to)),
             false => cut.remove(&(from, to)),
         };
+    }
+
+    /// Resets all streams between two hosts, in both of their eyes; how many those were. What was
+    /// on its way is lost.
+    pub(super) fn reset(&self, one: IpAddr, other: IpAddr) -> usize {
+        let wires = self.0.wires.borrow();
+        let is_between =
+            |(from, to): &Ends| [(one, other), (other, one)].contains(&(from.ip(), to.ip()));
+        let between = wires.iter().filter(|(ends, _)| is_between(ends));
+        let between: Vec<_> = between.filter_map(|(_, wire)| wire.upgrade()).collect();
+        drop(wires);
+        between.iter().for_each(|wire| wire.reset());
+        between.len()
     }
 
     /// Whether word from the receiver reaches the sender, who has this side of a stream.
@@ -211,8 +251,6 @@ struct Stream {
     read: RefCell<OwnedReadHalf>,
     write: RefCell<OwnedWriteHalf>,
     is_closed: Cell<bool>,
-    /// Who waits to read and to write.
-    wakers: [RefCell<Option<Waker>>; 2],
 }
 
 impl Drop for Stream {
@@ -250,7 +288,6 @@ fn halves(
         read: RefCell::new(read),
         write: RefCell::new(write),
         is_closed: Cell::new(false),
-        wakers: Default::default(),
     });
     (SimReader(Rc::clone(&stream)), SimWriter(stream))
 }
@@ -263,11 +300,13 @@ impl Stream {
         let mut context = Context::from_waker(Waker::noop());
         // It sends the end of the stream at once; one that was reset has none to send.
         let _ = Pin::new(&mut *self.write.borrow_mut()).poll_shutdown(&mut context);
-        for waker in &self.wakers {
-            if let Some(waker) = waker.take() {
-                waker.wake();
-            }
-        }
+        wake(&self.wire.wakers[self.side]);
+    }
+
+    /// Whoever reads or writes waits until he is woken.
+    fn wait(&self, is_writer: bool, context: &Context<'_>) {
+        let wakers = &self.wire.wakers[self.side];
+        wakers[usize::from(is_writer)].replace(Some(context.waker().clone()));
     }
 
     fn poll_read<B: IoBufMut>(
@@ -280,12 +319,13 @@ impl Stream {
         if self.is_closed.get() {
             return Poll::Ready(Ok(0));
         }
+        self.wire.check_not_reset()?;
         let end = buffer.as_uninit().len().min(skip.saturating_add(max));
         let mut room = ReadBuf::uninit(&mut buffer.as_uninit()[skip..end]);
         let mut half = self.read.borrow_mut();
         match Pin::new(&mut *half).poll_read(context, &mut room) {
             Poll::Pending => {
-                self.wakers[0].replace(Some(context.waker().clone()));
+                self.wait(false, context);
                 return Poll::Pending;
             }
             Poll::Ready(result) => result?,
@@ -306,6 +346,7 @@ impl Stream {
         if self.is_closed.get() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
+        self.wire.check_not_reset()?;
         let (flow, now) = (&self.wire.flows[self.side], self.platform.elapsed());
         if self.is_confirmed(self.side) {
             flow.confirm(now);
@@ -316,7 +357,7 @@ impl Stream {
         }
         let written = Pin::new(&mut *self.write.borrow_mut()).poll_write(context, bytes);
         if written.is_pending() {
-            self.wakers[1].replace(Some(context.waker().clone()));
+            self.wait(true, context);
         }
         let written = ready!(written)?;
         assert_eq!(written, bytes.len(), "a segment holds whatever it is given");

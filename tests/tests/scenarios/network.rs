@@ -175,3 +175,23 @@ fn a_primary_whose_clock_jumps_says_nothing_that_is_old() {
         story.expect_whole();
     }
 }
+
+/// Something between the hosts forgets their connections, again and again. Nobody is away for long
+/// enough to be held for dead.
+#[test]
+fn connections_that_are_reset_are_made_anew_and_cost_nothing_but_time() {
+    let mut story = Story::of(27, 3);
+    story.append(20);
+    let leader = story.leader();
+    for _ in 0..5 {
+        let attempt = story.begin_append(200);
+        story.wait(SECOND / 20);
+        story.require(attempt.outcome().is_none(), "the append is over");
+        story.reset();
+        story.expect_acknowledged(&attempt);
+    }
+    story.expect_all();
+    let now = story.leader();
+    story.require(now == leader, "another one leads");
+    story.expect_whole();
+}

@@ -71,6 +71,16 @@ impl Story {
         });
     }
 
+    /// All connections that there are fail, and new ones can be made.
+    pub fn reset(&mut self) {
+        let hosts: Vec<u16> = self.cluster.node_ids().chain([CLIENTS]).collect();
+        for (at, one) in hosts.iter().enumerate() {
+            for other in &hosts[at + 1..] {
+                self.cluster.reset(*one, *other);
+            }
+        }
+    }
+
     /// Nothing that one of `from` says reaches one of `to`.
     pub fn cut(&mut self, from: &[u16], to: &[u16]) {
         for (from, to) in pairs(from, to) {
