@@ -14,7 +14,7 @@ use quorate_tests::simulation::oracle::Verdict;
 use quorate_tests::simulation::oracle::replicas::{Copy, compare};
 use quorate_tests::simulation::workload::settle::{Damage, Settled, settle};
 use quorate_tests::simulation::workload::{
-    Desk, Fate, Target, Topic, Workload, administer, consume, produce,
+    Desk, Fate, Target, Topic, Workload, administer, consume, members, produce,
 };
 use quorate_tests::{assert_no_panic, cluster_of_small_segments, sure, take_turn};
 use rand::SeedableRng;
@@ -130,7 +130,7 @@ async fn start(workload: &mut Workload<Compio>) -> Vec<Target> {
         administer::transfer_primary(desk, random, vec![1, 2, 3], 500..=2000)
     });
     workload.start(|desk, random| {
-        administer::change_members(desk, random, Vec::new(), vec![1, 2, 3, 4], 0..=300)
+        members::change_members(desk, random, Vec::new(), vec![1, 2, 3, 4], 0..=300)
     });
     all
 }

@@ -303,11 +303,12 @@ impl Cluster {
         node.host.disk.borrow().crash();
     }
 
-    /// Gives a node that is off an empty disk.
+    /// Gives a node that is off an empty disk, on which the same may fail as on the old one.
     pub fn replace_disk(&mut self, node: u16) {
         self.note(node, "gets an empty disk");
         self.disks += 1;
         let disk = SimDisk::new(disk_seed(self.seed, self.disks));
+        disk.set_faults(self.disk(node).faults());
         let node = self.node(node);
         assert!(!node.is_on.get(), "node {} runs", node.host.id);
         node.replace_disk(disk);

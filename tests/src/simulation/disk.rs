@@ -195,6 +195,11 @@ impl SimDisk {
         *self.0.faults.borrow_mut() = faults;
     }
 
+    /// The faults that it has now.
+    pub fn faults(&self) -> DiskFaults {
+        self.0.faults.borrow().clone()
+    }
+
     /// Has faults damage what is durable only of files for whose paths `may` says so.
     pub fn set_damage_rule(&self, may: impl Fn(&Path) -> bool + 'static) {
         *self.0.may_damage.borrow_mut() = Rc::new(may);

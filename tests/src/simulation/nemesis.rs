@@ -11,9 +11,12 @@ use rand::rngs::ChaCha8Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 
-use super::{CLIENTS, Cluster, Failure, host_name};
+use super::{CLIENTS, Cluster, Failure, Shape, host_name};
 
 mod damage;
+mod members;
+
+pub use members::LostDisk;
 
 /// How long a node that was asked to stop may take when all is healed.
 const STOP_MAX: Duration = Duration::from_secs(30);
@@ -29,16 +32,24 @@ pub enum Kind {
     Kill,
     /// A node ends in order.
     Stop,
+    /// All nodes do, one after the other, each once the one before has been back for a while.
+    Roll,
     /// A node stands still.
     Pause,
+    /// A node loses its power, and its disk for good; it comes back with an empty one.
+    Replace,
     /// A node hears nobody and nobody hears it, in one direction or both.
     Isolate,
     /// The nodes fall into two groups, of which one may be reached by clients.
     Halves,
     /// The nodes fall into two groups, but for one that both hear.
     Bridge,
+    /// Every node hears a majority of the nodes, and no two of them the same.
+    Ring,
     /// Some links lose everything, in one direction or both.
     Cut,
+    /// Some links lose the connections that there are, and take new ones at once.
+    Reset,
     /// What goes over some links waits, and comes in the end.
     Hold,
     /// Some links are slow.
@@ -57,16 +68,20 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Crash,
         Self::CrashMany,
         Self::Kill,
         Self::Stop,
+        Self::Roll,
         Self::Pause,
+        Self::Replace,
         Self::Isolate,
         Self::Halves,
         Self::Bridge,
+        Self::Ring,
         Self::Cut,
+        Self::Reset,
         Self::Hold,
         Self::Lag,
         Self::Clock,
@@ -95,6 +110,10 @@ type Way = (u16, u16);
 #[derive(Clone, Debug)]
 enum Ending {
     Start(u16),
+    /// The first of the nodes that are to be restarted starts; the others follow.
+    Roll(Vec<u16>),
+    /// It has been up for a while, and these are still to be restarted.
+    RollOn(Vec<u16>),
     Resume(u16),
     Repair(Vec<Way>),
     Release(Vec<Way>),
@@ -104,12 +123,32 @@ enum Ending {
     PowerOff(u16),
 }
 
+impl Ending {
+    /// The node that is off, or ends, and starts with this.
+    fn restarted(&self) -> Option<u16> {
+        match self {
+            Self::Start(node) => Some(*node),
+            Self::Roll(nodes) => nodes.first().copied(),
+            Self::RollOn(_)
+            | Self::Resume(_)
+            | Self::Repair(_)
+            | Self::Release(_)
+            | Self::Quicken(_)
+            | Self::Empty(_)
+            | Self::Unstall(_)
+            | Self::PowerOff(_) => None,
+        }
+    }
+}
+
 /// Whoever breaks a cluster.
 #[derive(Debug)]
 pub struct Nemesis {
     random: ChaCha8Rng,
     habits: Habits,
     nodes: Vec<u16>,
+    /// The nodes that belong to the cluster for the whole run.
+    founders: Vec<u16>,
     latency_max: Duration,
     next: Duration,
     /// By when they are due, and in which order they were made.
@@ -122,18 +161,22 @@ pub struct Nemesis {
     held: BTreeSet<Way>,
     /// From when to when something was in the way of what nodes say to each other, or one was away.
     parted: Vec<(Duration, Duration)>,
+    /// Whether all nodes are being restarted, one after the other.
+    is_rolling: bool,
+    lost: LostDisk,
 }
 
 impl Nemesis {
-    /// For the nodes of a cluster whose messages take at most `latency_max`.
-    pub fn new(seed: u64, habits: Habits, nodes: Vec<u16>, latency_max: Duration) -> Self {
+    /// For the nodes of a cluster of this shape.
+    pub fn new(seed: u64, habits: Habits, shape: &Shape) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(u64::MAX - 1);
         Self {
             random,
             habits,
-            nodes,
-            latency_max,
+            nodes: (1..=shape.nodes + shape.spares).collect(),
+            founders: (1..=shape.nodes).collect(),
+            latency_max: shape.latency.end,
             next: Duration::ZERO,
             endings: BTreeMap::new(),
             faults: 0,
@@ -141,7 +184,14 @@ impl Nemesis {
             cut: BTreeMap::new(),
             held: BTreeSet::new(),
             parted: Vec::new(),
+            is_rolling: false,
+            lost: LostDisk::default(),
         }
+    }
+
+    /// Which node has lost its disk, for whoever has the cluster give it up.
+    pub fn lost_disk(&self) -> LostDisk {
+        self.lost.clone()
     }
 
     /// How many faults there were.
@@ -197,15 +247,9 @@ impl Nemesis {
         cluster.note(CLIENTS, "everything is healed");
         self.mend_disks(cluster);
         // Nodes that end in order do so first.
-        let is_stopping = |cluster: &Cluster, ending: &Ending| match ending {
-            Ending::Start(node) => cluster.is_on(*node),
-            Ending::Resume(_)
-            | Ending::Repair(_)
-            | Ending::Release(_)
-            | Ending::Quicken(_)
-            | Ending::Empty(_)
-            | Ending::Unstall(_)
-            | Ending::PowerOff(_) => false,
+        let is_stopping = |cluster: &Cluster, ending: &Ending| {
+            let stopping = ending.restarted();
+            stopping.is_some_and(|node| cluster.is_on(node))
         };
         let endings = std::mem::take(&mut self.endings);
         let (stopping, rest): (Vec<_>, Vec<_>) = endings
@@ -215,11 +259,13 @@ impl Nemesis {
             match ending {
                 // It keeps its power.
                 Ending::PowerOff(node) => self.unstall(cluster, node),
+                // Whatever is off is started below.
+                Ending::Roll(_) | Ending::RollOn(_) => {}
                 other => self.end(cluster, other),
             }
         }
         for ending in stopping {
-            if let Ending::Start(node) = ending {
+            if let Some(node) = ending.restarted() {
                 if !cluster.run_until(STOP_MAX, |cluster| !cluster.is_on(node))? {
                     cluster.note(node, "does not end, so it is killed");
                     cluster.kill(node);
@@ -234,6 +280,7 @@ impl Nemesis {
         }
         self.busy.clear();
         self.note_parted(cluster.elapsed());
+        self.is_rolling = false;
         Ok(())
     }
 
@@ -261,16 +308,19 @@ impl Nemesis {
                     self.until_later(cluster, Ending::Start(node));
                 }
             }
+            Kind::Roll => self.roll(cluster),
+            Kind::Replace => self.lose_disk(cluster),
             Kind::Pause => {
                 for node in self.free_nodes(cluster, 1) {
                     cluster.pause(node);
                     self.until_later(cluster, Ending::Resume(node));
                 }
             }
-            Kind::Isolate | Kind::Halves | Kind::Bridge | Kind::Cut => {
+            Kind::Isolate | Kind::Halves | Kind::Bridge | Kind::Ring | Kind::Cut => {
                 let ways = self.ways_of(kind);
                 self.cut(cluster, ways);
             }
+            Kind::Reset => self.reset(cluster),
             Kind::Hold => self.hold(cluster),
             Kind::Lag => self.lag(cluster),
             Kind::Clock => self.turn_clock(cluster),
@@ -299,12 +349,6 @@ impl Nemesis {
         let (one, rest) = nodes.split_first().expect("there are nodes");
         let (one, mut rest) = (*one, rest.to_vec());
         let half = self.random.random_range(1..nodes.len());
-        let both = |left: &[u16], right: &[u16]| {
-            let pairs = left.iter().flat_map(|a| right.iter().map(|b| (*a, *b)));
-            pairs
-                .flat_map(|(a, b)| [(a, b), (b, a)])
-                .collect::<Vec<_>>()
-        };
         match kind {
             Kind::Isolate => {
                 rest.extend(clients_too.then_some(CLIENTS));
@@ -326,6 +370,7 @@ impl Nemesis {
                 let (left, right) = rest.split_at(rest.len() / 2);
                 both(left, right)
             }
+            Kind::Ring => ring(&nodes),
             _ => {
                 let all = [&nodes[..], &[CLIENTS]].concat();
                 let mut ways = Vec::new();
@@ -354,6 +399,26 @@ impl Nemesis {
             }
         }
         self.until_later(cluster, Ending::Repair(ways));
+    }
+
+    fn reset(&mut self, cluster: &Cluster) {
+        // What was on its way is lost, as in a cut that is over at once.
+        let now = cluster.elapsed();
+        if self
+            .parted
+            .last()
+            .is_none_or(|last| last.1 != Duration::MAX)
+        {
+            self.parted.push((now, now));
+        }
+        let all = [&self.nodes[..], &[CLIENTS]].concat();
+        for (at, a) in all.iter().enumerate() {
+            for b in &all[at + 1..] {
+                if self.random.random_bool(0.3) {
+                    cluster.reset(*a, *b);
+                }
+            }
+        }
     }
 
     /// Some links between nodes that nothing else is wrong with.
@@ -424,6 +489,8 @@ impl Nemesis {
                 Self::start(cluster, node);
                 self.busy.remove(&node);
             }
+            Ending::Roll(nodes) => self.roll_back(cluster, nodes),
+            Ending::RollOn(nodes) => self.roll_on(cluster, nodes),
             Ending::Resume(node) => {
                 cluster.resume(node);
                 self.busy.remove(&node);
@@ -471,5 +538,54 @@ impl Nemesis {
 
     fn drawn_ms(&mut self, (least, most): (u64, u64)) -> Duration {
         Duration::from_millis(self.random.random_range(least..=most))
+    }
+}
+
+/// The ways between all of the ones and all of the others.
+fn both(left: &[u16], right: &[u16]) -> Vec<Way> {
+    let pairs = left.iter().flat_map(|a| right.iter().map(|b| (*a, *b)));
+    pairs.flat_map(|(a, b)| [(a, b), (b, a)]).collect()
+}
+
+/// The ways that are cut where the nodes stand in a ring, in this order, and each hears as many of
+/// its neighbours as make a majority with it. Of three nodes each would hear all, so there one link
+/// is cut: two hear the third only, which are two majorities and that of all.
+fn ring(nodes: &[u16]) -> Vec<Way> {
+    let count = nodes.len();
+    if count <= 3 {
+        return both(&nodes[..1], &nodes[count - 1..]);
+    }
+    // On either side of it.
+    let heard = (count / 2).div_ceil(2);
+    let mut ways = Vec::new();
+    for (at, a) in nodes.iter().enumerate() {
+        for (step, b) in nodes[at + 1..].iter().enumerate() {
+            let apart = (step + 1).min(count - step - 1);
+            if apart > heard {
+                ways.extend([(*a, *b), (*b, *a)]);
+            }
+        }
+    }
+    ways
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_ring_each_node_hears_another_majority() {
+        for count in [3, 4, 5, 7] {
+            let nodes: Vec<u16> = (1..=count).collect();
+            let cut = ring(&nodes);
+            let heard = |a: u16| -> BTreeSet<u16> {
+                let others = nodes.iter().copied();
+                others.filter(|b| !cut.contains(&(a, *b))).collect()
+            };
+            let sets: BTreeSet<_> = nodes.iter().map(|node| heard(*node)).collect();
+            assert_eq!(sets.len(), nodes.len(), "{sets:?}");
+            assert!(sets.iter().all(|set| 2 * set.len() > nodes.len()));
+            assert!(cut.iter().all(|(a, b)| cut.contains(&(*b, *a))));
+        }
     }
 }

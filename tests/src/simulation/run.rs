@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
 use super::atlas::Atlas;
-use super::nemesis::Nemesis;
+use super::nemesis::{Kind, Nemesis};
 use super::oracle::Verdict;
 use super::sometimes::{Heard, Sometimes, listen, take_heard};
-use super::swarm::{Errand, Plan, Profile};
+use super::swarm::{Errand, Other, Plan, Profile};
 use super::workload::settle::{Conclusion, Damage, settle};
-use super::workload::{Desk, Fate, Target, Topic, Workload, administer, consume, produce};
+use super::workload::{Desk, Fate, Target, Topic, Workload, administer, consume, members, produce};
 use super::{CLIENTS, Cluster, Ended, Failure, SimPlatform};
 
 /// How long it may take until the topics of a new cluster are there.
@@ -93,7 +94,7 @@ struct End {
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan) -> Self {
         let cluster = Cluster::new(plan.seed, &plan.shape);
-        let nodes: Vec<_> = (1..=plan.shape.nodes).collect();
+        let nodes: Vec<_> = cluster.node_ids().collect();
         let atlas = match plan.is_bounded {
             true => Atlas::bounded(plan.seed, &nodes, usize::from(plan.replication())),
             false => Atlas::unbounded(),
@@ -105,7 +106,7 @@ impl<'a> Run<'a> {
             clock.steers.set(plan.is_steered_by_wall_clock);
         }
         let habits = plan.nemesis.clone();
-        let nemesis = Nemesis::new(plan.seed, habits, nodes, plan.shape.latency.end);
+        let nemesis = Nemesis::new(plan.seed, habits, &plan.shape);
         Self {
             plan,
             cluster,
@@ -152,6 +153,9 @@ impl<'a> Run<'a> {
         }
         for node in self.cluster.node_ids() {
             self.cluster.disk(node).set_faults(self.plan.disk.clone());
+            if !self.cluster.is_on(node) {
+                self.cluster.start(node);
+            }
         }
         let until = self.cluster.elapsed() + self.plan.trouble;
         while self.cluster.elapsed() < until {
@@ -186,11 +190,19 @@ impl<'a> Run<'a> {
         stage.healed.replace(Some(sender));
         let config = ClientConfig::new(self.cluster.bootstrap());
         let (plan, stage) = (self.plan.clone(), Rc::clone(stage));
+        let lost = self.nemesis.lost_disk();
+        let addresses = self.cluster.node_ids();
+        let addresses: Vec<_> = addresses
+            .map(|node| (node, self.cluster.config(node).control_address))
+            .collect();
         self.cluster.spawn(move |platform| async move {
             let mut workload = Workload::new(platform, config, plan.seed ^ 1);
             let founders: Vec<_> = (1..=plan.shape.nodes).collect();
             workload.ledger().note_founders(&founders);
-            let targets = begin_clients(&mut workload, &plan).await;
+            let targets = begin_clients(&mut workload, &plan, &addresses).await;
+            if plan.nemesis.kinds.contains(&Kind::Replace) {
+                workload.start(|desk, random| members::recover_disks(desk, random, lost));
+            }
             stage.has_begun.set(true);
             // The only thing to hear is that the sender is gone.
             let _ = healed.recv_async().await;
@@ -295,7 +307,11 @@ impl<'a> Run<'a> {
 
 /// Creates the topics of the plan and starts its clients; the partitions that must be well in the
 /// end.
-async fn begin_clients(workload: &mut Workload<SimPlatform>, plan: &Plan) -> Vec<Target> {
+async fn begin_clients(
+    workload: &mut Workload<SimPlatform>,
+    plan: &Plan,
+    addresses: &[(u16, SocketAddr)],
+) -> Vec<Target> {
     let mut all = Vec::new();
     for topic in &plan.topics {
         let targets = workload.create(topic).await;
@@ -317,7 +333,7 @@ async fn begin_clients(workload: &mut Workload<SimPlatform>, plan: &Plan) -> Vec
             .start(|desk, random| administer::delete_records(desk, random, targets, 100..=3000));
     }
     for other in &plan.others {
-        start_other(workload, plan, other.what, other.pause_ms.clone(), &all);
+        start_other(workload, plan, other, addresses, &all);
     }
     all
 }
@@ -325,12 +341,13 @@ async fn begin_clients(workload: &mut Workload<SimPlatform>, plan: &Plan) -> Vec
 fn start_other(
     workload: &mut Workload<SimPlatform>,
     plan: &Plan,
-    what: Errand,
-    pause_ms: std::ops::RangeInclusive<u64>,
+    other: &Other,
+    addresses: &[(u16, SocketAddr)],
     targets: &[Target],
 ) {
     let (targets, replication) = (targets.to_vec(), plan.replication());
-    match what {
+    let pause_ms = other.pause_ms.clone();
+    match other.what {
         Errand::Juggle => {
             let names = vec!["one".to_owned(), "two".to_owned()];
             workload.start(|desk, random| administer::juggle(desk, random, names, pause_ms));
@@ -351,8 +368,15 @@ fn start_other(
                 .start(|desk, random| administer::transfer_primary(desk, random, nodes, pause_ms));
         }
         Errand::Move => workload.start(|desk, random| {
-            administer::move_partitions(desk, random, targets, replication, pause_ms)
+            members::move_partitions(desk, random, targets, replication, pause_ms)
         }),
+        Errand::Join => {
+            let nodes = addresses.iter().map(|(node, _)| *node).collect();
+            let spares = addresses[usize::from(plan.shape.nodes)..].to_vec();
+            workload.start(|desk, random| {
+                members::change_members(desk, random, spares, nodes, pause_ms)
+            });
+        }
         Errand::Watch => {
             let names = plan.topics.iter().map(|topic| topic.name.clone()).collect();
             workload.start(|desk, random| administer::watch(desk, random, names, pause_ms));

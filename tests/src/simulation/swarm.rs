@@ -86,15 +86,18 @@ pub enum Errand {
     Transfer,
     /// Partitions are moved to other nodes.
     Move,
+    /// The nodes that are not among the founders join the cluster and leave it.
+    Join,
     /// Partitions are looked at.
     Watch,
 }
 
-const ERRANDS: [Errand; 5] = [
+const ERRANDS: [Errand; 6] = [
     Errand::Juggle,
     Errand::Recreate,
     Errand::Transfer,
     Errand::Move,
+    Errand::Join,
     Errand::Watch,
 ];
 
@@ -107,12 +110,19 @@ impl Plan {
         let random = &mut random;
         let nodes = *[3, 3, 3, 5].choose(random).expect("there are some");
         let replication = match nodes {
-            5 => *[3, 5].choose(random).expect("there are some"),
+            5 => *[3, 3, 5].choose(random).expect("there are some"),
             all => all,
         };
         let topics = topics(random, replication);
-        let others = ERRANDS.into_iter().filter(|_| random.random_bool(0.5));
+        let shape = shape(random, nodes, profile);
+        // Who is never taken in is of no use.
+        let others = ERRANDS.into_iter().filter(|errand| {
+            let is_needed = *errand == Errand::Join && shape.spares > 0;
+            random.random_bool(0.5) || is_needed
+        });
         let others: Vec<_> = others.collect();
+        let (mut kinds, mut disk) = (kinds(random, profile), disk(random, profile));
+        damage_or_loss(random, &mut kinds, &mut disk);
         let pause = |what, random: &mut ChaCha8Rng| {
             let longest = *[100, 1000, 5000].choose(random).expect("there are some");
             let pause_ms = 0..=longest;
@@ -120,10 +130,10 @@ impl Plan {
         };
         Self {
             seed,
-            shape: shape(random, nodes, profile),
-            trouble: Duration::from_secs(random.random_range(35..=50)),
+            shape,
+            trouble: Duration::from_secs(random.random_range(50..=66)),
             nemesis: nemesis::Habits {
-                kinds: kinds(random, profile),
+                kinds,
                 pause_ms: match profile {
                     Profile::Liveness => (0, 1000),
                     Profile::Swarm | Profile::Disk | Profile::Loud => {
@@ -134,7 +144,7 @@ impl Plan {
                 lasts_ms: (10, *[1000, 6000].choose(random).expect("there are some")),
             },
             is_steered_by_wall_clock: false,
-            disk: disk(random, profile),
+            disk,
             is_bounded: profile != Profile::Loud,
             deletes_records: random.random_bool(0.3),
             others: others.into_iter().map(|what| pause(what, random)).collect(),
@@ -173,8 +183,13 @@ fn shape(random: &mut ChaCha8Rng, nodes: u16, profile: Profile) -> Shape {
         Profile::Swarm | Profile::Liveness => &[8 << 10, 64 << 10, 1 << 20],
     };
     let slowest = *[2, 10, 50].choose(random).expect("there are some");
+    let spares = match nodes {
+        3 => random.random_range(0..=1),
+        _ => 0,
+    };
     Shape {
         nodes,
+        spares,
         shards: random.random_range(1..=3),
         storage: Storage {
             segment_bytes: *segments.choose(random).expect("there are some"),
@@ -282,8 +297,11 @@ fn kinds(random: &mut ChaCha8Rng, profile: Profile) -> Vec<Kind> {
         Profile::Liveness => &[
             Kind::Kill,
             Kind::Stop,
+            Kind::Roll,
             Kind::Pause,
             Kind::Cut,
+            Kind::Ring,
+            Kind::Reset,
             Kind::Isolate,
         ],
         Profile::Disk | Profile::Loud => &[
@@ -301,6 +319,20 @@ fn kinds(random: &mut ChaCha8Rng, profile: Profile) -> Vec<Kind> {
     match kinds.is_empty() {
         true => all.to_vec(),
         false => kinds,
+    }
+}
+
+/// A run in which a whole disk is lost has no other damage: of three copies of a record only one
+/// may be lost, and the rules of damage and of loss do not know of each other.
+fn damage_or_loss(random: &mut ChaCha8Rng, kinds: &mut Vec<Kind>, disk: &mut DiskFaults) {
+    if !kinds.contains(&Kind::Replace) {
+        return;
+    }
+    if kinds.len() == 1 || random.random_bool(0.7) {
+        kinds.retain(|kind| !matches!(kind, Kind::Rot | Kind::WearOut));
+        (disk.latent_error, disk.rot) = (0.0, 0.0);
+    } else {
+        kinds.retain(|kind| *kind != Kind::Replace);
     }
 }
 

@@ -7,7 +7,8 @@
 //! - [`produce`] writes values that name themselves. After a doubt the writer dies, and a new one
 //!   with a new identity follows.
 //! - [`consume`] reads: from the beginning, from somewhere, from the end; to the end and on.
-//! - [`administer`] creates and deletes topics, moves partitions, deletes records.
+//! - [`administer`] creates and deletes topics, and deletes records.
+//! - [`members`] has nodes come and go, moves partitions between them, and gives up lost disks.
 //! - [`settle`] looks, once all is healed, whether everything can be written and read again.
 //!
 //! What happened stands in the [`Ledger`], for the judges.
@@ -15,6 +16,7 @@
 pub mod administer;
 pub mod consume;
 mod ledger;
+pub mod members;
 pub mod produce;
 mod record;
 pub mod settle;

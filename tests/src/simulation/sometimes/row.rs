@@ -90,10 +90,11 @@ const EFFECT: &str = "quorate_replica::shard::effect";
 const OPENING: &str = "quorate_replica::shard::opening";
 const PRODUCE: &str = "quorate_replica::shard::produce";
 const PARTITION: &str = "quorate_replica::shard::partition";
+const MEMBERS: &str = "quorate_tests::simulation::workload::members";
 const SPACE: &str = "quorate_replica::shard::space";
 
 /// All of them.
-pub(super) const ROWS: [Row; 53] = [
+pub(super) const ROWS: [Row; 57] = [
     // The control plane.
     row(
         "a view change begins",
@@ -114,10 +115,10 @@ pub(super) const ROWS: [Row; 53] = [
         Condition::Less("commit", "op", Some("is_primary")),
     ),
     row(
-        "a node recovers what its lost disk knew",
-        DRIVER,
-        "the group has changed",
-        Condition::Is("status", "Recovering"),
+        "a lost disk is given up and filled again",
+        MEMBERS,
+        "a lost disk is given up and filled again",
+        Condition::None,
     ),
     row(
         "a snapshot is installed",
@@ -148,6 +149,18 @@ pub(super) const ROWS: [Row; 53] = [
         "quorate_replica::control::primary",
         "reconfigure",
         Condition::None,
+    ),
+    row(
+        "all nodes are restarted, one after the other",
+        "quorate_tests::simulation::nemesis::members",
+        "all nodes were restarted",
+        Condition::None,
+    ),
+    row(
+        "connections are reset",
+        "quorate_tests::simulation::cluster",
+        "connections are reset",
+        Condition::Some("streams"),
     ),
     row(
         "a node is dropped that has left",
@@ -306,6 +319,18 @@ pub(super) const ROWS: [Row; 53] = [
         "quorate_replica::shard::compaction",
         "compacted",
         Condition::Some("records"),
+    ),
+    row(
+        "the voters of partitions change",
+        DRIVER,
+        "propose",
+        Condition::Has("operation", "change the voters of"),
+    ),
+    row(
+        "a partition has moved to other nodes",
+        MEMBERS,
+        "a partition has moved",
+        Condition::None,
     ),
     row(
         "a partition is removed from a node",

@@ -1,20 +1,17 @@
 //! Those who change the cluster while others use it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use quorate_client::{
-    Client, Code, Compaction, Error, Limit, MemberInfo, Platform, Retention, TopicInfo,
-};
-use quorate_jepsen::{Moment, Outcome};
+use quorate_client::{Client, Code, Compaction, Error, Limit, Platform, Retention, TopicInfo};
+use quorate_jepsen::Outcome;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
 use super::ledger::Ending;
 use super::{Desk, Fate, Seen, Target, Topic, compaction_of, consume, produce};
 use crate::simulation::oracle::control::Topic as Known;
-use crate::simulation::oracle::control::{Member, MemberAction, TopicAction};
+use crate::simulation::oracle::control::TopicAction;
 
 /// Between two tries to do what must be done, in milliseconds.
 const AGAIN_MS: (u64, u64) = (50, 500);
@@ -184,7 +181,7 @@ fn known(info: &TopicInfo) -> Known {
     }
 }
 
-fn code_of(error: &Error) -> Option<Code> {
+pub(super) fn code_of(error: &Error) -> Option<Code> {
     match error {
         Error::Refused { refusal, .. } => Some(refusal.code),
         _ => None,
@@ -324,35 +321,6 @@ impl Life {
     }
 }
 
-/// Moves the partitions of `targets` to other nodes, until the workload ends.
-pub async fn move_partitions<P: Platform>(
-    desk: Desk<P>,
-    mut random: ChaCha8Rng,
-    targets: Vec<Target>,
-    replication: u16,
-    pause_ms: RangeInclusive<u64>,
-) {
-    while let Some(client) = desk.connect().await {
-        desk.pause(&mut random, (*pause_ms.start(), *pause_ms.end()))
-            .await;
-        let metadata = desk
-            .patiently("asking for nodes", client.cluster_metadata())
-            .await;
-        let Some(Ok(metadata)) = metadata else {
-            continue;
-        };
-        let staying = metadata.members.iter().filter(|member| !member.is_leaving);
-        let mut nodes: Vec<u16> = staying.map(|member| member.id).collect();
-        let target = &targets[random.random_range(0..targets.len())];
-        while nodes.len() > usize::from(replication) {
-            nodes.remove(random.random_range(0..nodes.len()));
-        }
-        let moving = client.alter_topic(&target.topic, Some(target.index), &nodes);
-        let moved = desk.patiently("moving a partition", moving).await;
-        let _ = desk.ledger.ending("move partition", moved);
-    }
-}
-
 /// Has one node after the other become the primary, until the workload ends.
 pub async fn transfer_primary<P: Platform>(
     desk: Desk<P>,
@@ -395,78 +363,6 @@ pub async fn delete_records<P: Platform>(
         };
         desk.ledger
             .end_deletion(target.log, number, desk.now(), outcome);
-    }
-}
-
-/// Has nodes leave and come back, and looks at who belongs to the cluster, until the workload ends.
-/// Nodes that are not among `movable`, with their control addresses, are only looked at.
-pub async fn change_members<P: Platform>(
-    desk: Desk<P>,
-    mut random: ChaCha8Rng,
-    movable: Vec<(u16, SocketAddr)>,
-    looked_at: Vec<u16>,
-    pause_ms: RangeInclusive<u64>,
-) {
-    while let Some(client) = desk.connect().await {
-        desk.pause(&mut random, (*pause_ms.start(), *pause_ms.end()))
-            .await;
-        let draw = random.random_range(0..4);
-        if draw >= 2 || movable.is_empty() {
-            look_at_members(&desk, &client, &looked_at).await;
-            continue;
-        }
-        let (id, address) = movable[random.random_range(0..movable.len())];
-        let invoked = desk.now();
-        let (action, result) = match draw {
-            0 => {
-                let adding = client.add_node(id, address);
-                (
-                    MemberAction::Added,
-                    desk.patiently("adding a node", adding).await,
-                )
-            }
-            _ => {
-                let removing = client.remove_node(id, true);
-                (
-                    MemberAction::Removed,
-                    desk.patiently("removing a node", removing).await,
-                )
-            }
-        };
-        let note = |action, completed| desk.ledger.note_member(id, action, invoked, completed);
-        match desk.ledger.ending("change members", result) {
-            Ending::Done(()) => note(action, Some(desk.now())),
-            Ending::Refused(error) if code_of(&error) == Some(Code::UnknownNode) => {
-                note(MemberAction::Missing, Some(desk.now()));
-            }
-            Ending::Refused(_) => {}
-            Ending::Doubtful => note(action, None),
-        }
-    }
-}
-
-async fn look_at_members<P: Platform>(desk: &Desk<P>, client: &Client<P>, looked_at: &[u16]) {
-    let invoked = desk.now();
-    let described = desk
-        .patiently("describing nodes", client.describe_nodes())
-        .await;
-    let Ending::Done(nodes) = desk.ledger.ending("describe nodes", described) else {
-        return;
-    };
-    let completed: Moment = desk.now();
-    let members: BTreeMap<u16, &MemberInfo> = nodes
-        .iter()
-        .map(|node| (node.member.id, &node.member))
-        .collect();
-    for id in looked_at {
-        let member = match members.get(id) {
-            Some(member) if member.is_leaving => Member::Leaving,
-            Some(_) => Member::Present,
-            None => Member::Absent,
-        };
-        let action = MemberAction::Seen(member);
-        desk.ledger
-            .note_member(*id, action, invoked, Some(completed));
     }
 }
 

@@ -1,0 +1,88 @@
+//! What a nemesis does to the nodes as members of their cluster, as operators do: it restarts all
+//! of them, and has one come back without its disk.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use rand::seq::{IndexedRandom, SliceRandom};
+
+use super::super::Cluster;
+use super::{Ending, Nemesis};
+
+/// The node whose disk is lost, until it is a full part of the cluster again.
+///
+/// There is never more than one, and none in a run in which anything else on a disk may be damaged:
+/// what was committed is at a majority, and so one loss leaves at least one good copy of it, on
+/// nodes of which a majority with the lost one is there. Whatever else breaks meanwhile takes no
+/// copy away. That the loss is over, so that there may be another one, is for those to say who have
+/// seen everything being there again.
+#[derive(Clone, Debug, Default)]
+pub struct LostDisk(Rc<Cell<Option<u16>>>);
+
+impl LostDisk {
+    /// The node, if there is one.
+    pub fn node(&self) -> Option<u16> {
+        self.0.get()
+    }
+
+    /// The node has everything again, on its new disk.
+    pub fn is_made_up(&self) {
+        self.0.set(None);
+    }
+}
+
+impl Nemesis {
+    /// Begins to restart all nodes, unless that is under way.
+    pub(super) fn roll(&mut self, cluster: &mut Cluster) {
+        if !self.is_rolling {
+            self.is_rolling = true;
+            let mut nodes = self.nodes.clone();
+            nodes.shuffle(&mut self.random);
+            self.roll_on(cluster, nodes);
+        }
+    }
+
+    /// Stops the next node, once nothing else is the matter with it.
+    pub(super) fn roll_on(&mut self, cluster: &mut Cluster, nodes: Vec<u16>) {
+        let Some(next) = nodes.first().copied() else {
+            tracing::debug!("all nodes were restarted");
+            self.is_rolling = false;
+            return;
+        };
+        if !cluster.is_on(next) || !self.busy.insert(next) {
+            self.until_later(cluster, Ending::RollOn(nodes));
+            return;
+        }
+        cluster.stop(next);
+        self.until_later(cluster, Ending::Roll(nodes));
+    }
+
+    /// Starts the node that was stopped, once it has ended.
+    pub(super) fn roll_back(&mut self, cluster: &mut Cluster, nodes: Vec<u16>) {
+        let node = nodes[0];
+        if cluster.is_on(node) {
+            self.until_later(cluster, Ending::Roll(nodes));
+            return;
+        }
+        Self::start(cluster, node);
+        self.busy.remove(&node);
+        self.until_later(cluster, Ending::RollOn(nodes[1..].to_vec()));
+    }
+
+    /// Takes the disk of a node that belongs to the cluster, unless one is lost already.
+    pub(super) fn lose_disk(&mut self, cluster: &mut Cluster) {
+        if self.lost.node().is_some() {
+            return;
+        }
+        let is_free = |node: &u16| cluster.is_on(*node) && !self.busy.contains(node);
+        let free: Vec<u16> = self.founders.iter().copied().filter(is_free).collect();
+        let Some(node) = free.choose(&mut self.random).copied() else {
+            return;
+        };
+        self.busy.insert(node);
+        self.lost.0.set(Some(node));
+        cluster.crash(node);
+        cluster.replace_disk(node);
+        self.until_later(cluster, Ending::Start(node));
+    }
+}
