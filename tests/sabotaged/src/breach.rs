@@ -108,6 +108,7 @@ fn losing_power(plan: &mut Plan) {
     plan.nemesis.pause_ms = (0, 3000);
     plan.nemesis.lasts_ms = (10, 4000);
     hurry_slow_disks(plan, 0.7, 400);
+    busy(plan, &[Errand::Juggle, Errand::Juggle, Errand::Look], 20);
 }
 
 /// Somebody is replaced who does not hear of it, and power fails in somebody else who has just said
@@ -152,9 +153,9 @@ fn relieved(plan: &mut Plan) {
 
 /// Clocks jump, and those are cut off whose leases they have made longer.
 fn mistimed(plan: &mut Plan) {
-    plan.nemesis.kinds = vec![Kind::Clock, Kind::Isolate, Kind::Isolate, Kind::Halves];
-    plan.nemesis.pause_ms = (0, 300);
-    plan.nemesis.lasts_ms = (300, 2000);
+    plan.nemesis.kinds = vec![Kind::Clock, Kind::Clock, Kind::Isolate, Kind::Halves];
+    plan.nemesis.pause_ms = (0, 1000);
+    plan.nemesis.lasts_ms = (1000, 6000);
     plan.shape.latency.end = Duration::from_millis(2);
     plan.disk = DiskFaults::default();
     plan.deletes_records = false;
@@ -162,13 +163,15 @@ fn mistimed(plan: &mut Plan) {
     crowd(plan);
 }
 
-/// Many clients change and read the same topics.
+/// Many clients change topics, and many look at them: those stay with whoever answers them.
 fn crowd(plan: &mut Plan) {
-    let juggler = Other {
-        what: Errand::Juggle,
-        pause_ms: 0..=10,
+    let other = |what| Other {
+        what,
+        pause_ms: 0..=20,
     };
-    plan.others.extend(std::iter::repeat_n(juggler, 6));
+    for what in [Errand::Juggle, Errand::Look] {
+        plan.others.extend(std::iter::repeat_n(other(what), 4));
+    }
 }
 
 /// The control plane changes hands all the time, while topics come and go.
@@ -182,8 +185,11 @@ fn disputed(plan: &mut Plan) {
 
 /// What is durable goes bad, and nodes come back and read it.
 fn rotten(plan: &mut Plan) {
-    crashing(plan);
-    plan.disk.rot = 0.001;
+    plan.nemesis.kinds = vec![Kind::Rot, Kind::Rot, Kind::Rot, Kind::Kill, Kind::CrashMany];
+    plan.nemesis.pause_ms = (0, 100);
+    plan.nemesis.lasts_ms = (10, 500);
+    plan.disk.rot = 0.01;
+    busy(plan, &[Errand::Juggle, Errand::Juggle, Errand::Look], 20);
 }
 
 /// So large a share of what disks do takes its time, and clients wait for none of it.

@@ -338,6 +338,11 @@ async fn begin_clients(
     all
 }
 
+/// The topics that come and go without records.
+fn juggled() -> Vec<String> {
+    vec!["one".to_owned(), "two".to_owned()]
+}
+
 fn start_other(
     workload: &mut Workload<SimPlatform>,
     plan: &Plan,
@@ -349,8 +354,12 @@ fn start_other(
     let pause_ms = other.pause_ms.clone();
     match other.what {
         Errand::Juggle => {
-            let names = vec!["one".to_owned(), "two".to_owned()];
+            let names = juggled();
             workload.start(|desk, random| administer::juggle(desk, random, names, pause_ms));
+        }
+        Errand::Look => {
+            let names = juggled();
+            workload.start(|desk, random| administer::look(desk, random, names, pause_ms));
         }
         Errand::Recreate => {
             let topic = Topic {

@@ -80,6 +80,8 @@ pub struct Other {
 pub enum Errand {
     /// Topics without records come and go.
     Juggle,
+    /// They are looked at.
+    Look,
     /// A topic with records comes and goes.
     Recreate,
     /// The primary of the control plane is changed.
@@ -92,8 +94,9 @@ pub enum Errand {
     Watch,
 }
 
-const ERRANDS: [Errand; 6] = [
+const ERRANDS: [Errand; 7] = [
     Errand::Juggle,
+    Errand::Look,
     Errand::Recreate,
     Errand::Transfer,
     Errand::Move,

@@ -12,6 +12,9 @@ use super::pages::PAGE_BYTES;
 use super::tree::missing;
 use super::{Inode, SimDisk, device_error, no_room};
 
+/// How often a place is drawn anew in which there is a zero.
+const DRAWS_MAX: usize = 16;
+
 impl SimDisk {
     /// Changes the durable bytes from `position` on: each bit that is set in `flips` turns.
     ///
@@ -96,7 +99,8 @@ impl SimDisk {
         no_room()
     }
 
-    /// A place with something in it of a file that may be damaged.
+    /// A place with something in it of a file that may be damaged. Most files are full of zeros,
+    /// which say nothing; it is rarely one of them.
     fn victim(&self) -> Option<(PathBuf, Inode, u64)> {
         let mut files = self.0.tree.borrow().files();
         let written = |inode: &Inode| {
@@ -110,8 +114,21 @@ impl SimDisk {
         let mut random = self.0.random.borrow_mut();
         let (path, inode) = files.swap_remove(random.random_range(0..files.len()));
         let pages = written(&inode);
-        let page = &pages[random.random_range(0..pages.len())];
-        let position = random.random_range(page.clone());
+        let content = inode.content()?.borrow();
+        let mut draw = || {
+            let page = &pages[random.random_range(0..pages.len())];
+            random.random_range(page.clone())
+        };
+        let mut position = draw();
+        for _ in 0..DRAWS_MAX {
+            let mut byte = [0];
+            content.durable().read(position, &mut byte);
+            if byte != [0] {
+                break;
+            }
+            position = draw();
+        }
+        drop(content);
         Some((path, inode, position))
     }
 

@@ -225,6 +225,32 @@ pub async fn juggle<P: Platform>(
     }
 }
 
+/// Looks at topics of these names and asks for nothing else, so that whoever answered goes on to be
+/// asked, until the workload ends.
+pub async fn look<P: Platform>(
+    desk: Desk<P>,
+    mut random: ChaCha8Rng,
+    names: Vec<String>,
+    pause_ms: RangeInclusive<u64>,
+) {
+    while let Some(client) = desk.connect().await {
+        for _ in 0..random.random_range(1..200) {
+            if desk.ledger.is_stopping() {
+                return;
+            }
+            match random.random_range(0..8) {
+                0 => list_once(&desk, &client, &names).await,
+                _ => {
+                    let name = &names[random.random_range(0..names.len())];
+                    look_once(&desk, &client, name).await;
+                }
+            }
+            desk.pause(&mut random, (*pause_ms.start(), *pause_ms.end()))
+                .await;
+        }
+    }
+}
+
 /// Has topics of one name live and die, one after the other, with writers and readers of their own,
 /// until the workload ends. What one holds must never be seen in the next.
 pub async fn recreate<P: Platform>(
