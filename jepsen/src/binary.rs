@@ -4,12 +4,18 @@
 //! node is worse than none: then cargo is asked to bring it up to date. Without cargo it lies next
 //! to the harness. `QUORATE_BIN` overrides both.
 
+mod sources;
+
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::{env, fs};
 
 use crate::Failure;
+use sources::sources;
+
+/// The manifest of the workspace that this harness was built from.
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
 
 /// The path of the `quorate` binary, built first where needed.
 pub fn quorate_binary() -> Result<PathBuf, Failure> {
@@ -23,10 +29,12 @@ fn find() -> Result<PathBuf, Failure> {
     }
     let me = env::current_exe().map_err(Failure::of("looking for the harness's own path"))?;
     let profile_folder = profile_folder(&me);
-    if let Some(cargo) = env::var_os("CARGO")
-        && !is_up_to_date(&profile_folder.join("quorate"))
-    {
-        build(Path::new(&cargo), &profile_folder)?;
+    if let Some(cargo) = env::var_os("CARGO") {
+        let cargo = Path::new(&cargo);
+        let sources = sources(cargo, Path::new(MANIFEST), "quorate-replica")?;
+        if !is_up_to_date(&profile_folder.join("quorate"), &sources) {
+            build(cargo, &profile_folder)?;
+        }
     }
     existing(
         profile_folder.join("quorate"),
@@ -46,9 +54,9 @@ fn profile_folder(executable: &Path) -> PathBuf {
     folder.to_owned()
 }
 
-/// Whether the binary is newer than every file that it was made of, as the list says that cargo
-/// writes next to it. This spares waiting for whoever else is building.
-fn is_up_to_date(binary: &Path) -> bool {
+/// Whether the binary is newer than every file that it is made of. This spares waiting for whoever
+/// else is building, and building again what whoever tests the workspace has with other features.
+fn is_up_to_date(binary: &Path, sources: &[PathBuf]) -> bool {
     let changed = |path: &Path| {
         path.metadata()
             .and_then(|metadata| metadata.modified())
@@ -57,27 +65,8 @@ fn is_up_to_date(binary: &Path) -> bool {
     let Some(built) = changed(binary) else {
         return false;
     };
-    let Ok(list) = fs::read_to_string(binary.with_extension("d")) else {
-        return false;
-    };
-    let files: Vec<_> = sources(&list).collect();
-    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
-    let is_older = |path: &Path| changed(path).is_some_and(|changed| changed < built);
-    !files.is_empty() && files.iter().all(|path| is_older(path)) && is_older(Path::new(lock))
-}
-
-/// The files behind the colon of a makefile's rule. Spaces inside a name are escaped.
-fn sources(rule: &str) -> impl Iterator<Item = PathBuf> {
-    let (_, files) = rule.split_once(": ").unwrap_or_default();
-    let files = files.trim().replace("\\ ", "\0");
-    let names: Vec<_> = files
-        .split(' ')
-        .map(|name| name.replace('\0', " "))
-        .collect();
-    names
-        .into_iter()
-        .filter(|name| !name.is_empty())
-        .map(PathBuf::from)
+    let is_older = |path: &PathBuf| changed(path).is_some_and(|changed| changed < built);
+    !sources.is_empty() && sources.iter().all(is_older)
 }
 
 fn build(cargo: &Path, profile_folder: &Path) -> Result<(), Failure> {
@@ -88,7 +77,8 @@ fn build(cargo: &Path, profile_folder: &Path) -> Result<(), Failure> {
     };
     let target_folder = profile_folder.parent().unwrap_or(profile_folder);
     // With the whole workspace selected the dependencies have the features that they had when
-    // this harness was built, so nothing is built twice.
+    // this harness was built, so nothing is built twice. Only the tests of the whole workspace have
+    // more of them, and with those the binary is built before anybody asks for it.
     let output = Command::new(cargo)
         .args([
             "build",
@@ -102,7 +92,7 @@ fn build(cargo: &Path, profile_folder: &Path) -> Result<(), Failure> {
         .arg("--target-dir")
         .arg(target_folder)
         .arg("--manifest-path")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .arg(MANIFEST)
         .output()
         .map_err(Failure::of("running cargo to build `quorate`"))?;
     if output.status.success() {
@@ -126,6 +116,7 @@ fn existing(path: PathBuf, whence: &str) -> Result<PathBuf, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::{Duration, SystemTime};
 
     use super::*;
@@ -133,13 +124,15 @@ mod tests {
     #[test]
     fn binary_is_up_to_date_until_one_of_its_sources_changes() {
         let folder = tempfile::tempdir().unwrap();
-        let (source, binary) = (folder.path().join("a b.rs"), folder.path().join("quorate"));
-        let rule = format!("{}: {}", binary.display(), source.display());
+        let (source, binary) = (folder.path().join("a.rs"), folder.path().join("quorate"));
+        let is_current = |sources: &[&PathBuf]| {
+            let sources: Vec<_> = sources.iter().map(|path| path.to_path_buf()).collect();
+            is_up_to_date(&binary, &sources)
+        };
         fs::write(&source, "old").unwrap();
-        assert!(!is_up_to_date(&binary), "it is not there");
+        assert!(!is_current(&[&source]), "it is not there");
         fs::write(&binary, "binary").unwrap();
-        assert!(!is_up_to_date(&binary), "what it was made of is not known");
-        fs::write(binary.with_extension("d"), rule.replace("a b", "a\\ b")).unwrap();
+        assert!(!is_current(&[]), "what it is made of is not known");
         let later = SystemTime::now() + Duration::from_secs(1);
         let set = |path: &Path, time| {
             fs::File::options()
@@ -150,9 +143,11 @@ mod tests {
                 .unwrap();
         };
         set(&binary, later);
-        assert!(is_up_to_date(&binary));
+        assert!(is_current(&[&source]));
+        let gone = folder.path().join("gone.rs");
+        assert!(!is_current(&[&source, &gone]), "one of the sources is gone");
         set(&source, later);
-        assert!(!is_up_to_date(&binary), "the source is not older");
+        assert!(!is_current(&[&source]), "the source is not older");
     }
 
     #[test]
