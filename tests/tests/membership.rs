@@ -116,18 +116,14 @@ fn a_lost_disk_is_told_takes_part_in_nothing_and_is_recovered() {
     let _turn = take_turn();
     let mut cluster = cluster_with_topic(PARTITIONS);
     let load = Load::start(&cluster, PARTITIONS);
-    sure(cluster.lose_disk(3));
+    let folder = cluster.description(3).data_dir.clone();
+    let aside = |name: &str| folder.with_file_name(name);
+    sure(cluster.kill(3));
+    fs::rename(&folder, aside("lost")).expect("a folder can be renamed");
     load.wait_progress();
     sure(cluster.restart(3));
     let line = cluster.command_line();
-    sure(wait_until("the lost disk is told", PATIENCE, || {
-        let status = line.status()?;
-        let node = status.nodes.iter().find(|node| node.id == 3);
-        match node {
-            Some(node) if node.disk_lost && !node.alive => Ok(()),
-            node => Err(Failure::new(format!("{node:?}"))),
-        }
-    }));
+    wait_disk_lost(&cluster);
     let told = sure(line.finish(&["cluster", "status"]));
     assert!(told.stderr.contains("cluster recover --node 3"), "{told:?}");
     // Its word counts for nothing: with another node away there is no majority.
@@ -154,6 +150,34 @@ fn a_lost_disk_is_told_takes_part_in_nothing_and_is_recovered() {
         &["cluster", "recover", "--node", "3"],
         &["nothing to recover"],
     );
+    // The lost folder turns up again. It is not taken back, and the one that counts is.
+    sure(cluster.kill(3));
+    fs::rename(&folder, aside("counts")).expect("a folder can be renamed");
+    fs::rename(aside("lost"), &folder).expect("a folder can be renamed");
+    sure(cluster.restart(3));
+    wait_disk_lost(&cluster);
+    assert_refused(
+        &line,
+        &["cluster", "recover", "--node", "3"],
+        &["given up before", "empty data folder"],
+    );
+    sure(cluster.kill(3));
+    fs::remove_dir_all(&folder).expect("a folder can be removed");
+    fs::rename(aside("counts"), &folder).expect("a folder can be renamed");
+    sure(cluster.restart(3));
+    sure(cluster.wait_whole(PATIENCE));
+}
+
+/// Waits until the cluster says that node 3 runs on another disk than the one that counts.
+fn wait_disk_lost(cluster: &Cluster) {
+    sure(wait_until("the lost disk is told", PATIENCE, || {
+        let status = cluster.command_line().status()?;
+        let node = status.nodes.iter().find(|node| node.id == 3);
+        match node {
+            Some(node) if node.disk_lost && !node.alive => Ok(()),
+            node => Err(Failure::new(format!("{node:?}"))),
+        }
+    }));
 }
 
 /// Nothing can be decided: neither a topic be created nor a record be acknowledged.

@@ -117,7 +117,8 @@ fn found_disk(node: u16, catalog: &Catalog, heard: Option<u64>) -> Result<u64, R
         None => refused(format!(
             "node {node} has not been a part of the cluster before: there is nothing to recover"
         )),
-        Some(_) => Ok(heard),
+        Some(disk) if disk == heard => Ok(heard),
+        Some(_) => member.check_disk(NodeId(node), heard).map(|()| heard),
     }
 }
 
@@ -132,10 +133,12 @@ mod tests {
             control_address: "127.0.0.1:7000".parse().unwrap(),
             is_leaving: false,
             disk: Some(3),
+            given_up: vec![1, 2],
         };
         catalog.members.insert(NodeId(1), record.clone());
         let never_up = MemberRecord {
             disk: None,
+            given_up: Vec::new(),
             ..record
         };
         catalog.members.insert(NodeId(2), never_up);
@@ -154,6 +157,10 @@ mod tests {
         let problem = |node, heard| recover(node, heard).unwrap_err().detail;
         assert!(problem(1, None).contains("start it"));
         assert!(problem(2, Some(4)).contains("not been a part"));
+        for old in [1, 2] {
+            assert!(problem(1, Some(old)).contains("given up"));
+            assert!(problem(1, Some(old)).contains("empty data folder"));
+        }
         assert_eq!(recover(9, Some(4)).unwrap_err().code, Code::UnknownNode);
     }
 

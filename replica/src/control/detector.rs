@@ -228,9 +228,11 @@ impl Detector {
 /// The operation that registers `heartbeat`, unless the catalog says the same already or would not
 /// take it.
 fn node_up(catalog: &Catalog, id: NodeId, heartbeat: &Heartbeat, votes: bool) -> Option<Operation> {
-    let disk = catalog.members.get(&id)?.disk;
+    let member = catalog.members.get(&id)?;
+    let disk = member.disk;
     let is_other = disk.is_some_and(|disk| disk != heartbeat.disk);
-    if is_other && (votes || catalog.is_named(id)) {
+    let is_given_up = member.given_up.contains(&heartbeat.disk);
+    if is_other && (votes || catalog.is_named(id) || is_given_up) {
         return None;
     }
     let is_known = catalog.nodes.get(&id).is_some_and(|node| {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use quorate_vsr::NodeId;
-use quorate_wire::{Compaction, Retention};
+use quorate_wire::{Code, Compaction, Refusal, Retention};
 
 use super::PartitionRecord;
 
@@ -23,6 +23,10 @@ pub struct Catalog {
     pub next_partition: u64,
 }
 
+/// How many lost disks are remembered of each node: one a week for five years. They travel with
+/// every snapshot, and each is a few bytes.
+pub(super) const GIVEN_UP_MAX: usize = 260;
+
 /// A node that shall belong to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRecord {
@@ -35,6 +39,35 @@ pub struct MemberRecord {
     /// What the node holds and has promised is on that disk. With any other it has forgotten all
     /// of it, and takes part in nothing until the cluster was told that the old one is lost.
     pub disk: Option<u64>,
+    /// The disks that were given up, in that order: the last `GIVEN_UP_MAX` of them.
+    ///
+    /// What is on them is counted as lost, for good: what takes their place is made anew from the
+    /// others. None of them is taken back, not even in answer to the question that gave it up,
+    /// asked once more while the old disk runs again.
+    pub given_up: Vec<u64>,
+}
+
+impl MemberRecord {
+    /// Gives up the disk that counts now, in favour of `disk`.
+    pub(super) fn replace_disk(&mut self, disk: u64) {
+        self.given_up.extend(self.disk.replace(disk));
+        let surplus = self.given_up.len().saturating_sub(GIVEN_UP_MAX);
+        self.given_up.drain(..surplus);
+    }
+
+    /// Refuses a disk that was given up.
+    pub fn check_disk(&self, node: NodeId, disk: u64) -> Result<(), Refusal> {
+        if !self.given_up.contains(&disk) {
+            return Ok(());
+        }
+        let detail = format!(
+            "node {} runs on a disk that was given up before, and what was given up is not taken \
+             back: start it with the data folder that took its place or, if that one is lost as \
+             well, with an empty data folder, and then use `quorate cluster recover` again",
+            node.0
+        );
+        Err(Refusal::new(Code::InvalidNode, detail))
+    }
 }
 
 /// A node that has registered.

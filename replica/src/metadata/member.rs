@@ -29,6 +29,7 @@ impl Catalog {
                     control_address,
                     is_leaving: false,
                     disk: founder.disk,
+                    given_up: Vec::new(),
                 };
                 self.members.insert(NodeId(founder.node), record);
             }
@@ -65,6 +66,7 @@ impl Catalog {
                     control_address: address,
                     is_leaving: false,
                     disk: member.disk,
+                    given_up: member.given_up.clone(),
                 };
                 self.version += u64::from(*member != wished);
                 *member = wished;
@@ -79,6 +81,7 @@ impl Catalog {
                     control_address: address,
                     is_leaving: false,
                     disk: None,
+                    given_up: Vec::new(),
                 };
                 self.members.insert(id, record);
                 self.version += 1;
@@ -189,9 +192,13 @@ impl Catalog {
         let Some(member) = self.members.get_mut(&id) else {
             return Outcome::Refused(Refusal::unknown_node(id.0));
         };
-        if member.disk.replace(disk) == Some(disk) {
+        if member.disk == Some(disk) {
             return Outcome::Accepted;
         }
+        if let Err(refusal) = member.check_disk(id, disk) {
+            return Outcome::Refused(refusal);
+        }
+        member.replace_disk(disk);
         self.version += 1;
         if let Some(node) = self.nodes.get_mut(&id) {
             node.is_alive = false;

@@ -4,7 +4,7 @@ use quorate_wire::{Compaction, Limit};
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// The version of [`Operation`]'s shape; it stands before every encoded operation.
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 
 /// A change of the catalog, as the group replicates it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

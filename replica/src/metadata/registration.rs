@@ -9,14 +9,15 @@ use super::{Catalog, NodeRecord, PartitionRecord};
 impl Catalog {
     /// A node is there, with `disk`.
     ///
-    /// Nothing happens if it is no member, or if it ought to hold what only another disk can hold:
-    /// see [`MemberRecord::disk`](super::MemberRecord::disk).
+    /// Nothing happens if it is no member, or if it ought to hold what only another disk can hold,
+    /// or if its disk was given up: see [`MemberRecord::disk`](super::MemberRecord::disk).
     pub(super) fn node_up(&mut self, record: NodeRecord, disk: u64) {
         let (id, is_named) = (record.id, self.is_named(record.id));
         let Some(member) = self.members.get_mut(&id) else {
             return;
         };
-        if is_named && member.disk.is_some_and(|expected| expected != disk) {
+        let is_other = member.disk.is_some_and(|expected| expected != disk);
+        if is_other && (is_named || member.given_up.contains(&disk)) {
             return;
         }
         let member_before = member.clone();

@@ -11,7 +11,7 @@ use super::operation::NotUnderstood;
 use super::{Catalog, MemberRecord, NodeRecord, PartitionRecord, TopicRecord};
 
 /// The version of the snapshot's shape; it stands before the bytes.
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 
 #[derive(Archive, Serialize, Deserialize)]
 struct Snapshot {
@@ -28,6 +28,7 @@ struct Member {
     control_address: String,
     is_leaving: bool,
     disk: Option<u64>,
+    given_up: Vec<u64>,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -69,6 +70,7 @@ impl Catalog {
             control_address: member.control_address.to_string(),
             is_leaving: member.is_leaving,
             disk: member.disk,
+            given_up: member.given_up.clone(),
         });
         let nodes = self.nodes.values().map(|node| Node {
             id: node.id.0,
@@ -208,6 +210,7 @@ impl Member {
             control_address: self.control_address.parse()?,
             is_leaving: self.is_leaving,
             disk: self.disk,
+            given_up: self.given_up,
         })
     }
 }

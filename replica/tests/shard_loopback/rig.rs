@@ -131,6 +131,7 @@ impl Rig {
             control_address: record.control_address,
             is_leaving: false,
             disk: Some(DISK),
+            given_up: Vec::new(),
         };
         self.catalog.members.insert(NodeId(node), member);
         self.publish();

@@ -40,11 +40,11 @@ impl Recover {
         let node = nodes.iter().find(|it| it.member.id == self.node);
         let metadata = client.cluster_metadata().await?;
         if self.is_needed(node, &metadata)? {
+            client.recover_node(self.node).await?;
             output::tell(&format!(
                 "the old disk of node {} is given up; its copies are made anew from the others",
                 self.node
             ));
-            client.recover_node(self.node).await?;
         }
         if !self.waiting.no_wait {
             let remedy = "`quorate cluster status` and `quorate topic describe` show how far it is";

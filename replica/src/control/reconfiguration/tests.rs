@@ -39,6 +39,7 @@ impl Group {
             control_address: "127.0.0.1:7400".parse().unwrap(),
             is_leaving: false,
             disk,
+            given_up: Vec::new(),
         };
         self.catalog.members.insert(NodeId(node), record);
     }

@@ -3,6 +3,7 @@ use super::super::tests::{
     accepted, add, catalog_of, down, node_up, node_up_with, refused, with_topic,
 };
 use super::*;
+use crate::metadata::catalog::GIVEN_UP_MAX;
 
 fn remove(node: u16) -> Operation {
     let may_shrink = false;
@@ -110,6 +111,51 @@ fn a_node_that_holds_nothing_may_come_with_another_disk() {
     catalog.apply(&node_up_with(other, 2, 77));
     assert!(catalog.is_registered(NodeId(other), 2));
     assert_eq!(member(&catalog, other).disk, Some(77));
+}
+
+#[test]
+fn a_disk_that_was_given_up_never_counts_again() {
+    let mut catalog = with_topic(catalog_of(3), 1, 3);
+    accepted(&mut catalog, &recover(2, 77));
+    catalog.apply(&node_up_with(2, 2, 77));
+    accepted(&mut catalog, &recover(2, 78));
+    for restored in [catalog.clone(), Catalog::decode(&catalog.encode()).unwrap()] {
+        for old in [0, 77] {
+            let mut catalog = restored.clone();
+            let refusal = refused(&mut catalog, &recover(2, old));
+            assert_eq!(refusal.code, Code::InvalidNode);
+            assert!(refusal.detail.contains("empty data folder"), "{refusal}");
+            assert_eq!(catalog, restored, "disk {old} was refused");
+        }
+    }
+    // An operation that says what is so already is not refused.
+    accepted(&mut catalog, &recover(2, 78));
+    // The disks of others are others, even if they have the same id.
+    accepted(&mut catalog, &recover(3, 77));
+}
+
+#[test]
+fn a_disk_that_was_given_up_stays_so_when_its_node_is_added_again_or_holds_nothing() {
+    let mut catalog = catalog_of(3);
+    accepted(&mut catalog, &recover(2, 77));
+    accepted(&mut catalog, &remove(2));
+    accepted(&mut catalog, &add(2));
+    let before = catalog.clone();
+    catalog.apply(&node_up(2, 5));
+    assert_eq!(catalog, before, "it has registered");
+    catalog.apply(&node_up_with(2, 5, 77));
+    assert!(catalog.is_registered(NodeId(2), 5));
+}
+
+#[test]
+fn the_disks_that_are_remembered_are_bounded() {
+    let mut catalog = catalog_of(3);
+    for disk in 1..=2 * GIVEN_UP_MAX as u64 {
+        accepted(&mut catalog, &recover(2, disk));
+    }
+    let remembered = &member(&catalog, 2).given_up;
+    assert_eq!(remembered.len(), GIVEN_UP_MAX);
+    assert_eq!(remembered.last(), Some(&(2 * GIVEN_UP_MAX as u64 - 1)));
 }
 
 #[test]
