@@ -69,6 +69,9 @@ const READING_NODES: &str = "reading the list of nodes";
 impl<P: Platform> Client<P> {
     /// Creates a topic. Done at most once; retried until
     /// [`operation_timeout`](crate::ClientConfig::operation_timeout).
+    ///
+    /// The answer tells how the topic is by then. If it comes late, others may have changed the
+    /// topic; one that they have deleted has no partitions.
     pub async fn create_topic(
         &self,
         name: &str,

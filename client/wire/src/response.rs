@@ -57,7 +57,8 @@ pub enum Response {
 /// What came of a [`ControlOperation`](crate::ControlOperation).
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ControlReply {
-    /// The topic exists now, with these partitions.
+    /// The topic was created, and has these partitions; it has none if it has been deleted since,
+    /// before this late answer to a request that was repeated.
     TopicCreated(TopicInfo),
     /// The topic is gone.
     TopicDeleted,

@@ -11,6 +11,8 @@ pub enum Outcome {
     TopicCreated {
         /// Its name.
         name: String,
+        /// The id of its first partition, which no other topic ever has.
+        first_partition: u64,
     },
     /// The topic was deleted.
     TopicDeleted,
@@ -24,10 +26,15 @@ impl Outcome {
     /// What the client is told, with what `catalog` says now.
     pub fn reply(self, catalog: &Catalog) -> ControlReply {
         match self {
-            Self::TopicCreated { name } => {
+            Self::TopicCreated {
+                name,
+                first_partition,
+            } => {
+                // Whoever asks late may hear of a topic that has been deleted since, and perhaps
+                // another one of that name was created.
                 let topic = catalog.topics.get(&name);
+                let topic = topic.filter(|it| it.partitions.first() == Some(&first_partition));
                 let info = topic.map(|topic| catalog.topic_info(topic));
-                // Whoever asks late may hear of a topic that has been deleted since.
                 let deleted = TopicInfo {
                     name,
                     retention: Retention::default(),

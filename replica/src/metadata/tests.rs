@@ -361,3 +361,20 @@ fn limits_change_one_by_one_and_are_lifted() {
     });
     assert!(matches!(unknown, Some(Outcome::Refused(_))), "{unknown:?}");
 }
+
+#[test]
+fn late_answer_to_a_creation_tells_nothing_of_another_topic_of_that_name() {
+    let mut catalog = catalog_of(3);
+    let partitions = |outcome: Outcome, catalog: &Catalog| match outcome.reply(catalog) {
+        quorate_wire::ControlReply::TopicCreated(info) => info.partitions.len(),
+        other => panic!("{other:?}"),
+    };
+    let first = catalog.apply(&create("events", 2, 3)).expect("it answers");
+    assert_eq!(partitions(first.clone(), &catalog), 2);
+    let name = "events".to_owned();
+    catalog.apply(&Operation::DeleteTopic { name });
+    assert_eq!(partitions(first.clone(), &catalog), 0);
+    let second = catalog.apply(&create("events", 1, 3)).expect("it answers");
+    assert_eq!(partitions(first, &catalog), 0);
+    assert_eq!(partitions(second, &catalog), 1);
+}

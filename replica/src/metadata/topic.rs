@@ -50,6 +50,7 @@ impl Catalog {
             };
             self.partitions.insert(id, record);
         }
+        let first_partition = ids[0];
         let topic = TopicRecord {
             name: name.to_owned(),
             retention: Retention::default(),
@@ -60,6 +61,7 @@ impl Catalog {
         self.version += 1;
         Outcome::TopicCreated {
             name: name.to_owned(),
+            first_partition,
         }
     }
 

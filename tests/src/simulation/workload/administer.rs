@@ -65,10 +65,22 @@ async fn create_once<P: Platform>(
     };
     let created = desk.patiently("creating a topic", creating).await;
     let note = |action, completed| desk.ledger.note_topic(name, action, invoked, completed);
+    let unseen = Known {
+        id: None,
+        partitions,
+        is_compacted: compaction.is_some(),
+        retention: (None, None),
+    };
     match desk.ledger.ending("create topic", created) {
+        // The answer tells how the topic is now, and so of what others have done since; they may
+        // even have deleted it.
         Ending::Done(info) => {
-            note(TopicAction::Created(known(&info)), Some(desk.now()));
-            true
+            let id = known(&info).id;
+            note(
+                TopicAction::Created(Known { id, ..unseen }),
+                Some(desk.now()),
+            );
+            id.is_some()
         }
         Ending::Refused(error) if code_of(&error) == Some(Code::TopicExists) => {
             note(TopicAction::Exists, Some(desk.now()));
@@ -76,12 +88,6 @@ async fn create_once<P: Platform>(
         }
         Ending::Refused(_) => false,
         Ending::Doubtful => {
-            let unseen = Known {
-                id: None,
-                partitions,
-                is_compacted: compaction.is_some(),
-                retention: (None, None),
-            };
             note(TopicAction::Created(unseen), None);
             false
         }
