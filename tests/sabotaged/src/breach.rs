@@ -153,9 +153,9 @@ fn relieved(plan: &mut Plan) {
 
 /// Clocks jump, and those are cut off whose leases they have made longer.
 fn mistimed(plan: &mut Plan) {
-    plan.nemesis.kinds = vec![Kind::Clock, Kind::Clock, Kind::Isolate, Kind::Halves];
-    plan.nemesis.pause_ms = (0, 1000);
-    plan.nemesis.lasts_ms = (1000, 6000);
+    plan.nemesis.kinds = vec![Kind::Mistime];
+    plan.nemesis.pause_ms = (0, 5000);
+    plan.nemesis.lasts_ms = (2000, 5000);
     plan.shape.latency.end = Duration::from_millis(2);
     plan.disk = DiskFaults::default();
     plan.deletes_records = false;

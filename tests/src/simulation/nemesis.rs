@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::{CLIENTS, Cluster, Failure, Shape, host_name};
 
+mod clock;
 mod damage;
 mod members;
 
@@ -56,6 +57,8 @@ pub enum Kind {
     Lag,
     /// The wall clock of a node jumps or runs wrong.
     Clock,
+    /// The wall clock of a node is set back at the moment at which others cease to hear it.
+    Mistime,
     /// The disk of a node has little room, or none.
     Fill,
     /// Nothing that a node asks of its disk is done for a while.
@@ -68,7 +71,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Crash,
         Self::CrashMany,
         Self::Kill,
@@ -85,6 +88,7 @@ impl Kind {
         Self::Hold,
         Self::Lag,
         Self::Clock,
+        Self::Mistime,
         Self::Fill,
         Self::Stall,
         Self::Rot,
@@ -324,6 +328,7 @@ impl Nemesis {
             Kind::Hold => self.hold(cluster),
             Kind::Lag => self.lag(cluster),
             Kind::Clock => self.turn_clock(cluster),
+            Kind::Mistime => self.mistime(cluster),
             Kind::Fill => self.fill(cluster),
             Kind::Stall => self.stall(cluster),
             Kind::Rot => self.rot(cluster),
@@ -457,26 +462,6 @@ impl Nemesis {
             network.set_link_max_message_latency(host_name(*a), host_name(*b), slowest);
         }
         self.until_later(cluster, Ending::Quicken(links));
-    }
-
-    /// A wrong clock stays wrong until it is set again.
-    fn turn_clock(&mut self, cluster: &mut Cluster) {
-        let node = self.any_node();
-        let clock = cluster.wall_clock(node);
-        match self.random.random_range(0..3) {
-            0 => clock
-                .offset_ms
-                .set(self.random.random_range(-60_000..=60_000)),
-            1 => clock
-                .drift_ppm
-                .set(self.random.random_range(-50_000..=50_000)),
-            _ => {
-                clock.offset_ms.set(0);
-                clock.drift_ppm.set(0);
-            }
-        }
-        let set = (clock.offset_ms.get(), clock.drift_ppm.get());
-        cluster.note(node, format!("has a clock that is wrong by {set:?}"));
     }
 
     fn end(&mut self, cluster: &mut Cluster, ending: Ending) {
