@@ -150,16 +150,15 @@ async fn look_once<P: Platform>(desk: &Desk<P>, client: &Client<P>, name: &str) 
     let invoked = desk.now();
     let looking = client.topic_info(name);
     let info = desk.patiently("reading a topic", looking).await;
-    let note = |action| {
-        let completed = Some(desk.now());
+    // That there is no such topic is an answer like any other.
+    let seen = info.map(|info| match info {
+        Ok(info) => Ok(Some(known(&info))),
+        Err(error) if code_of(&error) == Some(Code::UnknownTopic) => Ok(None),
+        Err(error) => Err(error),
+    });
+    if let Ending::Done(seen) = desk.ledger.ending("read topic", seen) {
+        let (action, completed) = (TopicAction::Seen(seen), Some(desk.now()));
         desk.ledger.note_topic(name, action, invoked, completed);
-    };
-    match desk.ledger.ending("read topic", info) {
-        Ending::Done(info) => note(TopicAction::Seen(Some(known(&info)))),
-        Ending::Refused(error) if code_of(&error) == Some(Code::UnknownTopic) => {
-            note(TopicAction::Seen(None));
-        }
-        Ending::Refused(_) | Ending::Doubtful => {}
     }
 }
 
