@@ -1,7 +1,9 @@
 //! A few runs of every profile, and that a seed is one run, down to the last byte.
 
-use quorate_tests::simulation::run::{Outcome, run_seed};
-use quorate_tests::simulation::swarm::Profile;
+use quorate_tests::simulation::nemesis::Kind;
+use quorate_tests::simulation::run::{Outcome, run, run_seed};
+use quorate_tests::simulation::sometimes::Sometimes;
+use quorate_tests::simulation::swarm::{Errand, Other, Plan, Profile};
 
 fn clean(seeds: std::ops::Range<u64>, profile: Profile) -> Vec<Outcome> {
     let run = |seed| {
@@ -38,6 +40,48 @@ fn power_cuts_lose_nothing() {
 #[test]
 fn clusters_on_bad_disks_say_so_and_never_what_is_wrong() {
     assert_worth(&clean(3000..3003, Profile::Loud));
+}
+
+/// A run in which disks are lost, and partitions move to a fourth node and away from it.
+fn replacing(seed: u64) -> Plan {
+    let mut plan = Plan::draw(seed, Profile::Liveness);
+    plan.shape.spares = 1;
+    plan.nemesis.kinds = vec![
+        Kind::Replace,
+        Kind::Replace,
+        Kind::Roll,
+        Kind::Crash,
+        Kind::Isolate,
+        Kind::Ring,
+        Kind::Reset,
+    ];
+    let other = |what| Other {
+        what,
+        pause_ms: 0..=1000,
+    };
+    plan.others = [Errand::Move, Errand::Join].map(other).to_vec();
+    plan
+}
+
+#[test]
+fn lost_disks_are_made_up_for_while_partitions_move() {
+    let mut sometimes = Sometimes::default();
+    for seed in 4000..4003 {
+        let outcome = run(&replacing(seed));
+        assert!(
+            outcome.problems.is_empty(),
+            "{}\n{outcome}",
+            outcome.timeline
+        );
+        sometimes += &outcome.sometimes;
+    }
+    for name in [
+        "a lost disk is given up and filled again",
+        "all nodes are restarted, one after the other",
+        "a partition has moved to other nodes",
+    ] {
+        assert!(!sometimes.never().contains(&name), "{name}: never");
+    }
 }
 
 #[test]

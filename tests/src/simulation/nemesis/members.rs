@@ -11,11 +11,10 @@ use super::{Ending, Nemesis};
 
 /// The node whose disk is lost, until it is a full part of the cluster again.
 ///
-/// There is never more than one, and none in a run in which anything else on a disk may be damaged:
-/// what was committed is at a majority, and so one loss leaves at least one good copy of it, on
-/// nodes of which a majority with the lost one is there. Whatever else breaks meanwhile takes no
-/// copy away. That the loss is over, so that there may be another one, is for those to say who have
-/// seen everything being there again.
+/// There is never more than one, and the loss is over only when every partition has three voters
+/// again that have all of it: that is for those to say who have seen it. Nor is there one in a run
+/// in which anything else on a disk may be damaged. So what was committed is at a majority, of
+/// which one loss leaves a good copy, and whatever else breaks meanwhile takes no copy away.
 #[derive(Clone, Debug, Default)]
 pub struct LostDisk(Rc<Cell<Option<u16>>>);
 

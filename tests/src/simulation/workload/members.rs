@@ -244,13 +244,17 @@ async fn is_recovered<P: Platform>(desk: &Desk<P>, client: &Client<P>, node: u16
     has_part && is_alive && !lacks_something(&metadata, node)
 }
 
-/// Whether a partition that `node` holds, or held, is not as it shall be.
+/// Whether a partition that `node` shall hold is not as it shall be, or one of those of which
+/// there are several copies could not bear that another disk is lost: who is absent is taken out of
+/// the voters first, and only then comes whoever shall take the place.
 fn lacks_something(metadata: &ClusterMetadata, node: u16) -> bool {
     let partitions = metadata.topics.iter().flat_map(|topic| &topic.partitions);
-    let mut concerned = partitions.filter(|it| {
-        let is_named = it.absent.contains(&node) || it.replicas.contains(&node);
-        // What nobody else held is lost for good, and nothing was written to it.
-        is_named && it.voters != [node]
-    });
-    concerned.any(|it| !it.is_settled() || it.absent.contains(&node))
+    // What nobody else shall hold is lost for good, and nothing was written to it.
+    let mut shared = partitions.filter(|it| it.replicas.len() > 1);
+    let is_weak = |voters: &[u16]| voters.len() < 3;
+    shared.any(|it| {
+        let is_behind = it.replicas.contains(&node) && !it.is_settled();
+        let has_weak_previous = !it.previous.is_empty() && is_weak(&it.previous);
+        is_behind || !it.absent.is_empty() || is_weak(&it.voters) || has_weak_previous
+    })
 }
