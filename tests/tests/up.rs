@@ -94,10 +94,14 @@ fn interrupt_ends_every_node_and_a_second_start_finds_all_data() {
     assert_works(&cluster);
 }
 
+/// On a full disk, too: that the cluster's own file cannot be written ends nobody else.
 #[test]
 fn dead_node_is_shown_and_stays_dead() {
     let _turn = take_turn();
     let mut cluster = cluster_with_topic(1);
+    let mut part = cluster.cluster_file().into_os_string();
+    part.push(".new");
+    std::os::unix::fs::symlink("/dev/full", part).unwrap();
     sure(cluster.kill(2));
     sure(wait_until("the death is shown", PATIENCE, || {
         let output = cluster.up_output();

@@ -73,6 +73,9 @@ impl Up {
         folder.check_nodes_are_stopped(shape.nodes)?;
         block_on(shape.check_ports_are_free())?;
         let founds = folder.is_unused(shape.nodes);
+        if founds {
+            folder.check_room()?;
+        }
         let cluster = folder.write(&shape)?;
         let supervisor = Supervisor::new(folder, cluster, &self, global);
         block_on(supervisor.run(founds))

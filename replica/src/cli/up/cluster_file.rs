@@ -112,17 +112,31 @@ impl ClusterFile {
 }
 
 /// Gives `path` the content `text`, durably and at once.
+///
+/// What is there already is not written again: on a full disk there is no room for it twice.
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let mut file = File::create(&name)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&name, path)?;
+    if fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
+        File::open(path)?.sync_all()?;
+    } else {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let renamed = write(Path::new(&name), text).and_then(|()| fs::rename(&name, path));
+        if let Err(error) = renamed {
+            // A part of it is of no use to anybody, and takes room.
+            let _ = fs::remove_file(&name);
+            return Err(error);
+        }
+    }
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -149,6 +163,30 @@ mod tests {
         cluster.nodes[0].pid = Some(42);
         cluster.write(&path).unwrap();
         assert_eq!(ClusterFile::read(&path), Ok(Some(cluster)));
+    }
+
+    #[test]
+    fn what_finds_no_room_leaves_everything_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.json");
+        let (old, mut new) = (cluster(), cluster());
+        new.pid = Some(42);
+        old.write(&path).unwrap();
+        let is_full = || {
+            // On this device there is never room.
+            let part = folder.path().join("cluster.json.new");
+            std::os::unix::fs::symlink("/dev/full", part).unwrap();
+        };
+        is_full();
+        let error = new.write(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(ClusterFile::read(&path), Ok(Some(old.clone())));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        is_full();
+        old.write(&path).unwrap();
+        fs::remove_file(folder.path().join("cluster.json.new")).unwrap();
+        new.write(&path).unwrap();
+        assert_eq!(ClusterFile::read(&path), Ok(Some(new)));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use super::cluster_file::{self, ClusterFile};
 use super::shape::Shape;
 use crate::cli::Failure;
 use crate::config::{Config, Member, Storage};
+use crate::error::is_no_room;
+use crate::shard::RESERVE_BYTES;
 
 /// The folder of a cluster, which no other `up` uses while this is held.
 #[derive(Debug)]
@@ -22,8 +24,9 @@ impl Folder {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |action: &str, error: &io::Error| {
             Failure::failed(format!(
-                "the folder {} cannot be {action}: {error}",
-                path.display()
+                "the folder {} cannot be {action}: {error}{}",
+                path.display(),
+                remedy(error)
             ))
         };
         fs::create_dir_all(path).map_err(|error| failed("created", &error))?;
@@ -103,6 +106,29 @@ impl Folder {
         !(1..=nodes).any(holds)
     }
 
+    /// Refuses to found a cluster where its nodes would not start, before anything is written.
+    ///
+    /// Nodes that have records already start without room as well.
+    pub(super) fn check_room(&self) -> Result<(), Failure> {
+        // A file system that does not tell has to be tried out.
+        match Compio.available_bytes(&self.path) {
+            Ok(available) => self.check_available(available),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn check_available(&self, available: u64) -> Result<(), Failure> {
+        if available >= RESERVE_BYTES {
+            return Ok(());
+        }
+        Err(Failure::failed(self.named(&format!(
+            "its file system has {} MiB free, and a new cluster takes no records while less than \
+             {} MiB are: make room there, or choose another --data-dir",
+            available >> 20,
+            RESERVE_BYTES >> 20
+        ))))
+    }
+
     /// Writes what a cluster of `shape` needs to start.
     ///
     /// `cluster.json` goes first: once any node's folder is there, it tells what they belong to.
@@ -135,9 +161,7 @@ impl Folder {
             let written = fs::create_dir_all(folder)
                 .and_then(|()| cluster_file::replace(path, &config.to_toml()))
                 .and_then(|()| File::open(&self.path)?.sync_all());
-            written.map_err(|error| {
-                Failure::failed(format!("{} cannot be written: {error}", path.display()))
-            })?;
+            written.map_err(|error| not_written(path, &error))?;
         }
         Ok(cluster)
     }
@@ -145,9 +169,24 @@ impl Folder {
     /// Replaces `cluster.json`.
     pub(super) fn update(&self, cluster: &ClusterFile) -> Result<(), Failure> {
         let path = self.path.join("cluster.json");
-        cluster.write(&path).map_err(|error| {
-            Failure::failed(format!("{} cannot be written: {error}", path.display()))
-        })
+        cluster
+            .write(&path)
+            .map_err(|error| not_written(&path, &error))
+    }
+}
+
+fn not_written(path: &Path, error: &io::Error) -> Failure {
+    Failure::failed(format!(
+        "{} cannot be written: {error}{}",
+        path.display(),
+        remedy(error)
+    ))
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match is_no_room(error.kind()) {
+        true => "; make room on its file system, and try again",
+        false => "",
     }
 }
 
@@ -190,6 +229,25 @@ mod tests {
         assert!(folder.is_unused(3), "no node has been started");
         fs::create_dir_all(temporary.path().join("node-3/data/control")).unwrap();
         assert!(!folder.is_unused(3));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_by_the_name_of_the_folder_and_what_to_do() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::open(temporary.path()).unwrap();
+        assert!(folder.check_available(RESERVE_BYTES).is_ok());
+        let early = folder.check_available(RESERVE_BYTES - 1).unwrap_err();
+        let part = temporary.path().join("cluster.json.new");
+        std::os::unix::fs::symlink("/dev/full", part).unwrap();
+        let late = folder.write(&SHAPE).unwrap_err();
+        for error in [early.to_string(), late.to_string()] {
+            assert!(error.contains("make room"), "{error}");
+            assert!(
+                error.contains(temporary.path().to_str().unwrap()),
+                "{error}"
+            );
+        }
+        folder.write(&SHAPE).unwrap();
     }
 
     #[test]

@@ -79,7 +79,18 @@ impl<'a> Supervisor<'a> {
         for id in 1..=self.cluster.node_count() {
             self.start_node(id, founds)?;
         }
-        self.folder.update(&self.cluster)
+        self.record();
+        Ok(())
+    }
+
+    /// Brings `cluster.json` up to date.
+    ///
+    /// That it cannot be written, for the disk is full, is no reason to end nodes that run: they
+    /// serve what they have.
+    fn record(&self) {
+        if let Err(failure) = self.folder.update(&self.cluster) {
+            tracing::warn!("{failure}. The cluster goes on; what that file says is not up to date");
+        }
     }
 
     fn start_node(&mut self, id: u16, founds: bool) -> Result<(), Failure> {
@@ -116,7 +127,7 @@ impl<'a> Supervisor<'a> {
         let mut missing = "no node has answered yet".to_owned();
         // The probes report all the time, dead nodes too, so the loop needs no clock of its own.
         while let Ok(event) = events.recv_async().await {
-            let ended = self.reap()?;
+            let ended = self.reap();
             match event {
                 Event::Signal(Signal::CHILD) => {}
                 Event::Signal(_) => break,
@@ -155,7 +166,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Notices which children have ended; tells of one of them.
-    fn reap(&mut self) -> Result<Option<Failure>, Failure> {
+    fn reap(&mut self) -> Option<Failure> {
         let now = Compio.now();
         let mut failure = None;
         let mut ended = Vec::new();
@@ -181,9 +192,9 @@ impl<'a> Supervisor<'a> {
             self.cluster.nodes[usize::from(*id) - 1].pid = None;
         }
         if !ended.is_empty() {
-            self.folder.update(&self.cluster)?;
+            self.record();
         }
-        Ok(failure)
+        failure
     }
 
     fn take(&mut self, report: Report) -> Option<ClusterMetadata> {
@@ -254,7 +265,7 @@ impl<'a> Supervisor<'a> {
             }
         }
         if !due.is_empty() {
-            self.folder.update(&self.cluster)?;
+            self.record();
         }
         Ok(())
     }
@@ -264,7 +275,7 @@ impl<'a> Supervisor<'a> {
         self.signal_all(Signal::TERM);
         let deadline = Compio.now() + STOP_TIMEOUT;
         let mut killed = None;
-        self.reap()?;
+        self.reap();
         while !self.children.is_empty() {
             let left = deadline - Compio.now();
             let asked = match Compio.timeout(left, events.recv_async()).await {
@@ -276,7 +287,7 @@ impl<'a> Supervisor<'a> {
                 killed = Some(why);
                 self.signal_all(Signal::KILL);
             }
-            self.reap()?;
+            self.reap();
         }
         self.cluster.pid = None;
         self.folder.update(&self.cluster)?;
