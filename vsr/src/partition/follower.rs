@@ -43,19 +43,31 @@ pub(super) struct Follower {
     rewound_to: Option<Offset>,
     /// It has answered since the last `Timer::Resend`.
     heard: bool,
+    /// It has told of something new since then.
+    has_advanced: bool,
     /// The high watermark as it was at the last `Timer::Resend`.
     mark: Offset,
+}
+
+/// What came of a follower between two `Timer::Resend`.
+pub(super) struct Round {
+    /// It has said nothing.
+    pub(super) is_silent: bool,
+    /// It has told of something new. If not, it should be spoken to again.
+    pub(super) has_advanced: bool,
 }
 
 impl Follower {
     /// Takes an answer in, which may be old.
     pub(super) fn on_ack(&mut self, ack: &Ack) {
         self.heard = true;
+        let before = self.reached();
         self.on_ack_durable(ack);
         self.high_watermark = self.high_watermark.max(ack.high_watermark);
         self.log_start = self.log_start.max(ack.log_start);
         self.claim.hear(ack.losses, ack.compacted);
         self.compacted_everywhere = self.compacted_everywhere.max(ack.compacted_everywhere);
+        self.has_advanced |= !self.matched || self.reached() != before;
         while self
             .in_flight
             .front()
@@ -73,9 +85,29 @@ impl Follower {
         }
     }
 
+    /// All that is awaited of it.
+    fn reached(&self) -> (bool, Offset, Offset, Offset, Offset) {
+        let Self {
+            adopted,
+            durable,
+            high_watermark,
+            log_start,
+            compacted_everywhere,
+            ..
+        } = *self;
+        (
+            adopted,
+            durable,
+            high_watermark,
+            log_start,
+            compacted_everywhere,
+        )
+    }
+
     /// It may have lost the end of its log, and will say from where to go on.
     pub(super) fn on_lost(&mut self) {
         self.heard = true;
+        self.has_advanced = true;
         self.unmatch();
     }
 
@@ -182,17 +214,22 @@ impl Follower {
         !has_all || !is_told
     }
 
-    /// `Timer::Resend` has run out. True if the follower has said nothing for the whole time, so
-    /// that it should be spoken to again.
-    pub(super) fn on_resend(&mut self, high_watermark: Offset) -> bool {
+    /// `Timer::Resend` has run out: what came of the follower in the whole time.
+    ///
+    /// Who has come no further may talk all the same, for instance of how far its log is compacted,
+    /// and not know that records to it were lost: nothing came after them that would have shown it.
+    pub(super) fn on_resend(&mut self, high_watermark: Offset) -> Round {
         self.mark = high_watermark;
         self.rewound_to = None;
-        let is_silent = !std::mem::take(&mut self.heard);
-        if is_silent {
+        let has_advanced = std::mem::take(&mut self.has_advanced);
+        if !has_advanced {
             // The wish may have been lost with a connection. If not, the new one takes its place.
             self.wished = None;
         }
-        is_silent
+        Round {
+            is_silent: !std::mem::take(&mut self.heard),
+            has_advanced,
+        }
     }
 
     /// Whether it has all that was committed when the leader last looked.

@@ -245,10 +245,13 @@ impl Replica {
         };
         let opening_offset = *opening_offset;
         for (&to, follower) in followers.iter_mut() {
-            if !follower.on_resend(marks.high_watermark) || !follower.is_behind(next, marks) {
+            let round = follower.on_resend(marks.high_watermark);
+            if round.has_advanced || !follower.is_behind(next, marks) {
                 continue;
             }
-            silent.push(to);
+            if round.is_silent {
+                silent.push(to);
+            }
             // A follower that was restarted before it had adopted must be told again what to
             // adopt, and so must one for which too much has expired. Any other may only have lost
             // records, and says which when it is asked.

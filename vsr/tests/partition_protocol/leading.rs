@@ -334,3 +334,32 @@ fn a_leader_with_nothing_to_commit_is_not_unheard() {
     resend_in_vain(&mut a);
     assert!(!a.replica.is_unheard(), "C is away, and is not needed");
 }
+
+#[test]
+fn a_follower_that_talks_and_gets_nowhere_is_told_what_was_sent() {
+    let mut a = Actor::leader();
+    a.append(3);
+    a.log_durable(3);
+    a.send_records(B, 0, 3);
+    a.timeout(Timer::Resend);
+    // The records are lost with the link. B does not know of them, and says again and again how far
+    // its log is compacted.
+    let talk = || {
+        Message::Ack(Ack {
+            adopted: true,
+            ..ack(1, 0, 0)
+        })
+    };
+    a.hear(B, talk());
+    let said = a.timeout(Timer::Resend);
+    let is_told = |(to, message): (NodeId, &Message)| {
+        to == B && matches!(message, Message::Commit { sent, .. } if *sent == Offset(3))
+    };
+    assert!(messages(&said).into_iter().any(is_told), "{said:?}");
+    let rewound = Message::Ack(Ack {
+        rewind: true,
+        adopted: true,
+        ..ack(1, 0, 0)
+    });
+    assert!(a.hear(B, rewound).contains(&send_records(B, 1, 0)));
+}
