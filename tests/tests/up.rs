@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 
 use quorate_jepsen::{
     Cluster, CommandLine, Failure, Options, PATIENCE, free_block, quorate_binary, wait_until,
@@ -203,4 +204,41 @@ fn nodes_do_not_outlive_up() {
     for id in cluster.node_ids() {
         sure(cluster.process(id).wait_ended(PATIENCE));
     }
+}
+
+/// A log file on a full disk: the lines are lost, and the node serves.
+#[test]
+fn node_whose_log_lines_find_no_room_goes_on() {
+    let _turn = take_turn();
+    let folder = tempfile::tempdir().unwrap();
+    let port = sure(free_block(2));
+    let (control, shard) = (port, port + 1);
+    let config = format!(
+        "cluster_id = \"0123456789abcdef0123456789abcdef\"\nnode_id = 1\ndata_dir = \"data\"\n\
+         control_address = \"127.0.0.1:{control}\"\n\
+         shard_addresses = [\"127.0.0.1:{shard}\"]\npin = false\n\
+         [[nodes]]\nid = 1\ncontrol_address = \"127.0.0.1:{control}\"\n"
+    );
+    let path = folder.path().join("quorate.toml");
+    fs::write(&path, config).unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut node = Command::new(sure(quorate_binary()))
+        .args(["node", "--new-cluster", "--log", "debug", "--config"])
+        .arg(&path)
+        .stderr(full.unwrap())
+        .spawn()
+        .unwrap();
+    let line = CommandLine::new(sure(quorate_binary()), format!("127.0.0.1:{control}"));
+    let created = wait_until("a topic is created", PATIENCE, || {
+        let finished = line.finish(&["topic", "create", TOPIC, "--replication", "1"])?;
+        match finished.success {
+            true => Ok(()),
+            false => Err(Failure::new(finished.stderr)),
+        }
+    });
+    let ended = node.try_wait();
+    node.kill().unwrap();
+    node.wait().unwrap();
+    sure(created);
+    assert!(ended.unwrap().is_none(), "the node has ended");
 }

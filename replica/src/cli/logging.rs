@@ -43,7 +43,10 @@ pub(crate) fn start(global: &Global, default: &str, file: Option<&Path>) -> Resu
             BoxMakeWriter::new(file)
         }
     };
+    // A line that cannot be written is lost. To complain of that on stderr is worse: it may be on
+    // the same full disk, and then the complaint ends the process.
     let lines = tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_ansi(is_terminal)
         .with_writer(writer);
