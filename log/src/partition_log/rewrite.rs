@@ -12,6 +12,7 @@ use self::restoration::{Restoration, Restored};
 use super::replacement::Replacement;
 use super::{Busy, PartitionLog, walk};
 use crate::chain::Chain;
+use crate::damage::DamagedRange;
 use crate::error::LogError;
 use crate::frame::{self, HEAD_BYTES};
 use crate::segment::batches_path;
@@ -155,7 +156,11 @@ fn cut_to_ranges<D: Disk>(log: &PartitionLog<D>, batches: &[Bytes]) -> Result<Ve
             .is_some_and(|piece| piece.next_offset == offset && offset > range.from);
         if !is_begun {
             if range.from != offset {
-                return Err(Misfit::Elsewhere);
+                // Where in the range they stood is not known, so they need a file of their own.
+                return Err(match log.is_front(range, offset) {
+                    true if pieces.is_empty() => Misfit::Length,
+                    true | false => Misfit::Elsewhere,
+                });
             }
             pieces.push(Piece {
                 segment: range.segment,
@@ -195,6 +200,14 @@ fn cut_to_ranges<D: Disk>(log: &PartitionLog<D>, batches: &[Bytes]) -> Result<Ve
         piece.spare_bytes = if is_complete { spare_bytes } else { 0 };
     }
     Ok(pieces)
+}
+
+impl<D: Disk> PartitionLog<D> {
+    /// Whether nothing that is damaged in `range` before `offset` is needed any more. Replicas do
+    /// not send it then, nor could they.
+    fn is_front(&self, range: &DamagedRange, offset: u64) -> bool {
+        (range.from..range.to).contains(&offset) && offset <= self.log_start
+    }
 }
 
 impl<D: Disk> RewriteJob<D> {

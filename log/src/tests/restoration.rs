@@ -6,7 +6,8 @@ use bytes::Bytes;
 use quorate_platform::Disk;
 
 use super::scene::*;
-use crate::{Misfit, PartitionLog, Rewriting};
+use super::watched_disk::Watched;
+use crate::{Known, Misfit, PartitionLog, Rewriting};
 
 /// `count` batches of two records each, whose keys take turns.
 fn keyed_batches(count: u64) -> Vec<Bytes> {
@@ -155,4 +156,49 @@ async fn a_segment_that_is_still_written_is_closed_before() {
         read_all(&open(folder.path()).await).await.unwrap(),
         expected
     );
+}
+
+/// The log begins inside of what is damaged: what was before is lost for good, and not missed.
+#[compio::test]
+async fn what_is_damaged_around_the_log_start_is_put_back_from_there_on() {
+    for is_index_lost in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = keyed_batches(40);
+        write(folder.path(), &whole).await;
+        let mut log = open(folder.path()).await;
+        damage(folder.path(), &mut log, &whole[..7]).await;
+        let range = log.damaged()[0];
+        let to = range.to;
+        assert!(range.from == 0 && to > 12, "{range:?}");
+        log.raise_start(6);
+        assert_eq!(log.damaged(), [range]);
+        let stray = log.begin_rewrite(&whole[4..8]).err();
+        assert_eq!(stray, Some(Misfit::Elsewhere), "the log begins before");
+        assert_eq!(restore(&mut log, &whole[3..5]).await, (10, true));
+        let rest = log.damaged().to_vec();
+        assert_eq!(rest.len(), 1);
+        assert_eq!((rest[0].from, rest[0].to), (10, to));
+        let rest = &whole[5..to as usize / 2];
+        assert_eq!(restore(&mut log, rest).await, (to, false));
+        assert_eq!(log.damaged(), []);
+        assert_eq!(read_all(&log).await.unwrap(), whole[3..]);
+        drop(log);
+        if is_index_lost {
+            std::fs::remove_file(folder.path().join(format!("{:020}.index", 0))).unwrap();
+        }
+        let known = Known {
+            log_start_offset: 6,
+            log_start_epoch: 1,
+            durable_offset: 6,
+            is_old: true,
+            ..Known::default()
+        };
+        let disk = Watched::default();
+        let inspected = PartitionLog::inspect(disk, folder.path(), SMALL, known).await;
+        let log = inspected.unwrap().settle().await.unwrap();
+        assert_eq!(log.damaged(), []);
+        assert_eq!(read_all(&log).await.unwrap(), whole[3..]);
+        // Nothing is left of it for anybody to stumble over.
+        assert_eq!(open(folder.path()).await.damaged(), []);
+    }
 }

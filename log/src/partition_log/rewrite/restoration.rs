@@ -5,6 +5,10 @@
 //! anew, with the good batches that it holds and those that were sent, and the new file takes its
 //! place as that of a compaction does.
 //!
+//! The same is done where the log has come to begin inside of what is damaged. What was before is
+//! sent by nobody any more, and how many bytes it took is not known; batches without records stand
+//! for it from then on.
+//!
 //! If not all that is damaged was sent at once, much room is left for the rest: what comes next
 //! fits into it, and the segment need not be written once for every part.
 
@@ -12,7 +16,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use quorate_batch::BatchHeader;
+use quorate_batch::{BatchHeader, hollow};
 use quorate_platform::Disk;
 
 use super::super::PartitionLog;
@@ -39,6 +43,8 @@ pub(super) struct Restoration<D: Disk> {
     damaged: Vec<DamagedRange>,
     /// Which of them it is.
     target: usize,
+    /// What stands before them, where the log does not reach any more.
+    front: Vec<(BatchHeader, Bytes)>,
     batches: Vec<(BatchHeader, Bytes)>,
 }
 
@@ -77,6 +83,31 @@ fn checked<D: Disk>(
     Ok(checked)
 }
 
+/// Batches without records from `from` up to where `first` begins, of the epochs that wrote there
+/// as far as that is still known.
+fn front_of<D: Disk>(
+    log: &PartitionLog<D>,
+    from: u64,
+    first: &BatchHeader,
+) -> Vec<(BatchHeader, Bytes)> {
+    let epoch_at = |offset| log.end.epochs.epoch_at(offset);
+    let mut front = Vec::new();
+    let mut offset = from;
+    while offset < first.base_offset {
+        let epoch = epoch_at(offset);
+        let starts = log.end.epochs.starts().iter().map(|(_, start)| *start);
+        let next = starts.filter(|start| *start > offset).min();
+        let next = next.unwrap_or(u64::MAX).min(first.base_offset);
+        let next = next.min(offset + (1 << 31));
+        let epoch = epoch.unwrap_or(first.leader_epoch);
+        let batch = hollow(offset, next, epoch, first.base_timestamp);
+        let header = BatchHeader::parse(&batch).expect("it was made here");
+        front.push((header, batch));
+        offset = next;
+    }
+    front
+}
+
 impl<D: Disk> Restoration<D> {
     /// The segment in which something is damaged where `batches` begin, and as many of them as go
     /// there.
@@ -84,8 +115,9 @@ impl<D: Disk> Restoration<D> {
         let mut batches = checked(log, batches)?;
         let from = batches.first().map_or(0, |(header, _)| header.base_offset);
         let ranges = log.damage.ranges();
-        let range = ranges.iter().find(|range| range.from == from);
-        let range = *range.ok_or(Misfit::Elsewhere)?;
+        let is_meant = |it: &DamagedRange| it.from == from || log.is_front(it, from);
+        let target = ranges.iter().position(is_meant);
+        let range = ranges[target.ok_or(Misfit::Elsewhere)?];
         let is_beyond = |(header, _): &(BatchHeader, Bytes)| header.next_offset() > range.to;
         if let Some(beyond) = batches.iter().position(is_beyond) {
             batches.truncate(beyond);
@@ -99,7 +131,8 @@ impl<D: Disk> Restoration<D> {
         let source = *sources.iter().find(is_it).ok_or(Misfit::Open)?;
         let inside = ranges.iter().filter(|it| it.segment == range.segment);
         let damaged: Vec<_> = inside.copied().collect();
-        let target = damaged.iter().position(|it| it.from == from);
+        let target = damaged.iter().position(|it| it.from == range.from);
+        let (first, _) = &batches[0];
         Ok(Self {
             disk: log.disk.clone(),
             folder: log.folder.clone(),
@@ -108,6 +141,7 @@ impl<D: Disk> Restoration<D> {
             source,
             target: target.ok_or(Misfit::Elsewhere)?,
             damaged,
+            front: front_of(log, range.from, first),
             batches,
         })
     }
@@ -155,7 +189,7 @@ impl<D: Disk> Restoration<D> {
             let mut room = length.unwrap_or(0).max(ROOM_BYTES_MIN);
             let mut from = range.from;
             if at == self.target {
-                for (header, batch) in &self.batches {
+                for (header, batch) in self.front.iter().chain(&self.batches) {
                     writer.push(header, batch.clone()).await?;
                     from = header.next_offset();
                 }
