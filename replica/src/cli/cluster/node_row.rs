@@ -106,8 +106,9 @@ impl NodeRow {
         let id = self.id;
         if self.disk_lost {
             return Some(format!(
-                "node {id} runs on an empty disk and takes part in nothing: restore its data \
-                 folder, or give the lost one up with `quorate cluster recover --node {id}`"
+                "node {id} runs on an empty disk, or on one that was given up, and takes part in \
+                 nothing: start it with its data folder; if that is lost, start it with an empty \
+                 one, and give the lost one up with `quorate cluster recover --node {id}`"
             ));
         }
         if let Some(ranges) = self.damaged_ranges.filter(|ranges| *ranges > 0) {
