@@ -134,8 +134,12 @@ impl<P: Platform> State<P> {
     /// Deletes what is before `boundary`; the log start, once that is settled.
     fn delete(&mut self, id: u64, boundary: u64) -> Result<Option<u64>, Refusal> {
         let before = Offset(boundary);
+        // While the own disk lacks some of it, that it is asked for changes nothing; and as each
+        // step wakes all who wait here, two of them would keep each other awake.
         let is_new = |partition: &super::partition::Partition<P>| {
-            partition.replica.is_open() && partition.replica.log_start() < before
+            let replica = &partition.replica;
+            let is_durable = before <= replica.durable_offset();
+            replica.is_open() && is_durable && replica.log_start() < before
         };
         if self.partitions.get(&id).is_some_and(is_new) {
             tracing::info!(partition = id, %before, "records are deleted on request");
