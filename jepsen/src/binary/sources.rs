@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn node_is_made_of_its_own_files_and_of_those_of_the_rooms_that_it_needs() {
-        let manifest = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
+        let manifest = Path::new(super::super::MANIFEST);
         let cargo = Path::new(env!("CARGO"));
         let files = sources(cargo, manifest, "quorate-replica").unwrap();
         let has = |end: &str| files.iter().any(|file| file.ends_with(end));

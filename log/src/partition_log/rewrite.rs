@@ -157,9 +157,10 @@ fn cut_to_ranges<D: Disk>(log: &PartitionLog<D>, batches: &[Bytes]) -> Result<Ve
         if !is_begun {
             if range.from != offset {
                 // Where in the range they stood is not known, so they need a file of their own.
-                return Err(match log.is_front(range, offset) {
-                    true if pieces.is_empty() => Misfit::Length,
-                    true | false => Misfit::Elsewhere,
+                let is_front = pieces.is_empty() && log.is_front(range, offset);
+                return Err(match is_front {
+                    true => Misfit::Length,
+                    false => Misfit::Elsewhere,
                 });
             }
             pieces.push(Piece {

@@ -10,7 +10,7 @@ use quorate_platform::Disk;
 
 use super::scene::*;
 use super::watched_disk::Watched;
-use crate::{Known, LogError, PartitionLog, Read, Verdict};
+use crate::{LogError, PartitionLog, Read, Verdict};
 
 async fn retire<D: Disk>(log: &mut PartitionLog<D>, log_start: u64) {
     log.raise_start(log_start);
@@ -22,24 +22,6 @@ async fn retire<D: Disk>(log: &mut PartitionLog<D>, log_start: u64) {
 async fn reset<D: Disk>(log: &mut PartitionLog<D>, to: u64, epoch: u32) -> u64 {
     let job = log.begin_reset(to, epoch).unwrap().unwrap();
     log.finish_reset(job.run().await).unwrap()
-}
-
-fn known(log_start_offset: u64, log_start_epoch: u32) -> Known {
-    Known {
-        log_start_offset,
-        log_start_epoch,
-        durable_offset: log_start_offset,
-        is_old: true,
-        ..Known::default()
-    }
-}
-
-/// The log, and whether its end is uncertain.
-async fn open_from(folder: &Path, known: Known) -> (PartitionLog<Watched>, bool) {
-    let inspected = PartitionLog::inspect(Watched::default(), folder, SMALL, known).await;
-    let inspected = inspected.unwrap();
-    let is_uncertain = inspected.is_uncertain();
-    (inspected.settle().await.unwrap(), is_uncertain)
 }
 
 /// The base offsets of the segments of a log of `batches(40)`.

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use quorate_platform::Disk;
 
 use super::scene::*;
-use super::watched_disk::Watched;
-use crate::{Known, Misfit, PartitionLog, Rewriting};
+use crate::{Misfit, PartitionLog, Rewriting};
 
 /// `count` batches of two records each, whose keys take turns.
 fn keyed_batches(count: u64) -> Vec<Bytes> {
@@ -186,16 +185,7 @@ async fn what_is_damaged_around_the_log_start_is_put_back_from_there_on() {
         if is_index_lost {
             std::fs::remove_file(folder.path().join(format!("{:020}.index", 0))).unwrap();
         }
-        let known = Known {
-            log_start_offset: 6,
-            log_start_epoch: 1,
-            durable_offset: 6,
-            is_old: true,
-            ..Known::default()
-        };
-        let disk = Watched::default();
-        let inspected = PartitionLog::inspect(disk, folder.path(), SMALL, known).await;
-        let log = inspected.unwrap().settle().await.unwrap();
+        let (log, _) = open_from(folder.path(), known(6, 1)).await;
         assert_eq!(log.damaged(), []);
         assert_eq!(read_all(&log).await.unwrap(), whole[3..]);
         // Nothing is left of it for anybody to stumble over.

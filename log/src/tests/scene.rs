@@ -7,8 +7,9 @@ use quorate_batch::{BatchBuilder, BatchHeader, Producer, stamp};
 use quorate_platform::{Compio, Disk};
 use tempfile::TempDir;
 
+use super::watched_disk::Watched;
 use crate::{
-    Cleaning, CompactLimits, Compacted, DamagedRange, LogError, Lookup, PartitionLog, Read,
+    Cleaning, CompactLimits, Compacted, DamagedRange, Known, LogError, Lookup, PartitionLog, Read,
     Settings, Sighting,
 };
 
@@ -106,6 +107,25 @@ pub(super) async fn open(folder: &Path) -> Log {
 
 pub(super) async fn try_open(folder: &Path) -> Result<Log, LogError> {
     PartitionLog::open(Compio, folder, SMALL).await
+}
+
+/// What is known of a log that begins there.
+pub(super) fn known(log_start_offset: u64, log_start_epoch: u32) -> Known {
+    Known {
+        log_start_offset,
+        log_start_epoch,
+        durable_offset: log_start_offset,
+        is_old: true,
+        ..Known::default()
+    }
+}
+
+/// The log, and whether its end is uncertain.
+pub(super) async fn open_from(folder: &Path, known: Known) -> (PartitionLog<Watched>, bool) {
+    let inspected = PartitionLog::inspect(Watched::default(), folder, SMALL, known).await;
+    let inspected = inspected.unwrap();
+    let is_uncertain = inspected.is_uncertain();
+    (inspected.settle().await.unwrap(), is_uncertain)
 }
 
 /// A log with these batches, all durable, that has been closed again.

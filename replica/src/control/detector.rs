@@ -229,16 +229,13 @@ impl Detector {
 /// take it.
 fn node_up(catalog: &Catalog, id: NodeId, heartbeat: &Heartbeat, votes: bool) -> Option<Operation> {
     let member = catalog.members.get(&id)?;
-    let disk = member.disk;
-    let is_other = disk.is_some_and(|disk| disk != heartbeat.disk);
-    let is_given_up = member.given_up.contains(&heartbeat.disk);
-    if is_other && (votes || catalog.is_named(id) || is_given_up) {
+    if !member.may_run_on(heartbeat.disk, votes || catalog.is_named(id)) {
         return None;
     }
     let is_known = catalog.nodes.get(&id).is_some_and(|node| {
         let shards = node.shard_addresses.iter().map(ToString::to_string);
         node.is_alive
-            && disk == Some(heartbeat.disk)
+            && member.disk == Some(heartbeat.disk)
             && node.incarnation == heartbeat.incarnation
             && node.control_address.to_string() == heartbeat.control_address
             && shards.eq(heartbeat.shard_addresses.iter().cloned())

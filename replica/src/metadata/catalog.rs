@@ -55,6 +55,14 @@ impl MemberRecord {
         self.given_up.drain(..surplus);
     }
 
+    /// Whether the node may be there with `disk`: with the one that counts, or with any other that
+    /// was not given up, unless it `is_bound` to the one that counts by what it holds or has
+    /// promised.
+    pub fn may_run_on(&self, disk: u64, is_bound: bool) -> bool {
+        let is_other = self.disk.is_some_and(|expected| expected != disk);
+        !is_other || !(is_bound || self.given_up.contains(&disk))
+    }
+
     /// Refuses a disk that was given up.
     pub fn check_disk(&self, node: NodeId, disk: u64) -> Result<(), Refusal> {
         if !self.given_up.contains(&disk) {

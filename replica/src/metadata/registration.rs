@@ -16,8 +16,7 @@ impl Catalog {
         let Some(member) = self.members.get_mut(&id) else {
             return;
         };
-        let is_other = member.disk.is_some_and(|expected| expected != disk);
-        if is_other && (is_named || member.given_up.contains(&disk)) {
+        if !member.may_run_on(disk, is_named) {
             return;
         }
         let member_before = member.clone();

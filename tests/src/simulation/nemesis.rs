@@ -222,15 +222,17 @@ impl Nemesis {
 
     fn note_parted(&mut self, now: Duration) {
         let is_whole = self.cut.is_empty() && self.held.is_empty() && self.busy.is_empty();
-        let last = self
-            .parted
-            .last_mut()
-            .filter(|last| last.1 == Duration::MAX);
-        match last {
-            Some(last) if is_whole => last.1 = now,
+        match self.open_parting() {
+            Some(parting) if is_whole => parting.1 = now,
             None if !is_whole => self.parted.push((now, Duration::MAX)),
             Some(_) | None => {}
         }
+    }
+
+    /// The last of `parted`, if it goes on.
+    fn open_parting(&mut self) -> Option<&mut (Duration, Duration)> {
+        let last = self.parted.last_mut();
+        last.filter(|last| last.1 == Duration::MAX)
     }
 
     /// Ends what is due, and breaks nothing more. To be called before every step once all is
@@ -336,10 +338,14 @@ impl Nemesis {
         }
     }
 
+    fn is_free(&self, cluster: &Cluster, node: u16) -> bool {
+        cluster.is_on(node) && !self.busy.contains(&node)
+    }
+
     /// So many nodes that run and of which nothing else is under way, or fewer; they are taken.
     fn free_nodes(&mut self, cluster: &Cluster, count: usize) -> Vec<u16> {
-        let is_free = |node: &u16| cluster.is_on(*node) && !self.busy.contains(node);
-        let mut free: Vec<u16> = self.nodes.iter().copied().filter(is_free).collect();
+        let nodes = self.nodes.iter().copied();
+        let mut free: Vec<u16> = nodes.filter(|node| self.is_free(cluster, *node)).collect();
         free.shuffle(&mut self.random);
         free.truncate(count);
         self.busy.extend(&free);
@@ -409,11 +415,7 @@ impl Nemesis {
     fn reset(&mut self, cluster: &Cluster) {
         // What was on its way is lost, as in a cut that is over at once.
         let now = cluster.elapsed();
-        if self
-            .parted
-            .last()
-            .is_none_or(|last| last.1 != Duration::MAX)
-        {
+        if self.open_parting().is_none() {
             self.parted.push((now, now));
         }
         let all = [&self.nodes[..], &[CLIENTS]].concat();

@@ -344,13 +344,7 @@ fn a_follower_that_talks_and_gets_nowhere_is_told_what_was_sent() {
     a.timeout(Timer::Resend);
     // The records are lost with the link. B does not know of them, and says again and again how far
     // its log is compacted.
-    let talk = || {
-        Message::Ack(Ack {
-            adopted: true,
-            ..ack(1, 0, 0)
-        })
-    };
-    a.hear(B, talk());
+    a.hear(B, holds(1, 0));
     let said = a.timeout(Timer::Resend);
     let is_told = |(to, message): (NodeId, &Message)| {
         to == B && matches!(message, Message::Commit { sent, .. } if *sent == Offset(3))

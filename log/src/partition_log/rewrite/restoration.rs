@@ -90,16 +90,15 @@ fn front_of<D: Disk>(
     from: u64,
     first: &BatchHeader,
 ) -> Vec<(BatchHeader, Bytes)> {
-    let epoch_at = |offset| log.end.epochs.epoch_at(offset);
+    let epochs = &log.end.epochs;
     let mut front = Vec::new();
     let mut offset = from;
     while offset < first.base_offset {
-        let epoch = epoch_at(offset);
-        let starts = log.end.epochs.starts().iter().map(|(_, start)| *start);
+        let epoch = epochs.epoch_at(offset).unwrap_or(first.leader_epoch);
+        let starts = epochs.starts().iter().map(|(_, start)| *start);
         let next = starts.filter(|start| *start > offset).min();
         let next = next.unwrap_or(u64::MAX).min(first.base_offset);
         let next = next.min(offset + (1 << 31));
-        let epoch = epoch.unwrap_or(first.leader_epoch);
         let batch = hollow(offset, next, epoch, first.base_timestamp);
         let header = BatchHeader::parse(&batch).expect("it was made here");
         front.push((header, batch));
@@ -116,8 +115,8 @@ impl<D: Disk> Restoration<D> {
         let from = batches.first().map_or(0, |(header, _)| header.base_offset);
         let ranges = log.damage.ranges();
         let is_meant = |it: &DamagedRange| it.from == from || log.is_front(it, from);
-        let target = ranges.iter().position(is_meant);
-        let range = ranges[target.ok_or(Misfit::Elsewhere)?];
+        let range = ranges.iter().find(|it| is_meant(it));
+        let range = *range.ok_or(Misfit::Elsewhere)?;
         let is_beyond = |(header, _): &(BatchHeader, Bytes)| header.next_offset() > range.to;
         if let Some(beyond) = batches.iter().position(is_beyond) {
             batches.truncate(beyond);

@@ -3,7 +3,7 @@
 use rand::RngExt;
 
 use super::super::Cluster;
-use super::Nemesis;
+use super::{Nemesis, both};
 
 /// The furthest that a clock is set, in milliseconds.
 const JUMP_MS_MAX: i64 = 60_000;
@@ -36,8 +36,7 @@ impl Nemesis {
     pub(super) fn mistime(&mut self, cluster: &mut Cluster) {
         let node = self.any_node();
         let others = self.nodes.iter().copied().filter(|other| *other != node);
-        let ways = others.flat_map(|other| [(node, other), (other, node)]);
-        let ways = ways.collect();
+        let ways = both(&[node], &others.collect::<Vec<_>>());
         let back = self.random.random_range(1000..=BACK_MS_MAX);
         let offset = &cluster.wall_clock(node).offset_ms;
         offset.set(offset.get() - back);

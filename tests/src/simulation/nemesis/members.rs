@@ -48,10 +48,11 @@ impl Nemesis {
             self.is_rolling = false;
             return;
         };
-        if !cluster.is_on(next) || !self.busy.insert(next) {
+        if !self.is_free(cluster, next) {
             self.until_later(cluster, Ending::RollOn(nodes));
             return;
         }
+        self.busy.insert(next);
         cluster.stop(next);
         self.until_later(cluster, Ending::Roll(nodes));
     }
@@ -73,8 +74,10 @@ impl Nemesis {
         if self.lost.node().is_some() {
             return;
         }
-        let is_free = |node: &u16| cluster.is_on(*node) && !self.busy.contains(node);
-        let free: Vec<u16> = self.founders.iter().copied().filter(is_free).collect();
+        let founders = self.founders.iter().copied();
+        let free: Vec<u16> = founders
+            .filter(|node| self.is_free(cluster, *node))
+            .collect();
         let Some(node) = free.choose(&mut self.random).copied() else {
             return;
         };
